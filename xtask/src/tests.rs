@@ -1,0 +1,179 @@
+//! `cargo xtask test`: every check, in the order in which they fail fastest.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use crate::{build, setup};
+
+/// The release of cargo-deny that deny.toml is written for.
+const CARGO_DENY_VERSION: &str = "0.20.2";
+
+#[derive(Debug, clap::Args)]
+pub struct TestArguments {
+    /// Run these steps only (comma separated): format, lints, licences, build, tests.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Leave these steps out.
+    #[arg(long, value_delimiter = ',')]
+    skip: Vec<String>,
+    /// Stop at the first step that fails instead of showing them all.
+    #[arg(long)]
+    fail_fast: bool,
+}
+
+/// One check: what it is called and how it is run. It answers whether the check held.
+struct Step {
+    name: &'static str,
+    run: fn() -> anyhow::Result<bool>,
+}
+
+const STEPS: &[Step] = &[
+    Step {
+        name: "format",
+        run: format,
+    },
+    Step {
+        name: "lints",
+        run: lints,
+    },
+    Step {
+        name: "licences",
+        run: licences,
+    },
+    Step {
+        name: "build",
+        run: build_binaries,
+    },
+    Step {
+        name: "tests",
+        run: cargo_tests,
+    },
+];
+
+pub fn run(arguments: &TestArguments) -> anyhow::Result<u8> {
+    for name in arguments.only.iter().chain(&arguments.skip) {
+        if !STEPS.iter().any(|step| step.name == name) {
+            let known: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
+            bail!("no step is called {name:?}; there are {}", known.join(", "));
+        }
+    }
+    let is_chosen = |step: &&Step| {
+        (arguments.only.is_empty() || arguments.only.iter().any(|name| name == step.name))
+            && !arguments.skip.iter().any(|name| name == step.name)
+    };
+    setup::ensure(setup::EVERYTHING)?;
+    let mut results: Vec<(&str, bool, Duration)> = Vec::new();
+    for step in STEPS.iter().filter(is_chosen) {
+        eprintln!("\n=== {} ===", step.name);
+        let started = Instant::now();
+        let held = (step.run)().with_context(|| format!("step {}", step.name))?;
+        results.push((step.name, held, started.elapsed()));
+        // Tests that start our programs must not meet those of an earlier build.
+        if !held && (arguments.fail_fast || step.name == "build") {
+            break;
+        }
+    }
+    eprintln!("\n=== summary ===");
+    for (name, held, took) in &results {
+        eprintln!(
+            "{} {name:<10} {:>6.1} s",
+            if *held { "ok    " } else { "FAILED" },
+            took.as_secs_f64()
+        );
+    }
+    let all_held = results.iter().all(|(_, held, _)| *held);
+    Ok(if all_held { 0 } else { 1 })
+}
+
+fn format() -> anyhow::Result<bool> {
+    succeeds(build::cargo()?.args(["fmt", "--all", "--check"]))
+}
+
+fn lints() -> anyhow::Result<bool> {
+    succeeds(build::cargo()?.args([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ]))
+}
+
+fn licences() -> anyhow::Result<bool> {
+    let program = cargo_deny()?;
+    let mut command = Command::new(program);
+    command
+        .current_dir(build::workspace_root()?)
+        .args(["--log-level", "error", "check"]);
+    command.args(["licenses", "bans", "sources"]);
+    succeeds(&mut command)
+}
+
+fn build_binaries() -> anyhow::Result<bool> {
+    succeeds(build::cargo()?.args(["build", "--workspace", "--locked"]))
+}
+
+fn cargo_tests() -> anyhow::Result<bool> {
+    succeeds(build::cargo()?.args(["test", "--workspace", "--locked", "--no-fail-fast"]))
+}
+
+fn succeeds(command: &mut Command) -> anyhow::Result<bool> {
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start {}", command.get_program().to_string_lossy()))?;
+    Ok(status.success())
+}
+
+/// cargo-deny of our release: from `PATH` if it is that one, else built once into a cache folder
+/// of the user's home.
+fn cargo_deny() -> anyhow::Result<PathBuf> {
+    let home = std::env::var_os("HOME").context("HOME is not set: there is no place to keep tools")?;
+    let root = PathBuf::from(home).join(".cache/starvault/tools");
+    let ours = root.join("bin/cargo-deny");
+    for program in [setup::find_program("cargo-deny"), Some(ours.clone())]
+        .into_iter()
+        .flatten()
+    {
+        if is_version(&program, CARGO_DENY_VERSION) {
+            return Ok(program);
+        }
+    }
+    eprintln!(
+        "building cargo-deny {CARGO_DENY_VERSION} once, into {} …",
+        root.display()
+    );
+    let mut command = build::cargo()?;
+    // Its own checks take a second; an optimised build of it takes minutes.
+    command.args(["install", "cargo-deny", "--locked", "--quiet", "--profile", "dev"]);
+    command
+        .args(["--version", CARGO_DENY_VERSION, "--root"])
+        .arg(&root);
+    command.current_dir(std::env::temp_dir());
+    let target = tempfile_folder("cargo-deny-build")?;
+    command.env("CARGO_TARGET_DIR", &target);
+    let built = succeeds(&mut command)?;
+    // Half a gigabyte that nobody needs again; failing to remove it is no reason to fail.
+    let _ = std::fs::remove_dir_all(&target);
+    if !built {
+        bail!("cargo-deny could not be built; try: cargo install cargo-deny --version {CARGO_DENY_VERSION}");
+    }
+    Ok(ours)
+}
+
+fn is_version(program: &std::path::Path, version: &str) -> bool {
+    Command::new(program)
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim().ends_with(version))
+}
+
+fn tempfile_folder(name: &str) -> anyhow::Result<PathBuf> {
+    let folder = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(folder)
+}
