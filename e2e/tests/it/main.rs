@@ -1,0 +1,4 @@
+//! Whole launches on loopback, the play page in a real browser, and what the documents claim.
+#![cfg(test)]
+
+mod workspace;
