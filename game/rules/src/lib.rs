@@ -1,1 +1,27 @@
-//! To be written.
+//! Three-check chess: the whole of the game, as values and functions.
+//!
+//! Each king has 3 HP and a check takes one; who has none left has lost. Everything else is chess.
+//! A [`Game`] is a fold over [`Event`]s: [`Game::decide`] says which events a [`Command`] causes
+//! and changes nothing, [`Game::apply`] takes one event in, and [`Game::from_events`] rebuilds the
+//! same game from its stored events for ever.
+//!
+//! This crate never does I/O, never reads a clock and never draws a random number: times are
+//! arguments, in milliseconds since 1970-01-01 UTC.
+
+mod command;
+mod elo;
+mod event;
+mod game;
+mod id;
+mod position;
+mod setup;
+mod state;
+
+pub use command::{Command, Rejection};
+pub use elo::{K_FACTOR, Progress, after_game, rating_change};
+pub use event::{Event, EventKind, Outcome, Reason};
+pub use game::{Game, ReplayError};
+pub use id::{CommandId, GameId, ID_CHARS_MAX, InvalidId, PlayerId};
+pub use position::{Position, PositionError};
+pub use setup::{Clock, Color, Hp, InvalidSetup, NAME_CHARS_MAX, Seat, Setup};
+pub use state::{GameState, InvariantBroken};

@@ -1,0 +1,187 @@
+//! The board: pieces, HP and what the draw rules remember. Owns every use of `cozy-chess` and its
+//! king-takes-rook form of castling, which is never seen outside this file. Knows no clock and no
+//! player.
+
+use cozy_chess::{Board, GameStatus, Move, util};
+
+use crate::{
+    event::{Outcome, Reason},
+    setup::{Color, Hp},
+};
+
+/// `e7e8q` is the longest move; anything longer is refused unread.
+const UCI_BYTES_MAX: usize = 5;
+
+/// A text that is no position.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a chess position: {why} (in {fen:?})")]
+pub struct PositionError {
+    pub fen: String,
+    pub why: String,
+}
+
+/// A position of three-check chess.
+#[derive(Clone, Debug)]
+pub struct Position {
+    board: Board,
+    hp: [Hp; 2],
+    /// The positions since the last capture or pawn move, the present one last. None of the earlier
+    /// ones can come back, so this holds at most 101.
+    reachable: Vec<(Board, [Hp; 2])>,
+}
+
+/// What a legal move did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Played {
+    pub uci: String,
+    pub san: String,
+    pub check: bool,
+}
+
+impl Position {
+    pub fn start() -> Position {
+        Position::of(Board::startpos(), [Hp::FULL; 2])
+    }
+
+    /// A position from Forsyth-Edwards notation, both kings in full health, with no history.
+    pub fn from_fen(fen: &str) -> Result<Position, PositionError> {
+        match Board::from_fen(fen, false) {
+            Ok(board) => Ok(Position::of(board, [Hp::FULL; 2])),
+            Err(error) => Err(PositionError {
+                fen: fen.into(),
+                why: error.to_string(),
+            }),
+        }
+    }
+
+    fn of(board: Board, hp: [Hp; 2]) -> Position {
+        Position {
+            reachable: vec![(board.clone(), hp)],
+            board,
+            hp,
+        }
+    }
+
+    pub fn fen(&self) -> String {
+        self.board.to_string()
+    }
+
+    pub fn to_move(&self) -> Color {
+        from_engine(self.board.side_to_move())
+    }
+
+    pub fn hp(&self, color: Color) -> Hp {
+        self.hp[color.index()]
+    }
+
+    pub fn in_check(&self) -> bool {
+        !self.board.checkers().is_empty()
+    }
+
+    /// Every legal move of the side to move, in UCI, sorted; empty once the game has ended here.
+    pub fn legal_moves_uci(&self) -> Vec<String> {
+        if self.end().is_some() {
+            return Vec::new();
+        }
+        let mut moves = Vec::with_capacity(40);
+        self.board.generate_moves(|of_piece| {
+            moves.extend(
+                of_piece
+                    .into_iter()
+                    .map(|mv| util::display_uci_move(&self.board, mv).to_string()),
+            );
+            false
+        });
+        moves.sort_unstable();
+        moves
+    }
+
+    /// Plays a legal move; `None`, and nothing changes, for any other text.
+    pub(crate) fn play(&mut self, uci: &str) -> Option<Played> {
+        let mv = self.legal_move(uci)?;
+        let san = util::display_san_move(&self.board, mv).to_string();
+        self.board.play_unchecked(mv);
+        let check = self.in_check();
+        if check {
+            // However many pieces give it, one check costs one HP.
+            let checked = self.to_move().index();
+            self.hp[checked] = self.hp[checked].hit();
+        }
+        if self.board.halfmove_clock() == 0 {
+            self.reachable.clear();
+        }
+        self.reachable.push((self.board.clone(), self.hp));
+        Some(Played {
+            uci: uci.to_owned(),
+            san,
+            check,
+        })
+    }
+
+    fn legal_move(&self, uci: &str) -> Option<Move> {
+        if uci.len() > UCI_BYTES_MAX {
+            return None;
+        }
+        let mv = util::parse_uci_move(&self.board, uci).ok()?;
+        // The second half refuses the engine's own form of castling, so that a move has one name.
+        (self.board.is_legal(mv) && util::display_uci_move(&self.board, mv).to_string() == uci).then_some(mv)
+    }
+
+    /// How the game ends by the position alone. Mate goes before the third check that gives it,
+    /// and both before the drawing rules.
+    pub fn end(&self) -> Option<Outcome> {
+        let mover = self.to_move().other();
+        let won = |reason| {
+            Some(Outcome {
+                winner: Some(mover),
+                reason,
+            })
+        };
+        let drawn = |reason| Some(Outcome { winner: None, reason });
+        // The engine answers "drawn" for stalemate and for fifty moves: the checks below tell.
+        let can_move = self.board.generate_moves(|_| true);
+        match self.board.status() {
+            GameStatus::Won => won(Reason::Checkmate),
+            _ if self.hp(self.to_move()).is_gone() => won(Reason::ThreeChecks),
+            _ if !can_move => drawn(Reason::Stalemate),
+            _ if self.times_here() >= 3 => drawn(Reason::Repetition),
+            _ if self.board.halfmove_clock() >= 100 => drawn(Reason::FiftyMoves),
+            _ => None,
+        }
+    }
+
+    /// How often this position was on the board: same pieces, side to move, castling rights, en
+    /// passant where it can be taken, and the same HP of both kings.
+    fn times_here(&self) -> usize {
+        let same = |(board, hp): &&(Board, [Hp; 2])| *hp == self.hp && board.same_position(&self.board);
+        self.reachable.iter().filter(same).count()
+    }
+
+    /// Leaves of the tree of legal moves, ends by HP or repetition not regarded: the field's check
+    /// of a move generator.
+    pub fn perft(&self, depth: u32) -> u64 {
+        fn count(board: &Board, depth: u32) -> u64 {
+            if depth == 0 {
+                return 1;
+            }
+            let mut leaves = 0;
+            board.generate_moves(|of_piece| {
+                for mv in of_piece {
+                    let mut next = board.clone();
+                    next.play_unchecked(mv);
+                    leaves += count(&next, depth - 1);
+                }
+                false
+            });
+            leaves
+        }
+        count(&self.board, depth)
+    }
+}
+
+fn from_engine(color: cozy_chess::Color) -> Color {
+    match color {
+        cozy_chess::Color::White => Color::White,
+        cozy_chess::Color::Black => Color::Black,
+    }
+}
