@@ -1,0 +1,222 @@
+//! What the kinds of gates need to know to run. Times are real seconds, never plan hours.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::expectation::{Expectation, Op};
+
+/// Kinds that the plan's language reserves and that this release cannot run yet. A gate of such
+/// a kind is "not checked", whatever happens: it can never tick.
+pub const TO_COME_KINDS: [&str; 16] = [
+    "coverage",
+    "runtime",
+    "memory",
+    "deadlines",
+    "contract",
+    "conformance",
+    "sessions",
+    "data-verify",
+    "artifact",
+    "vulnerabilities",
+    "image",
+    "gitops",
+    "flags",
+    "tls",
+    "telemetry",
+    "drill",
+];
+
+/// What a gate does.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GateKind {
+    Load(LoadSpec),
+    Recovery(RecoverySpec),
+    Canary(CanarySpec),
+    Http(HttpSpec),
+    Command(CommandSpec),
+    ToCome { kind: String },
+}
+
+/// A number that the plan writes out, or leaves to a variable (`${players}`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Count {
+    Number(u32),
+    /// Text with `${…}`; only in a plan that has not been resolved.
+    Variable(String),
+}
+
+impl Count {
+    /// The number; none before [`crate::Plan::resolve_gate`] has replaced the variable.
+    #[must_use]
+    pub fn number(&self) -> Option<u32> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Variable(_) => None,
+        }
+    }
+}
+
+/// Who sends what to whom.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Traffic {
+    /// Base URL, e.g. `${gateway}`.
+    pub target: String,
+    pub players: Count,
+    /// All players have arrived after this many seconds.
+    pub arrivals_s: f64,
+    /// A player's pause before each action, mean, in milliseconds.
+    pub think_ms: u32,
+    pub protocol: Protocol,
+}
+
+/// What the players speak.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// Sign in, get matched, play whole games over WebSocket.
+    Starvault,
+    /// Plain requests to any backend, at a fixed total rate, spread over the players.
+    Http {
+        method: String,
+        path: String,
+        headers: BTreeMap<String, String>,
+        rate_per_s: f64,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LoadSpec {
+    pub traffic: Traffic,
+    pub duration_s: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RecoverySpec {
+    /// Base URL.
+    pub target: String,
+    pub players: Count,
+    pub duration_s: f64,
+    pub think_ms: u32,
+    /// Share of the connections that is cut, 0 to 1.
+    pub cut_fraction: f64,
+}
+
+/// A rollout in steps, judged while it goes on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CanarySpec {
+    /// Base URL of the gateway's admin interface.
+    pub gateway_admin: String,
+    /// Name of the backend that is in service.
+    pub stable: String,
+    /// Name of the backend that is to take over.
+    pub canary: String,
+    /// Weights of the canary in percent, rising, the last one 100.
+    pub steps: Vec<u32>,
+    /// Requests that the canary must have answered within a step before the step can be left.
+    pub min_requests: u32,
+    /// Least time in a step, seconds.
+    pub hold_s: f64,
+    /// Time between two looks, seconds.
+    pub look_every_s: f64,
+    /// An answer later than this is a slow one, milliseconds.
+    pub slow_ms: u32,
+    /// Bound on the chance that a canary that is no worse is rolled back, over the whole
+    /// rollout and all looks.
+    pub alpha: f64,
+    /// Traffic to send meanwhile; none when real players are enough.
+    pub traffic: Option<Traffic>,
+    /// Close the canary's connections on rollback, so that games move to the stable release.
+    pub drain: bool,
+    pub budgets: Budgets,
+}
+
+/// Limits that act without statistics.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Budgets {
+    /// A step that has not shown enough after this many seconds is rolled back.
+    pub step_s: f64,
+    /// The fast kill needs at least this many bad outcomes on the canary within a step …
+    pub fast_kill_min: u32,
+    /// … and at least this share of bad outcomes (0 to 1), at least twice the stable side's.
+    pub fast_kill_share: f64,
+}
+
+/// One request, or many of them, and what the answers must be.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HttpSpec {
+    pub method: String,
+    pub url: String,
+    pub headers: BTreeMap<String, String>,
+    pub body: Option<String>,
+    pub timeout_ms: u32,
+    /// How often the request is sent.
+    pub repeat: u32,
+    pub expect_status: u16,
+    /// Response header (lower case) to its exact value.
+    pub expect_headers: BTreeMap<String, String>,
+    /// JSON pointer (RFC 6901) to the value that must stand there.
+    pub expect_json: BTreeMap<String, serde_json::Value>,
+    pub split: Option<SplitSpec>,
+}
+
+/// How the answers must be spread over releases. Every request then comes from another player.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SplitSpec {
+    /// Response header that says who answered, e.g. `x-served-version`.
+    pub header: String,
+    /// Value of that header to its share in percent; together 100.
+    pub shares: BTreeMap<String, f64>,
+    /// Request header that carries the player's key, e.g. `x-session-id`.
+    pub key_header: String,
+    /// Number of distinct players; one request each.
+    pub keys: u32,
+}
+
+/// A program that is run; it is started directly, never through a shell.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CommandSpec {
+    pub argv: Vec<String>,
+    pub timeout_s: f64,
+    pub cwd: Option<String>,
+    /// Whether the numbers in the last JSON object on standard output become measurements.
+    pub json_measurements: bool,
+}
+
+impl GateKind {
+    /// The word that the plan file uses for it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Load(_) => "load",
+            Self::Recovery(_) => "recovery",
+            Self::Canary(_) => "canary",
+            Self::Http(_) => "http",
+            Self::Command(_) => "command",
+            Self::ToCome { kind } => kind,
+        }
+    }
+
+    /// What a gate of this kind is held to even when the plan does not write it.
+    #[must_use]
+    pub fn implied(&self) -> Vec<Expectation> {
+        match self {
+            Self::Canary(_) => vec![
+                Expectation::new("rolled_back", Op::Equal, 0.0),
+                Expectation::new("final_weight_percent", Op::Equal, 100.0),
+            ],
+            Self::Http(_) => vec![Expectation::new("mismatches", Op::Equal, 0.0)],
+            Self::Command(_) => vec![Expectation::new("exit_code", Op::Equal, 0.0)],
+            Self::Load(_) | Self::Recovery(_) | Self::ToCome { .. } => Vec::new(),
+        }
+    }
+}
+
+impl GateKind {
+    #[must_use]
+    pub fn is_to_come(&self) -> bool {
+        matches!(self, Self::ToCome { .. })
+    }
+}
