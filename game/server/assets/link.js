@@ -28,6 +28,9 @@ export class Link {
     this.unanswered = new Map();
     addEventListener('online', () => this.retryNow());
     document.addEventListener('visibilitychange', () => { if (!document.hidden) this.retryNow(); });
+    // A page that is kept for the back button must not go on looking present.
+    addEventListener('pagehide', () => this.#drop());
+    addEventListener('pageshow', (event) => { if (event.persisted) this.retryNow(); });
   }
 
   start() {

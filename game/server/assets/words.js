@@ -98,7 +98,7 @@ const WORDS = {
   ABANDONED: ['{loser}离开了对局', '{loser} left the game'],
   REASON_UNSPECIFIED: ['对局结束', 'The game has ended'],
   playAgain: ['再来一局', 'Play again'],
-  toLobby: ['回到大厅', 'Back to the lobby'],
+  toLobby: ['回到大厅', 'To the lobby'],
   viewBoard: ['查看棋盘', 'View the board'],
   // link
   connecting: ['正在连接…', 'Connecting…'],
