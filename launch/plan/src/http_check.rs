@@ -61,7 +61,7 @@ pub fn mismatches(
         Ok(document) => {
             for (pointer, expected) in &spec.expect_json {
                 let value = document.pointer(pointer);
-                if value != Some(expected) {
+                if !value.is_some_and(|value| same(value, expected)) {
                     found.push(HttpMismatch {
                         part: if pointer.is_empty() {
                             "body".to_owned()
@@ -105,6 +105,14 @@ pub fn split_sigmas(split: &SplitSpec, counts: &BTreeMap<String, u64>) -> f64 {
             }
         })
         .fold(0.0, f64::max)
+}
+
+/// JSON does not tell 1 from 1.0.
+fn same(found: &serde_json::Value, expected: &serde_json::Value) -> bool {
+    match (found.as_f64(), expected.as_f64()) {
+        (Some(found), Some(expected)) => found == expected,
+        _ => found == expected,
+    }
 }
 
 fn shorten(text: &str) -> String {
