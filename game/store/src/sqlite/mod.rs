@@ -1,0 +1,216 @@
+//! The journal in one SQLite file: WAL, every commit synced, several processes at once.
+//!
+//! One thread per process writes; it commits together whatever waits (`writer`). Reads go beside it
+//! on connections of their own (`readers`). What each operation does to the tables is in `games`,
+//! `append` and `players`.
+
+mod append;
+mod fault;
+mod games;
+mod players;
+mod readers;
+pub(crate) mod schema;
+mod writer;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+pub(crate) use fault::Fault;
+use rusqlite::Connection;
+use starvault_rules::{Game, GameId, PlayerId};
+
+use crate::{
+    Acquired, Append, AppendOutcome, CreateOutcome, Created, Epoch, Journal, NewGame, NewPlayer, Owner,
+    Ownership, Profile, StoreError,
+};
+use readers::Readers;
+use writer::Writer;
+
+/// Limits of a [`SqliteJournal`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SqliteOptions {
+    /// How many writes may wait; more wait outside.
+    pub queue_max: usize,
+    /// How many writes share a transaction at most.
+    pub batch_max: usize,
+    /// How many reads may run at the same time.
+    pub readers_max: usize,
+    /// How long to wait for another process that writes, in milliseconds.
+    pub busy_timeout_ms: u64,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        SqliteOptions {
+            queue_max: 1024,
+            batch_max: 256,
+            readers_max: 2,
+            busy_timeout_ms: 5000,
+        }
+    }
+}
+
+/// What the writer has done since the journal was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriterStats {
+    /// Committed transactions, each synced to disk once.
+    pub transactions: u64,
+    /// The writes in them.
+    pub writes: u64,
+}
+
+/// A handle on an open journal file. When the last one is dropped, the writer finishes what waits.
+#[derive(Clone, Debug)]
+pub struct SqliteJournal {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    writer: Writer,
+    readers: Readers,
+}
+
+impl SqliteJournal {
+    /// Opens the journal at `path`, made if missing. Blocks: it may migrate, and wait for others.
+    pub fn open(path: &Path, options: SqliteOptions) -> Result<SqliteJournal, StoreError> {
+        let connection = schema::open(path, options.busy_timeout_ms)?;
+        Ok(SqliteJournal::on(connection, path, options))
+    }
+
+    fn on(connection: Connection, path: &Path, options: SqliteOptions) -> SqliteJournal {
+        let writer = Writer::start(connection, path.to_owned(), options);
+        let readers = Readers::new(path.to_owned(), options);
+        SqliteJournal {
+            inner: Arc::new(Inner {
+                path: path.to_owned(),
+                writer,
+                readers,
+            }),
+        }
+    }
+
+    /// What the writer has done.
+    pub fn stats(&self) -> WriterStats {
+        self.inner.writer.stats()
+    }
+
+    /// Finishes what waits and closes the file. Later calls, by any clone, answer [`StoreError::Closed`].
+    pub async fn close(&self) {
+        self.inner.readers.close();
+        self.inner.writer.close().await;
+    }
+
+    /// Drops the kept answers of games that ended before `before_ms`; returns how many. A command
+    /// repeated after that would be refused by the rules, since its game is over.
+    pub async fn forget_answers(&self, before_ms: i64) -> Result<u64, StoreError> {
+        self.write("forget answers", move |connection| {
+            append::forget_answers(connection, before_ms)
+        })
+        .await
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.inner.writer.write(operation, work).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.inner.readers.read(operation, work).await
+    }
+}
+
+impl Journal for SqliteJournal {
+    async fn create_player(&self, player: NewPlayer) -> Result<Profile, StoreError> {
+        self.write("create a player", move |connection| {
+            players::create(connection, player)
+        })
+        .await
+    }
+
+    async fn get_profile(&self, player_id: &PlayerId) -> Result<Option<Profile>, StoreError> {
+        let player_id = player_id.clone();
+        self.read("read a profile", move |connection| {
+            players::get(connection, &player_id)
+        })
+        .await
+    }
+
+    async fn create_game(&self, NewGame { setup, owner }: NewGame) -> Result<CreateOutcome, StoreError> {
+        let (game, started) = Game::new(setup).map_err(|error| StoreError::Invalid {
+            what: error.to_string(),
+        })?;
+        let (state, first) = (game.state(), started.clone());
+        let busy = self
+            .write("create a game", move |connection| {
+                games::create(connection, &first, &state, &owner)
+            })
+            .await?;
+        Ok(match busy {
+            Some((player_id, game_id)) => CreateOutcome::AlreadyPlaying { player_id, game_id },
+            None => CreateOutcome::Created(Box::new(Created {
+                epoch: Epoch(1),
+                game,
+                started,
+            })),
+        })
+    }
+
+    async fn append(&self, append: Append) -> Result<AppendOutcome, StoreError> {
+        self.write("append to a game", move |connection| {
+            append::append(connection, &append)
+        })
+        .await
+    }
+
+    async fn acquire(&self, game_id: &GameId, owner: Owner) -> Result<Option<Acquired>, StoreError> {
+        let id = game_id.clone();
+        let stored = self
+            .write("acquire a game", move |connection| {
+                games::acquire(connection, &id, &owner)
+            })
+            .await?;
+        // Replayed here and not in the transaction: the new epoch keeps everybody else out already.
+        stored
+            .map(|stored| {
+                stored
+                    .replay()
+                    .map_err(|fault| fault.at(&self.inner.path, "replay a game"))
+            })
+            .transpose()
+    }
+
+    async fn owner_of(&self, game_id: &GameId) -> Result<Option<Ownership>, StoreError> {
+        let game_id = game_id.clone();
+        self.read("read an owner", move |connection| {
+            games::owner_of(connection, &game_id)
+        })
+        .await
+    }
+
+    async fn active_game_of(&self, player_id: &PlayerId) -> Result<Option<GameId>, StoreError> {
+        let player_id = player_id.clone();
+        self.read("read a player's game", move |connection| {
+            players::active_game(connection, &player_id)
+        })
+        .await
+    }
+
+    async fn running_games_of(&self, owner: &Owner) -> Result<Vec<GameId>, StoreError> {
+        let owner = owner.clone();
+        self.read("list running games", move |connection| {
+            games::running_of(connection, &owner)
+        })
+        .await
+    }
+}

@@ -1,0 +1,259 @@
+//! Opening a journal file: is it ours, is it of our time, and its tables.
+
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+
+use super::fault::Fault;
+use crate::StoreError;
+
+/// "STAV": marks the file as a journal, whoever else writes SQLite files.
+const APPLICATION_ID: i64 = 0x5354_4156;
+
+/// Step n brings a file from schema version n to n + 1. Never change one that was released; add.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE players (
+        player_id TEXT NOT NULL PRIMARY KEY,
+        display_name TEXT NOT NULL,
+        rating INTEGER NOT NULL,
+        games_played INTEGER NOT NULL,
+        wins INTEGER NOT NULL,
+        losses INTEGER NOT NULL,
+        draws INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        active_game_id TEXT,
+        created_at_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE games (
+        game_id TEXT NOT NULL PRIMARY KEY,
+        white_id TEXT NOT NULL,
+        black_id TEXT NOT NULL,
+        owner_release TEXT NOT NULL,
+        owner_instance TEXT NOT NULL,
+        epoch INTEGER NOT NULL,
+        sequence INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        ended_at_ms INTEGER
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX running_games ON games (owner_release, owner_instance) WHERE ended_at_ms IS NULL;
+    CREATE INDEX ended_games ON games (ended_at_ms) WHERE ended_at_ms IS NOT NULL;
+
+    -- player_id and command_id: the command that caused the event, NULL where the server did.
+    CREATE TABLE events (
+        game_id TEXT NOT NULL,
+        sequence INTEGER NOT NULL,
+        player_id TEXT,
+        command_id TEXT,
+        event TEXT NOT NULL,
+        PRIMARY KEY (game_id, sequence)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE answers (
+        id INTEGER PRIMARY KEY,
+        game_id TEXT NOT NULL,
+        player_id TEXT NOT NULL,
+        command_id TEXT NOT NULL,
+        payload_hash BLOB NOT NULL,
+        accepted INTEGER NOT NULL,
+        answer TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        UNIQUE (game_id, player_id, command_id)
+    ) STRICT;
+    CREATE INDEX rejections ON answers (game_id, id) WHERE accepted = 0;
+
+    -- The newest snapshot of each profile. A copy elsewhere is caught up by reading from the
+    -- position that it has reached.
+    CREATE TABLE outbox (
+        player_id TEXT NOT NULL PRIMARY KEY,
+        position INTEGER NOT NULL UNIQUE,
+        version INTEGER NOT NULL,
+        body TEXT NOT NULL,
+        sha256 BLOB NOT NULL,
+        at_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+"];
+
+/// How long SQLite itself polls for a lock before [`begin`] asks for the deadline.
+const POLLS_MAX: i32 = 400;
+const POLL: Duration = Duration::from_micros(250);
+/// Readers wait only while another process opens or closes the file.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The newest schema version that this program knows.
+pub(crate) fn version() -> i64 {
+    MIGRATIONS.len() as i64
+}
+
+/// Opens the file for writing, makes it a journal if it is empty, and brings its schema up to date.
+/// Safe when several processes do it at once.
+pub(crate) fn open(path: &Path, busy_timeout_ms: u64) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let connection = connect(path, flags)?;
+    let failed = |fault: Fault| fault.at(path, "open");
+    if identify(&connection, path)? == 0 {
+        migrate(&connection, path, busy_timeout_ms)?;
+    }
+    let patience = Patience::new(busy_timeout_ms);
+    patience
+        .retry(|| {
+            // Not covered by the busy handler: switching needs the file to itself for a moment.
+            connection.pragma_update(None, "journal_mode", "WAL")
+        })
+        .map_err(|error| patience.explain(error, path, "switch to write-ahead logging"))?;
+    connection
+        .pragma_update(None, "synchronous", "FULL")
+        .map_err(|error| failed(error.into()))?;
+    migrate(&connection, path, busy_timeout_ms)?;
+    Ok(connection)
+}
+
+/// Opens an existing journal for reading only.
+pub(crate) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+    if !path.exists() {
+        return Err(StoreError::Missing {
+            path: path.to_owned(),
+        });
+    }
+    // Opened for writing, since a file that a killed process left needs its log played back.
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    if identify(&connection, path)? == 0 {
+        return Err(StoreError::ForeignDatabase {
+            path: path.to_owned(),
+        });
+    }
+    let reads_only = || {
+        connection.busy_timeout(READ_TIMEOUT)?;
+        connection.pragma_update(None, "query_only", "ON")
+    };
+    reads_only().map_err(|error| Fault::from(error).at(path, "open for reading"))?;
+    Ok(connection)
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+    let connect = || {
+        // No mutex: each connection stays with one thread at a time.
+        let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        connection.busy_handler(Some(|polls| {
+            thread::sleep(POLL);
+            polls < POLLS_MAX
+        }))?;
+        connection.set_prepared_statement_cache_capacity(64);
+        Ok(connection)
+    };
+    connect().map_err(|error: rusqlite::Error| Fault::from(error).at(path, "open"))
+}
+
+/// The schema version of the file; 0 for an empty one. An error for what is not a journal.
+fn identify(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
+    let read = |sql: &str| {
+        Patience::new(1000)
+            .retry(|| connection.query_row(sql, [], |row| row.get::<_, i64>(0)))
+            .map_err(|error| Fault::from(error).at(path, "read the header"))
+    };
+    // Of one statement, so of one moment, though another process may be making the tables.
+    let [tables, application_id, found] = [
+        "SELECT count(*) FROM sqlite_schema",
+        "SELECT application_id FROM pragma_application_id",
+        "SELECT user_version FROM pragma_user_version",
+    ];
+    let found_version = read(found)?;
+    let ours = read(application_id)? == APPLICATION_ID;
+    if found_version > version() && ours {
+        return Err(StoreError::NewerSchema {
+            path: path.to_owned(),
+            found: found_version,
+            supported: version(),
+        });
+    }
+    if !ours && (found_version != 0 || read(tables)? != 0) {
+        // Another process may have made the tables since the first look.
+        if read(application_id)? != APPLICATION_ID {
+            return Err(StoreError::ForeignDatabase {
+                path: path.to_owned(),
+            });
+        }
+        return read(found);
+    }
+    Ok(found_version)
+}
+
+fn migrate(connection: &Connection, path: &Path, busy_timeout_ms: u64) -> Result<(), StoreError> {
+    let failed = |error: rusqlite::Error| Fault::from(error).at(path, "migrate");
+    let transaction = begin(connection, path, busy_timeout_ms)?;
+    // Looked at again under the lock: another process may have done it in the meantime.
+    let found = identify(&transaction, path)?;
+    for (step, sql) in (0i64..).zip(MIGRATIONS).skip_while(|(step, _)| *step < found) {
+        transaction.execute_batch(sql).map_err(failed)?;
+        transaction
+            .pragma_update(None, "user_version", step + 1)
+            .map_err(failed)?;
+        transaction
+            .pragma_update(None, "application_id", APPLICATION_ID)
+            .map_err(failed)?;
+    }
+    transaction.commit().map_err(failed)
+}
+
+/// Begins a transaction that may write, waiting for other processes.
+pub(super) fn begin<'c>(
+    connection: &'c Connection,
+    path: &Path,
+    busy_timeout_ms: u64,
+) -> Result<Transaction<'c>, StoreError> {
+    let patience = Patience::new(busy_timeout_ms);
+    patience
+        .retry(|| Transaction::new_unchecked(connection, TransactionBehavior::Immediate))
+        .map_err(|error| patience.explain(error, path, "begin a transaction"))
+}
+
+/// Waiting for a lock, with an end.
+pub(super) struct Patience {
+    busy_timeout_ms: u64,
+    began: Instant,
+}
+
+impl Patience {
+    pub(super) fn new(busy_timeout_ms: u64) -> Patience {
+        Patience {
+            busy_timeout_ms,
+            began: Instant::now(),
+        }
+    }
+
+    fn retry<T>(&self, mut attempt: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        loop {
+            match attempt() {
+                Err(error)
+                    if is_busy(&error)
+                        && self.began.elapsed() < Duration::from_millis(self.busy_timeout_ms) =>
+                {
+                    thread::sleep(POLL);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn explain(&self, error: rusqlite::Error, path: &Path, operation: &'static str) -> StoreError {
+        if is_busy(&error) {
+            let waited_ms = self.began.elapsed().as_millis() as u64;
+            return StoreError::Busy {
+                path: path.to_owned(),
+                waited_ms,
+            };
+        }
+        Fault::from(error).at(path, operation)
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
+}

@@ -1,0 +1,295 @@
+//! The one writing thread of a process, and its group commit.
+//!
+//! The commit point, in prose: the thread takes the first write that waits, begins a transaction
+//! (waiting for other processes), takes everything else that waits by then, does each write in a
+//! savepoint of its own, commits once, with one sync, and only then answers them all. A write that
+//! fails on its own is rolled back to its savepoint and disturbs no other. When the transaction
+//! fails, all of them hear it and none has happened.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{debug, error};
+
+use super::{SqliteOptions, WriterStats, fault::Fault, schema};
+use crate::StoreError;
+
+/// A pause after each commit while more writes wait. Without it a busy process would take the lock
+/// again before another one, that polls for it, could.
+const YIELD: Duration = Duration::from_micros(500);
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    queue: mpsc::Sender<Message>,
+    counters: Arc<Counters>,
+    path: PathBuf,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    transactions: AtomicU64,
+    writes: AtomicU64,
+}
+
+enum Message {
+    Write(Box<dyn Job>),
+    Close(oneshot::Sender<()>),
+}
+
+impl Writer {
+    pub(super) fn start(connection: Connection, path: PathBuf, options: SqliteOptions) -> Writer {
+        let (queue, waiting) = mpsc::channel(options.queue_max.max(1));
+        let counters = Arc::new(Counters::default());
+        let worker = Worker {
+            connection,
+            waiting,
+            options,
+            path: path.clone(),
+            counters: Arc::clone(&counters),
+        };
+        // Not joined: it ends by itself once `queue` is dropped, and `close` waits for its last word.
+        thread::spawn(move || worker.run());
+        Writer {
+            queue,
+            counters,
+            path,
+        }
+    }
+
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let closed = || StoreError::Closed {
+            path: self.path.clone(),
+        };
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Task {
+            operation,
+            work: Some(work),
+            result: None,
+            reply,
+        });
+        self.queue.send(Message::Write(job)).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    pub(super) fn stats(&self) -> WriterStats {
+        WriterStats {
+            transactions: self.counters.transactions.load(Ordering::Relaxed),
+            writes: self.counters.writes.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        let (reply, done) = oneshot::channel();
+        if self.queue.send(Message::Close(reply)).await.is_ok() {
+            // An error means that the thread has gone already, which is what was asked for.
+            let _ = done.await;
+        }
+    }
+}
+
+/// One write, whatever its result's type.
+trait Job: Send {
+    /// Does the work and keeps the result. An error spoils the whole transaction.
+    fn run(&mut self, connection: &Connection, path: &Path) -> Result<bool, StoreError>;
+    /// Tells the caller the kept result, or the error that came over the transaction.
+    fn answer(self: Box<Self>, transaction: Result<(), StoreError>);
+}
+
+struct Task<T, F> {
+    operation: &'static str,
+    work: Option<F>,
+    result: Option<Result<T, StoreError>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Job for Task<T, F>
+where
+    T: Send,
+    F: FnOnce(&Connection) -> Result<T, Fault> + Send,
+{
+    fn run(&mut self, connection: &Connection, path: &Path) -> Result<bool, StoreError> {
+        let Some(work) = self.work.take() else {
+            return Ok(false);
+        };
+        let result = work(connection);
+        let spoils = result.as_ref().is_err_and(Fault::spoils_the_transaction);
+        let result = result.map_err(|fault| fault.at(path, self.operation));
+        if let (true, Err(error)) = (spoils, &result) {
+            return Err(error.clone());
+        }
+        let succeeded = result.is_ok();
+        self.result = Some(result);
+        Ok(succeeded)
+    }
+
+    fn answer(self: Box<Self>, transaction: Result<(), StoreError>) {
+        let result = match (transaction, self.result) {
+            (Err(error), _) => Err(error),
+            (Ok(()), Some(result)) => result,
+            (Ok(()), None) => Err(StoreError::Invalid {
+                what: "a write was committed undone".into(),
+            }),
+        };
+        // Who has stopped waiting finds out by asking again.
+        let _ = self.reply.send(result);
+    }
+}
+
+struct Worker {
+    connection: Connection,
+    waiting: mpsc::Receiver<Message>,
+    options: SqliteOptions,
+    path: PathBuf,
+    counters: Arc<Counters>,
+}
+
+impl Worker {
+    fn run(mut self) {
+        let mut closers = Vec::new();
+        while let Some(message) = self.waiting.blocking_recv() {
+            match message {
+                Message::Close(reply) => {
+                    // What was queued before is still done: the loop ends when the queue is empty.
+                    self.waiting.close();
+                    closers.push(reply);
+                }
+                Message::Write(first) => self.commit(first, &mut closers),
+            }
+        }
+        if let Err((_, source)) = self.connection.close() {
+            error!(journal = %self.path.display(), %source, "closing the journal failed; its log is played back at the next start");
+        }
+        for reply in closers {
+            let _ = reply.send(());
+        }
+    }
+
+    /// Commits `first` and what waits behind it.
+    fn commit(&mut self, first: Box<dyn Job>, closers: &mut Vec<oneshot::Sender<()>>) {
+        let mut batch = vec![first];
+        let outcome = self.transact(&mut batch, closers);
+        match &outcome {
+            Ok(()) => {
+                self.counters.transactions.fetch_add(1, Ordering::Relaxed);
+                self.counters
+                    .writes
+                    .fetch_add(batch.len() as u64, Ordering::Relaxed);
+                debug!(writes = batch.len(), "committed");
+            }
+            Err(source) => error!(writes = batch.len(), %source, "a transaction failed"),
+        }
+        for job in batch {
+            job.answer(outcome.clone());
+        }
+        if !self.waiting.is_empty() {
+            thread::sleep(YIELD);
+        }
+    }
+
+    fn transact(
+        &mut self,
+        batch: &mut Vec<Box<dyn Job>>,
+        closers: &mut Vec<oneshot::Sender<()>>,
+    ) -> Result<(), StoreError> {
+        let failed = |error: rusqlite::Error| Fault::from(error).at(&self.path, "commit");
+        let mut transaction = schema::begin(&self.connection, &self.path, self.options.busy_timeout_ms)?;
+        let mut done = 0;
+        loop {
+            while let Some(job) = batch.get_mut(done) {
+                let savepoint = transaction.savepoint().map_err(failed)?;
+                if job.run(&savepoint, &self.path)? {
+                    savepoint.commit().map_err(failed)?;
+                } else {
+                    savepoint.finish().map_err(failed)?;
+                }
+                done += 1;
+            }
+            if batch.len() >= self.options.batch_max {
+                break;
+            }
+            match self.waiting.try_recv() {
+                Ok(Message::Write(job)) => batch.push(job),
+                Ok(Message::Close(reply)) => {
+                    self.waiting.close();
+                    closers.push(reply);
+                }
+                Err(_) => break,
+            }
+        }
+        transaction.commit().map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::SqliteJournal;
+    use super::*;
+    use crate::{Journal, NewPlayer};
+    use starvault_rules::PlayerId;
+
+    fn player(n: usize) -> NewPlayer {
+        let player_id = PlayerId::new(format!("p{n}")).unwrap();
+        NewPlayer {
+            player_id,
+            display_name: "P".repeat(2000),
+            rating: 1500,
+            created_at_ms: 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_named_and_loses_nothing_that_was_acknowledged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("j.sqlite");
+        let options = SqliteOptions::default();
+        let connection = schema::open(&path, options.busy_timeout_ms).unwrap();
+        let pages: i64 = connection
+            .query_row("PRAGMA page_count", [], |row| row.get(0))
+            .unwrap();
+        connection
+            .query_row(&format!("PRAGMA max_page_count = {}", pages + 10), [], |_| Ok(()))
+            .unwrap();
+        let journal = SqliteJournal::on(connection, &path, options);
+        let mut acknowledged = 0;
+        let error = loop {
+            match journal.create_player(player(acknowledged)).await {
+                Ok(_) => acknowledged += 1,
+                Err(error) => break error,
+            }
+            assert!(acknowledged < 100, "the limit on pages never took hold");
+        };
+        assert!(
+            matches!(&error, StoreError::DiskFull { path: at } if *at == path),
+            "{error}"
+        );
+        assert!(acknowledged > 0);
+        for n in 0..acknowledged {
+            let id = player(n).player_id;
+            assert!(
+                journal.get_profile(&id).await.unwrap().is_some(),
+                "{id} was acknowledged"
+            );
+        }
+        assert!(
+            journal
+                .get_profile(&player(acknowledged).player_id)
+                .await
+                .unwrap()
+                .is_none()
+        );
+        journal.close().await;
+    }
+}
