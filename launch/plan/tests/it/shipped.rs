@@ -1,0 +1,29 @@
+//! The plans that are shipped read, and say what they should.
+
+use tminus_plan::{GateKind, Plan};
+
+pub const STARVAULT: &str = include_str!("../../../../plans/starvault.yaml");
+pub const HTTP_SERVICE: &str = include_str!("../../../../plans/http-service.yaml");
+
+#[test]
+fn the_starvault_plan_reads() {
+    let plan = Plan::parse(STARVAULT, "plans/starvault.yaml").unwrap_or_else(|error| panic!("{error}"));
+    let numbers: Vec<u32> = plan.items.iter().map(|item| item.number).collect();
+    assert_eq!(numbers, (1..=9).collect::<Vec<_>>());
+    for item in &plan.items {
+        let to_come = item.gates.iter().filter(|gate| matches!(gate.kind, GateKind::ToCome { .. })).count();
+        if [2, 3, 4, 8].contains(&item.number) {
+            assert_eq!(to_come, item.gates.len(), "{}", item.id);
+        } else {
+            assert_eq!(to_come, 0, "{}", item.id);
+            assert!(item.not_covered.is_some(), "{}", item.id);
+        }
+        let line = STARVAULT.lines().nth(item.line as usize - 1).unwrap();
+        assert!(line.contains(&format!("id: {}", item.id)), "{}: line {} is {line}", item.id, item.line);
+    }
+}
+
+#[test]
+fn the_plan_for_any_http_service_reads() {
+    Plan::parse(HTTP_SERVICE, "plans/http-service.yaml").unwrap_or_else(|error| panic!("{error}"));
+}
