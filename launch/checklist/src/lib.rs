@@ -1,1 +1,29 @@
-//! To be written.
+//! The checklist: a PDF typeset from the launch record alone, and its verification, offline.
+//!
+//! Owns: what the document says ([`DocumentModel`]), how it looks (`template/checklist.typ`), what is
+//! attached to it, and the checks that an auditor runs over file and record ([`verify`]). Never asks a
+//! live system, never reads a clock: the same record and fonts give the same bytes.
+//!
+//! Judging is not done here either: every verdict comes out of `tminus-plan`, when the document is made
+//! and once more, from the record, when it is verified.
+
+mod entries;
+mod error;
+mod extract;
+mod fonts;
+mod format;
+mod model;
+mod render;
+mod verify;
+mod view;
+
+pub use error::ChecklistError;
+pub use fonts::FontSource;
+pub use model::{Attachment, DocumentModel};
+pub use render::render;
+pub use verify::{VerifyLine, VerifyReport, verify};
+pub use view::{
+    AttemptView, CanaryStepView, ChartView, ChecklistData, EvidenceView, ExpectationView, GateMark, GateView,
+    ItemView, Mark, NamedDigest, NamedValue, Overall, RecordView, RoleView, SignOffView, SignedView, Stamp,
+    TotalsView, UnitView, WindowView,
+};

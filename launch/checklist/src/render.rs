@@ -1,0 +1,182 @@
+//! Typesetting: the template, the data and the attachments in, PDF/A-3a out.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use typst::diag::{FileError, FileResult, SourceDiagnostic};
+use typst::foundations::{Bytes, Datetime, Duration, Smart};
+use typst::syntax::{FileId, RootedPath, Source, VirtualPath, VirtualRoot};
+use typst::text::{Font, FontBook};
+use typst::utils::LazyHash;
+use typst::{Library, LibraryExt, World};
+use typst_layout::PagedDocument;
+use typst_pdf::{PdfOptions, PdfStandard, PdfStandards, Timestamp};
+
+use crate::model::{Attachment, DATA_FILE, DocumentModel};
+use crate::view::ChecklistData;
+use crate::{ChecklistError, FontSource};
+
+const TEMPLATE: &str = include_str!("../template/checklist.typ");
+
+/// The PDF's bytes. Equal for equal model and fonts.
+///
+/// # Errors
+/// A template or font that does not do; never because of what a gate wrote into its evidence:
+/// characters that no font has are printed as `‹U+1F600›`.
+pub fn render(model: &DocumentModel, fonts: &FontSource) -> Result<Vec<u8>, ChecklistError> {
+    let failed = |what: String| ChecklistError::Typeset { what };
+    let world = Paper::new(model, fonts)?;
+    let compiled = typst::compile::<PagedDocument>(&world);
+    let document = compiled.output.map_err(|errors| failed(explain(&errors)))?;
+    let options = PdfOptions {
+        ident: Smart::Custom(format!("{}/{}", model.data.record.origin, model.data.record.root)),
+        creator: Smart::Custom(Some(model.data.generator.clone())),
+        timestamp: moment(model.data.ended.ms).map(Timestamp::new_utc),
+        standards: PdfStandards::new(&[PdfStandard::A_3a]).map_err(|e| failed(e.message().to_string()))?,
+        ..PdfOptions::default()
+    };
+    let pdf = typst_pdf::pdf(&document, &options).map_err(|errors| failed(explain(&errors)));
+    // One document per process as a rule; a server must not keep every launch in memory.
+    typst::comemo::evict(0);
+    pdf
+}
+
+/// The bytes of the attached data.
+pub(crate) fn data_bytes(data: &ChecklistData) -> Result<Vec<u8>, ChecklistError> {
+    serde_json::to_vec_pretty(data).map_err(|e| ChecklistError::Typeset { what: e.to_string() })
+}
+
+fn moment(ms: u64) -> Option<Datetime> {
+    let time = jiff::Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok()?;
+    let time = time.to_zoned(jiff::tz::TimeZone::UTC).datetime();
+    Datetime::from_ymd_hms(
+        i32::from(time.year()),
+        u8::try_from(time.month()).ok()?,
+        u8::try_from(time.day()).ok()?,
+        u8::try_from(time.hour()).ok()?,
+        u8::try_from(time.minute()).ok()?,
+        u8::try_from(time.second()).ok()?,
+    )
+}
+
+fn explain(errors: &[SourceDiagnostic]) -> String {
+    let mut said: Vec<String> = errors.iter().take(3).map(|e| e.message.to_string()).collect();
+    said.extend(
+        errors
+            .iter()
+            .flat_map(|e| e.hints.iter().map(|h| h.v.to_string()))
+            .take(3),
+    );
+    said.join("; ")
+}
+
+/// The few virtual files that the template may read. There is no file system behind it.
+struct Paper<'a> {
+    library: LazyHash<Library>,
+    fonts: &'a FontSource,
+    main: Source,
+    files: BTreeMap<String, Bytes>,
+}
+
+impl<'a> Paper<'a> {
+    fn new(model: &DocumentModel, fonts: &'a FontSource) -> Result<Self, ChecklistError> {
+        let failed = |what: String| ChecklistError::Typeset { what };
+        let mut attachments = vec![Attachment {
+            name: DATA_FILE.to_owned(),
+            mime_type: "application/json",
+            description: "What this document says, as data".to_owned(),
+            bytes: data_bytes(&model.data)?,
+        }];
+        attachments.extend(model.attachments.iter().cloned());
+        let shown = serde_json::to_value(&model.data).map_err(|e| failed(e.to_string()))?;
+        let shown = drawable(shown, &mut BTreeMap::new(), fonts).to_string();
+        let list: Vec<_> = attachments
+            .iter()
+            .map(|a| serde_json::json!({"name": a.name, "mime": a.mime_type, "description": a.description}))
+            .collect();
+        let list = serde_json::to_vec(&list).map_err(|e| failed(e.to_string()))?;
+        let mut files: BTreeMap<String, Bytes> = attachments
+            .into_iter()
+            .map(|a| (format!("attach/{}", a.name), Bytes::new(a.bytes)))
+            .collect();
+        files.insert("data.json".to_owned(), Bytes::new(shown.into_bytes()));
+        files.insert("attachments.json".to_owned(), Bytes::new(list));
+        let main = VirtualPath::new("checklist.typ").map_err(|e| failed(format!("{e:?}")))?;
+        let main = FileId::new(RootedPath::new(VirtualRoot::Project, main));
+        Ok(Self {
+            library: LazyHash::new(Library::default()),
+            fonts,
+            main: Source::new(main, TEMPLATE.to_owned()),
+            files,
+        })
+    }
+}
+
+/// Replaces, in every text, line ends by spaces and what no font can draw by its number.
+fn drawable(value: Value, known: &mut BTreeMap<char, bool>, fonts: &FontSource) -> Value {
+    match value {
+        Value::String(text) => {
+            let mut drawn = String::with_capacity(text.len());
+            for character in text.chars() {
+                if character.is_ascii_graphic() || character == ' ' {
+                    drawn.push(character);
+                } else if character.is_whitespace() && character.is_ascii() {
+                    drawn.push(' ');
+                } else if *known
+                    .entry(character)
+                    .or_insert_with(|| !character.is_control() && fonts.can_draw(character))
+                {
+                    drawn.push(character);
+                } else {
+                    drawn.push_str(&format!("\u{2039}U+{:04X}\u{203a}", u32::from(character)));
+                }
+            }
+            Value::String(drawn)
+        }
+        Value::Array(values) => Value::Array(values.into_iter().map(|v| drawable(v, known, fonts)).collect()),
+        Value::Object(map) => Value::Object(
+            map.into_iter()
+                .map(|(key, v)| (key, drawable(v, known, fonts)))
+                .collect(),
+        ),
+        other => other,
+    }
+}
+
+impl World for Paper<'_> {
+    fn library(&self) -> &LazyHash<Library> {
+        &self.library
+    }
+
+    fn book(&self) -> &LazyHash<FontBook> {
+        self.fonts.store.book()
+    }
+
+    fn main(&self) -> FileId {
+        self.main.id()
+    }
+
+    fn source(&self, id: FileId) -> FileResult<Source> {
+        if id == self.main.id() {
+            Ok(self.main.clone())
+        } else {
+            Err(FileError::AccessDenied)
+        }
+    }
+
+    fn file(&self, id: FileId) -> FileResult<Bytes> {
+        self.files
+            .get(id.vpath().get_without_slash())
+            .cloned()
+            .ok_or(FileError::AccessDenied)
+    }
+
+    fn font(&self, index: usize) -> Option<Font> {
+        self.fonts.store.font(index)
+    }
+
+    fn today(&self, _offset: Option<Duration>) -> Option<Datetime> {
+        // The document knows the time from the record only.
+        None
+    }
+}
