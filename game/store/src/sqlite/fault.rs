@@ -36,7 +36,9 @@ impl Fault {
     /// Whether the connection, and so everything else in the transaction, is in doubt.
     pub(crate) fn spoils_the_transaction(&self) -> bool {
         match self {
-            Fault::Sql(error) => error.sqlite_error_code() != Some(ErrorCode::ConstraintViolation),
+            Fault::Sql(error) => error
+                .sqlite_error_code()
+                .is_some_and(|code| code != ErrorCode::ConstraintViolation),
             Fault::Store(_) | Fault::Corrupt(_) => false,
         }
     }

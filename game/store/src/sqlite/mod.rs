@@ -18,6 +18,7 @@ use std::{
 };
 
 pub(crate) use fault::Fault;
+pub(crate) use players::{Snapshot, from_row as profile_from_row, id as stored_id};
 use rusqlite::Connection;
 use starvault_rules::{Game, GameId, PlayerId};
 
