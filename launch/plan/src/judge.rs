@@ -68,7 +68,7 @@ pub fn judge(gate: &Gate, evidence: Option<&Evidence>) -> Verdict {
         match evidence.measurements.get(&expectation.measurement) {
             None => missing.push(format!("`{}`", expectation.measurement)),
             Some(measurement) if measurement.value.is_nan() => {
-                missing.push(format!("`{}`", expectation.measurement))
+                missing.push(format!("`{}`", expectation.measurement));
             }
             Some(measurement) if expectation.op.holds(measurement.value, expectation.number) => {}
             Some(measurement) => reasons.push(broken(expectation, measurement.value, &measurement.unit)),
