@@ -1,4 +1,7 @@
 //! Whole launches on loopback, the play page in a real browser, and what the documents claim.
 #![cfg(test)]
 
+mod browser;
+mod common;
+mod play_page;
 mod workspace;

@@ -6,19 +6,29 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("e2e lies in the workspace").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("e2e lies in the workspace")
+        .to_owned()
 }
 
 /// `crate -> its crates of this workspace`, from the fenced block in ARCHITECTURE.md.
 fn allowed_edges() -> BTreeMap<String, BTreeSet<String>> {
     let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
-    let (_, rest) = text.split_once("```edges\n").expect("ARCHITECTURE.md has a block ```edges");
+    let (_, rest) = text
+        .split_once("```edges\n")
+        .expect("ARCHITECTURE.md has a block ```edges");
     let (block, _) = rest.split_once("```").expect("the block ends");
     block
         .lines()
         .map(|line| {
-            let (from, to) = line.split_once("->").unwrap_or_else(|| panic!("not an edge: {line:?}"));
-            (from.trim().to_owned(), to.split_whitespace().map(str::to_owned).collect())
+            let (from, to) = line
+                .split_once("->")
+                .unwrap_or_else(|| panic!("not an edge: {line:?}"));
+            (
+                from.trim().to_owned(),
+                to.split_whitespace().map(str::to_owned).collect(),
+            )
         })
         .collect()
 }
@@ -29,14 +39,21 @@ fn metadata() -> serde_json::Value {
         .current_dir(root())
         .output()
         .expect("cargo metadata starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON")
 }
 
 /// The edges that the manifests really have, dev-dependencies left out: tests may look anywhere.
 fn real_edges(metadata: &serde_json::Value) -> BTreeMap<String, BTreeSet<String>> {
     let packages = metadata["packages"].as_array().expect("packages");
-    let ours: BTreeSet<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
+    let ours: BTreeSet<&str> = packages
+        .iter()
+        .filter_map(|package| package["name"].as_str())
+        .collect();
     let mut edges = BTreeMap::new();
     for package in packages {
         let to: BTreeSet<String> = package["dependencies"]
@@ -57,7 +74,11 @@ fn real_edges(metadata: &serde_json::Value) -> BTreeMap<String, BTreeSet<String>
 
 #[test]
 fn crates_depend_on_each_other_only_as_architecture_md_allows() {
-    assert_eq!(real_edges(&metadata()), allowed_edges(), "left: Cargo.toml files; right: ARCHITECTURE.md");
+    assert_eq!(
+        real_edges(&metadata()),
+        allowed_edges(),
+        "left: Cargo.toml files; right: ARCHITECTURE.md"
+    );
 }
 
 #[test]
@@ -65,7 +86,10 @@ fn every_crate_takes_the_workspace_lints_and_licence() {
     for package in metadata()["packages"].as_array().expect("packages") {
         let path = package["manifest_path"].as_str().expect("manifest_path");
         let manifest = std::fs::read_to_string(path).expect("manifest");
-        assert!(manifest.contains("[lints]\nworkspace = true"), "{path}: [lints] workspace = true is missing");
+        assert!(
+            manifest.contains("[lints]\nworkspace = true"),
+            "{path}: [lints] workspace = true is missing"
+        );
         assert_eq!(package["license"], "MIT OR Apache-2.0", "{path}");
     }
 }
@@ -74,23 +98,48 @@ fn every_crate_takes_the_workspace_lints_and_licence() {
 fn pure_crates_ban_clocks_and_files() {
     for folder in ["game/rules", "game/matchmaking", "launch/plan"] {
         let path = root().join(folder).join("clippy.toml");
-        let bans = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        for banned in ["std::time::SystemTime::now", "std::time::Instant::now", "std::fs::", "std::env::var"] {
-            assert!(bans.contains(banned), "{}: {banned} is not banned", path.display());
+        let bans =
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        for banned in [
+            "std::time::SystemTime::now",
+            "std::time::Instant::now",
+            "std::fs::",
+            "std::env::var",
+        ] {
+            assert!(
+                bans.contains(banned),
+                "{}: {banned} is not banned",
+                path.display()
+            );
         }
         // A clippy.toml in a crate replaces the one of the workspace.
-        assert!(bans.contains("allow-unwrap-in-tests = true"), "{}: repeat the shared settings", path.display());
+        assert!(
+            bans.contains("allow-unwrap-in-tests = true"),
+            "{}: repeat the shared settings",
+            path.display()
+        );
     }
 }
 
 /// Every Rust, Markdown, YAML and shell file that git knows.
 fn tracked_texts() -> Vec<(String, String)> {
-    let output = Command::new("git").args(["ls-files"]).current_dir(root()).output().expect("git starts");
-    assert!(output.status.success(), "git ls-files failed: run the tests in a git checkout");
+    let output = Command::new("git")
+        .args(["ls-files"])
+        .current_dir(root())
+        .output()
+        .expect("git starts");
+    assert!(
+        output.status.success(),
+        "git ls-files failed: run the tests in a git checkout"
+    );
     String::from_utf8(output.stdout)
         .expect("paths are UTF-8")
         .lines()
-        .filter(|path| [".rs", ".md", ".yaml", ".toml", ".proto", ".js"].iter().any(|end| path.ends_with(end)))
+        .filter(|path| {
+            [".rs", ".md", ".yaml", ".toml", ".proto", ".js"]
+                .iter()
+                .any(|end| path.ends_with(end))
+        })
         // A file that is being removed is known to git and not there.
         .filter_map(|path| Some((path.to_owned(), std::fs::read_to_string(root().join(path)).ok()?)))
         .collect()
@@ -99,13 +148,21 @@ fn tracked_texts() -> Vec<(String, String)> {
 #[test]
 fn no_unfinished_marks_are_left_in_the_code() {
     // Put together here, so that this file does not find itself.
-    let marks = [concat!("FIX", "ME"), concat!("XX", "X"), concat!("todo", "!("), concat!("#[ig", "nore")];
+    let marks = [
+        concat!("FIX", "ME"),
+        concat!("XX", "X"),
+        concat!("todo", "!("),
+        concat!("#[ig", "nore"),
+    ];
     let found: Vec<String> = tracked_texts()
         .iter()
         .filter(|(path, _)| path.ends_with(".rs"))
         .flat_map(|(path, text)| {
             text.lines().enumerate().filter_map(move |(index, line)| {
-                marks.iter().find(|mark| line.contains(**mark)).map(|mark| format!("{path}:{}: {mark}", index + 1))
+                marks
+                    .iter()
+                    .find(|mark| line.contains(**mark))
+                    .map(|mark| format!("{path}:{}: {mark}", index + 1))
             })
         })
         .collect();
@@ -116,7 +173,11 @@ fn no_unfinished_marks_are_left_in_the_code() {
 fn links_between_documents_lead_somewhere() {
     let mut broken = Vec::new();
     for (path, text) in tracked_texts().iter().filter(|(path, _)| path.ends_with(".md")) {
-        let folder = root().join(path).parent().expect("a file has a folder").to_owned();
+        let folder = root()
+            .join(path)
+            .parent()
+            .expect("a file has a folder")
+            .to_owned();
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let file = target.split('#').next().unwrap_or_default();
             if file.is_empty() || file.contains("://") {
