@@ -185,3 +185,82 @@ fn from_engine(color: cozy_chess::Color) -> Color {
         cozy_chess::Color::Black => Color::Black,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(fen: &str, moves: &str) -> Position {
+        let mut position = Position::from_fen(fen).unwrap();
+        for uci in moves.split_whitespace() {
+            assert_eq!(position.end(), None, "before {uci}");
+            position
+                .play(uci)
+                .unwrap_or_else(|| panic!("{uci} in {}", position.fen()));
+        }
+        position
+    }
+
+    const ROOK: &str = "k7/8/8/8/8/8/8/K6R w - - 0 1";
+
+    #[test]
+    fn a_position_with_other_hp_is_another_position() {
+        let quiet = "h1g1 a8b8 g1h1 b8a8";
+        let with_check = "h1h8 a8b7 h8h1 b7a8";
+        let twice = after(ROOK, quiet);
+        assert_eq!(twice.times_here(), 2);
+        let once = after(ROOK, &format!("{quiet} {with_check}"));
+        assert_eq!((once.times_here(), once.hp(Color::Black).points()), (1, 2));
+        let drawn = after(ROOK, &format!("{with_check} {quiet} {quiet}"));
+        assert_eq!(
+            drawn.end(),
+            Some(Outcome {
+                winner: None,
+                reason: Reason::Repetition
+            })
+        );
+    }
+
+    #[test]
+    fn en_passant_makes_another_position_only_where_it_can_be_taken() {
+        let shuffle = "b8c6 b1c3 c6b8 c3b1";
+        // After e2e4 no black pawn can take: the position without the mark is the same.
+        let same = after(
+            "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQkq - 0 1",
+            &format!("e2e4 {shuffle}"),
+        );
+        assert_eq!(same.times_here(), 2);
+        let other = after(
+            "rnbqkbnr/ppp1pppp/8/8/3p4/8/PPPPPPPP/RNBQKBNR w KQkq - 0 1",
+            &format!("e2e4 {shuffle}"),
+        );
+        assert_eq!(other.times_here(), 1);
+    }
+
+    #[test]
+    fn fifty_moves_draw_and_mate_on_the_last_of_them_wins() {
+        let drawn = after("k7/8/8/8/8/8/8/K6R w - - 99 80", "h1g1");
+        assert_eq!(
+            drawn.end(),
+            Some(Outcome {
+                winner: None,
+                reason: Reason::FiftyMoves
+            })
+        );
+        let mated = after("k7/8/1K6/8/8/8/8/7R w - - 99 80", "h1h8");
+        assert_eq!(
+            mated.end(),
+            Some(Outcome {
+                winner: Some(Color::White),
+                reason: Reason::Checkmate
+            })
+        );
+    }
+
+    #[test]
+    fn what_is_no_position_is_refused() {
+        for fen in ["", "8/8/8/8/8/8/8/8 w - - 0 1", "not a position"] {
+            assert!(Position::from_fen(fen).is_err(), "{fen:?}");
+        }
+    }
+}
