@@ -13,6 +13,7 @@ const SUBPROTOCOL = 'starvault.v1.json';
 const TRY_AGAIN = new Set(['UNAVAILABLE', 'INTERNAL', 'RATE_LIMITED']);
 const COMMAND_TRIES = 6;
 const COMMAND_RETRY_MS = 300;
+const MATCH_WITHIN_MS = 1500;
 
 // Per tab, so that two tabs are two players; survives a reload, not the tab.
 const kept = {
@@ -38,7 +39,8 @@ const state = {
   color: 'white',
   game: null, // GameView in our own shape, see takeView
   moves: [], // SAN
-  pending: null, // the command that no Ack has answered yet: {kind, body, tries, requestId, acked}
+  seenSequence: 0, // of the last event that was taken in
+  pending: null, // the command that no Ack has answered yet: {kind, body, tries, acked, requestId}
   resumeRequest: 0, // the request id of a Resume under way
   opponent: { connected: true, forfeitAt: 0 },
   resultHidden: false,
@@ -216,7 +218,7 @@ const HANDLERS = {
   resumed(resumed) {
     state.resumeRequest = 0;
     const reloaded = state.game?.gameId !== resumed.game.gameId;
-    const seen = reloaded ? Infinity : state.game.sequence;
+    const seen = reloaded ? Infinity : state.seenSequence;
     startGame(resumed);
     for (const event of resumed.missed ?? []) if (event.sequence > seen) announceEvent(event);
     if (reloaded) announce(t('gameResumed', { color: t(state.color) }));
@@ -229,23 +231,23 @@ const HANDLERS = {
     if (ack.commandId === state.pending?.body.commandId) {
       // Its effect comes with the events that follow; until then the move stays drawn.
       state.pending.acked = true;
-      if ((ack.sequence ?? 0) <= state.game.sequence) state.pending = null;
+      state.pending.ackedSequence = ack.sequence ?? 0;
+      if (state.pending.ackedSequence <= state.seenSequence) state.pending = null;
     }
   },
 
   gameEvent(event) {
-    if (event.gameId !== state.game?.gameId || (event.sequence ?? 0) <= state.game.sequence) return;
-    if (event.sequence > state.game.sequence + 1) {
+    const { sequence = 0 } = event;
+    if (event.gameId !== state.game?.gameId || sequence <= state.seenSequence) return;
+    if (sequence > state.seenSequence + 1) {
       // Something was missed: ask for the whole game again.
       resume(event.gameId);
       return;
     }
-    takeView(event.game);
+    state.seenSequence = sequence;
     if (event.moveMade?.san) state.moves.push(event.moveMade.san);
-    if (state.pending && (state.pending.acked || state.pending.body.expectedSequence < event.sequence)) {
-      // Our own move, or another one that came first: the server's position counts.
-      if (state.pending.acked || event.moveMade) state.pending = null;
-    }
+    if (event.game) takeView(event.game);
+    if (state.pending?.acked && sequence >= state.pending.ackedSequence) state.pending = null;
     announceEvent(event);
   },
 
@@ -272,7 +274,11 @@ const HANDLERS = {
       state.screen = 'queued';
       return;
     }
-    if (code === 'ALREADY_PLAYING') return link.reconnect();
+    if (code === 'ALREADY_PLAYING') {
+      // Either the game is on its way to us, or it is one to resume.
+      setTimeout(() => { if (state.screen !== 'playing') link.reconnect(); }, MATCH_WITHIN_MS);
+      return;
+    }
     const { pending } = state;
     if (pending && pending.requestId === requestId) return commandFailed(code);
     if (state.screen === 'queued' || state.screen === 'lobby') toLobby();
@@ -281,7 +287,7 @@ const HANDLERS = {
 };
 
 function resume(gameId) {
-  const lastSequence = state.game?.gameId === gameId ? state.game.sequence : 0;
+  const lastSequence = state.game?.gameId === gameId ? state.seenSequence : 0;
   state.resumeRequest = link.send({ resume: { gameId, lastSequence } });
 }
 
@@ -307,6 +313,7 @@ function startGame({ youPlay, game, missed }) {
   if (!missed) state.opponent = { connected: true, forfeitAt: 0 };
   kept.set('game', game.gameId);
   takeView(game);
+  state.seenSequence = state.game.sequence;
 }
 
 /** Takes a GameView in, with the defaults that ProtoJSON leaves out put back. */
@@ -359,7 +366,7 @@ function announceEvent(event) {
     const { by, san = '', uci = '', check = false } = event.moveMade;
     const color = COLORS[by] ?? 'white';
     const checked = color === 'white' ? event.game?.black : event.game?.white;
-    announce(sayMove({ by: color, san, uci, check, hp: checked?.hp ?? 0 }));
+    announce(sayMove({ by: color, san, uci, check, hp: event.game ? checked?.hp ?? 0 : null }));
   } else if (event.drawOffered) {
     announce(t('drawOfferedBy', { color: t(COLORS[event.drawOffered.by] ?? 'white') }));
   } else if (event.drawDeclined) {
@@ -371,7 +378,7 @@ function announceEvent(event) {
 
 function command(kind, extra = {}) {
   if (state.pending || state.screen !== 'playing') return;
-  state.pending = { kind, body: { gameId: state.game.gameId, commandId: crypto.randomUUID?.() ?? fallbackId(), ...extra }, tries: 0 };
+  state.pending = { kind, body: { gameId: state.game.gameId, commandId: crypto.randomUUID?.() ?? fallbackId(), ...extra }, tries: 0, acked: false };
   sendPending();
   render();
 }
@@ -394,6 +401,11 @@ function commandFailed(code) {
       if (state.pending === pending && state.link === 'open') sendPending();
     }, COMMAND_RETRY_MS * pending.tries * (0.5 + Math.random()));
     return;
+  }
+  if (code === 'NOT_IN_GAME' && pending.tries < COMMAND_TRIES) {
+    // This connection has no seat yet; once it has, the command goes out again.
+    pending.tries += 1;
+    return resume(pending.body.gameId);
   }
   state.pending = null;
   if (code === 'SEQUENCE_GAP') {

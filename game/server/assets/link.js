@@ -9,6 +9,8 @@ const ANSWER_WITHIN_MS = 12000;
 
 /** Close codes of the contract and of RFC 6455 that ask for something other than a plain retry. */
 const CLOSE = { restart: 1012, policy: 1008, relocated: 4001 };
+// Of the reasons for 1008, the one after which coming back would only push the other window out.
+const REPLACED = 'newer connection';
 
 export class Link {
   /**
@@ -129,7 +131,7 @@ export class Link {
   #closed(code, reason) {
     this.#drop();
     if (!this.wanted) return;
-    if (code === CLOSE.policy) {
+    if (code === CLOSE.policy && reason.includes(REPLACED)) {
       this.wanted = false;
       this.onState('refused', { code, reason });
     } else {

@@ -80,6 +80,7 @@ const WORDS = {
   saidShort: ['{color}：短易位', '{color} castles kingside'],
   saidLong: ['{color}：长易位', '{color} castles queenside'],
   saidPromotes: ['，升变为{piece}', ', promotes to {piece}'],
+  saidBareCheck: ['，将军', ', check'],
   saidCheck: ['，将军，{color}剩余 {hp} 点生命', ', check, {color} has {hp} of 3 lives left'],
   // results
   youWon: ['你赢了', 'You win'],
@@ -166,7 +167,7 @@ export function applyWords(root = document) {
   for (const e of root.querySelectorAll('[data-t-placeholder]')) e.setAttribute('placeholder', t(e.dataset.tPlaceholder));
 }
 
-/** A move in words, from its SAN and UCI. `hp` is what the side in check has left, if it is in check. */
+/** A move in words, from its SAN and UCI. `hp` is what the side in check has left, null if that is not known. */
 export function sayMove({ by, san, uci, check, hp }) {
   const color = t(by);
   let text;
@@ -179,6 +180,7 @@ export function sayMove({ by, san, uci, check, hp }) {
     text = t(san.includes('x') ? 'saidCapture' : 'said', { color, piece, from, to });
     if (uci.length === 5) text += t('saidPromotes', { piece: t(uci[4]) });
   }
-  if (check) text += t('saidCheck', { color: t(by === 'white' ? 'black' : 'white'), hp });
+  if (check && hp === null) text += t('saidBareCheck');
+  else if (check) text += t('saidCheck', { color: t(by === 'white' ? 'black' : 'white'), hp });
   return text + (current === 'zh' ? '。' : '.');
 }
