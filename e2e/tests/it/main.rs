@@ -3,5 +3,7 @@
 
 mod browser;
 mod common;
+mod launches;
+mod other_backend;
 mod play_page;
 mod workspace;
