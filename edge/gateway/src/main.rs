@@ -1,1 +1,164 @@
-fn main() {}
+//! The `tminus-gateway` command: parses, builds, runs.
+
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use serde_json::json;
+use tminus_gateway::config::{self, Config, ConfigError};
+use tminus_gateway::server;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// A check failed.
+const EXIT_FAILED: u8 = 1;
+/// The command could not run.
+const EXIT_COULD_NOT_RUN: u8 = 2;
+
+/// Carries players to two releases of a backend: rules, weights, stickiness, draining.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway until SIGTERM or Ctrl-C.
+    Run {
+        /// The configuration file.
+        config: PathBuf,
+        /// Written once the gateway listens: {"listen","admin","pid"}.
+        #[arg(long, value_name = "PATH")]
+        ready_file: Option<PathBuf>,
+        /// Also stop when standard input ends, as when the parent process dies.
+        #[arg(long)]
+        exit_on_stdin_close: bool,
+    },
+    /// Check a configuration file and say what is wrong with it.
+    Check {
+        /// The configuration file.
+        config: PathBuf,
+        /// Answer as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .init();
+    let done = match Arguments::parse().command {
+        Command::Run {
+            config,
+            ready_file,
+            exit_on_stdin_close,
+        } => run(&config, ready_file.as_deref(), exit_on_stdin_close),
+        Command::Check { config, json } => check(&config, json),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("tminus-gateway: {error:#}");
+        ExitCode::from(EXIT_COULD_NOT_RUN)
+    })
+}
+
+fn read(path: &Path) -> anyhow::Result<Result<Config, ConfigError>> {
+    let yaml = fs::read_to_string(path)
+        .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+    Ok(config::parse(&yaml, &path.display().to_string()))
+}
+
+fn check(path: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
+    let checked = read(path)?;
+    match (&checked, as_json) {
+        (Ok(_), true) => println!("{}", json!({ "ok": true })),
+        (Ok(config), false) => {
+            println!(
+                "{}: fine, {} backends and {} rules",
+                path.display(),
+                config.backends.len(),
+                config.routes.rules.len()
+            );
+        }
+        (Err(error), true) => println!(
+            "{}",
+            json!({ "ok": false, "file": error.file, "line": error.line, "column": error.column, "what": error.what })
+        ),
+        (Err(error), false) => eprintln!("{error}"),
+    }
+    Ok(if checked.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(EXIT_FAILED)
+    })
+}
+
+fn run(path: &Path, ready_file: Option<&Path>, exit_on_stdin_close: bool) -> anyhow::Result<ExitCode> {
+    let config = read(path)??;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let shutdown = CancellationToken::new();
+        // Before the gateway is ready, so that no signal after the ready file is lost.
+        let signalled = signals()?;
+        let running = server::start(&config, shutdown.clone())?;
+        tracing::info!(listen = %running.listen, admin = %running.admin, "serving");
+        if let Some(path) = ready_file {
+            write_ready_file(path, &running)?;
+        }
+        if exit_on_stdin_close {
+            let shutdown = shutdown.clone();
+            std::thread::spawn(move || {
+                let mut sink = [0; 1024];
+                // An error on standard input is an end of it, too.
+                while matches!(io::stdin().read(&mut sink), Ok(read) if read > 0) {}
+                shutdown.cancel();
+            });
+        }
+        tokio::select! {
+            () = signalled => shutdown.cancel(),
+            () = shutdown.cancelled() => {}
+        }
+        tracing::info!("shutting down");
+        running.stopped().await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn signals() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// By rename, so that a reader never sees half of it.
+fn write_ready_file(path: &Path, running: &server::Running) -> anyhow::Result<()> {
+    let content = json!({
+        "listen": running.listen.to_string(),
+        "admin": running.admin.to_string(),
+        "pid": std::process::id(),
+    });
+    let mut name = path
+        .file_name()
+        .context("the ready file needs a name")?
+        .to_owned();
+    name.push(format!(".{}", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let written = fs::File::create(&temporary)
+        .and_then(|mut file| file.write_all(content.to_string().as_bytes()))
+        .and_then(|()| fs::rename(&temporary, path));
+    written.with_context(|| format!("cannot write the ready file {}", path.display()))
+}

@@ -1,0 +1,465 @@
+//! The gateway's configuration: a YAML file, checked as a whole before anything starts.
+//!
+//! Every mistake is told with file, line and column. Reads no environment and opens no socket.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Uri};
+use serde::Deserialize;
+use serde_saphyr::{Location, Spanned};
+
+use crate::route::{BackendId, RouteBackend, RouteTable, Rule, Split};
+use crate::sticky::StickySource;
+
+/// A mistake in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}:{column}: {what}")]
+pub struct ConfigError {
+    /// The file as it was named.
+    pub file: String,
+    /// Line, from 1.
+    pub line: u64,
+    /// Column, from 1.
+    pub column: u64,
+    /// What is wrong and what would be right.
+    pub what: String,
+}
+
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where players come in.
+    pub listen: SocketAddr,
+    /// Where the admin API listens.
+    pub admin: SocketAddr,
+    /// Where to look for the player.
+    pub sticky: Vec<StickySource>,
+    /// Query parameter that names a release.
+    pub affinity_query: Option<String>,
+    /// In the order of their names, as in the route table.
+    pub backends: Vec<BackendConfig>,
+    /// The routes at start.
+    pub routes: RouteTable,
+    /// All limits.
+    pub limits: Limits,
+    /// Worker threads; `None` is one per core.
+    pub workers: Option<usize>,
+}
+
+/// A backend of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendConfig {
+    /// Its name.
+    pub name: String,
+    /// The release it serves.
+    pub version: String,
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+/// Limits and times; every one has a default.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Until an answer's headers, counted while the backend keeps the client waiting (default 2 s).
+    pub upstream_timeout: Duration,
+    /// For a TCP connection to a backend (default 1 s).
+    pub connect_timeout: Duration,
+    /// Client connections, tunnels included (default 10,000).
+    pub max_connections: usize,
+    /// All headers of a request together (default 16 KiB, at least 8 KiB).
+    pub max_header_bytes: usize,
+    /// A request's body; for gRPC one message (default 1 MiB).
+    pub max_request_body_bytes: u64,
+    /// Requests in flight at one backend (default 10,000).
+    pub max_in_flight: u64,
+    /// Idle connections kept per backend and worker (default 256).
+    pub max_idle_upstream: usize,
+    /// From the first byte of a request (or the connection's start) to its last header (default 10 s).
+    pub header_read_timeout: Duration,
+    /// Client connections without a request (default 75 s).
+    pub keep_alive_idle: Duration,
+    /// Bodies that make no progress (default 60 s).
+    pub body_idle_timeout: Duration,
+    /// WebSocket tunnels and gRPC streams without a byte either way (default 300 s).
+    pub stream_idle_timeout: Duration,
+    /// A tunnel of which one side has finished (default 10 s).
+    pub half_close_timeout: Duration,
+    /// How long a draining tunnel may take to reach a frame boundary (default 5 s).
+    pub drain_timeout: Duration,
+    /// How long shutdown waits for requests in flight (default 10 s).
+    pub shutdown_timeout: Duration,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigFile {
+    listen: Spanned<String>,
+    admin: Spanned<String>,
+    #[serde(default)]
+    admin_allow_remote: bool,
+    #[serde(default)]
+    sticky: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    affinity_query: Option<Spanned<String>>,
+    #[serde(default)]
+    upstream_timeout_ms: Option<Spanned<u64>>,
+    #[serde(default)]
+    workers: Option<Spanned<usize>>,
+    #[serde(default)]
+    limits: LimitsFile,
+    backends: BTreeMap<String, Spanned<BackendFile>>,
+    #[serde(default)]
+    rules: Vec<Spanned<RuleFile>>,
+    default: Spanned<DefaultFile>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LimitsFile {
+    connect_timeout_ms: Option<Spanned<u64>>,
+    max_connections: Option<Spanned<u64>>,
+    max_header_bytes: Option<Spanned<u64>>,
+    max_request_body_bytes: Option<Spanned<u64>>,
+    max_in_flight: Option<Spanned<u64>>,
+    max_idle_upstream: Option<Spanned<u64>>,
+    header_read_timeout_ms: Option<Spanned<u64>>,
+    keep_alive_idle_ms: Option<Spanned<u64>>,
+    body_idle_timeout_ms: Option<Spanned<u64>>,
+    stream_idle_timeout_ms: Option<Spanned<u64>>,
+    half_close_timeout_ms: Option<Spanned<u64>>,
+    drain_timeout_ms: Option<Spanned<u64>>,
+    shutdown_timeout_ms: Option<Spanned<u64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BackendFile {
+    url: Spanned<String>,
+    version: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleFile {
+    name: Spanned<String>,
+    header: BTreeMap<String, Spanned<String>>,
+    split: BTreeMap<String, Spanned<u32>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DefaultFile {
+    split: BTreeMap<String, Spanned<u32>>,
+}
+
+const BACKENDS_MAX: usize = 64;
+const RULES_MAX: usize = 1024;
+const TIMEOUT_MS_MAX: u64 = 24 * 3600 * 1000;
+const WORKERS_MAX: usize = 256;
+
+/// Reads and checks a configuration; `file` is only for messages.
+///
+/// # Errors
+/// The first mistake, with its place.
+pub fn parse(yaml: &str, file: &str) -> Result<Config, ConfigError> {
+    let read: ConfigFile = serde_saphyr::from_str(yaml).map_err(|error| {
+        let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
+        ConfigError {
+            file: file.to_owned(),
+            line,
+            column,
+            what: plain_message(&error),
+        }
+    })?;
+    Checker { file }.check(read)
+}
+
+/// The parser's sentence without its drawing of the place, which the caller's message names.
+fn plain_message(error: &serde_saphyr::Error) -> String {
+    let text = error.without_snippet().to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.split(" at line ")
+        .next()
+        .unwrap_or(line)
+        .trim_start_matches("error: ")
+        .to_owned()
+}
+
+struct Checker<'a> {
+    file: &'a str,
+}
+
+impl Checker<'_> {
+    fn error(&self, at: Location, what: impl Into<String>) -> ConfigError {
+        ConfigError {
+            file: self.file.to_owned(),
+            line: at.line(),
+            column: at.column(),
+            what: what.into(),
+        }
+    }
+
+    fn check(&self, read: ConfigFile) -> Result<Config, ConfigError> {
+        let listen = self.address(&read.listen)?;
+        let admin = self.address(&read.admin)?;
+        if !admin.ip().is_loopback() && !read.admin_allow_remote {
+            let what = format!(
+                "admin listens on {admin}, which other machines can reach: use a loopback address such as 127.0.0.1, or set admin_allow_remote: true"
+            );
+            return Err(self.error(read.admin.referenced, what));
+        }
+        let sticky = match read.sticky {
+            None => vec![StickySource::BearerSubject, StickySource::ClientIp],
+            Some(sources) => sources
+                .iter()
+                .map(|source| {
+                    StickySource::parse(&source.value).map_err(|what| self.error(source.referenced, what))
+                })
+                .collect::<Result<_, _>>()?,
+        };
+        let affinity_query = match read.affinity_query {
+            None => None,
+            Some(name) if is_name(&name.value) => Some(name.value),
+            Some(name) => {
+                return Err(self.error(name.referenced, "affinity_query must be a plain parameter name"));
+            }
+        };
+        if let Some(workers) = &read.workers
+            && !(1..=WORKERS_MAX).contains(&workers.value)
+        {
+            return Err(self.error(
+                workers.referenced,
+                format!("workers must be between 1 and {WORKERS_MAX}"),
+            ));
+        }
+        let backends = self.backends(read.backends, read.default.referenced)?;
+        let mut routes = RouteTable {
+            backends: backends
+                .iter()
+                .map(|backend| RouteBackend {
+                    name: backend.name.clone(),
+                    version: backend.version.clone(),
+                    draining: false,
+                })
+                .collect(),
+            rules: Vec::new(),
+            default_split: Split::new([(BackendId(0), crate::route::WEIGHT_TOTAL)])
+                .expect("one backend with the whole weight is a split"),
+        };
+        routes.default_split = self.split(&routes, &read.default.value.split, read.default.referenced)?;
+        routes.rules = self.rules(&routes, read.rules)?;
+        Ok(Config {
+            listen,
+            admin,
+            sticky,
+            affinity_query,
+            backends,
+            routes,
+            limits: self.limits(read.limits, read.upstream_timeout_ms)?,
+            workers: read.workers.map(|workers| workers.value),
+        })
+    }
+
+    fn address(&self, text: &Spanned<String>) -> Result<SocketAddr, ConfigError> {
+        text.value.parse().map_err(|_| {
+            self.error(
+                text.referenced,
+                format!(
+                    "{:?} is not an IP address and port: write it like 127.0.0.1:8080",
+                    text.value
+                ),
+            )
+        })
+    }
+
+    fn backends(
+        &self,
+        read: BTreeMap<String, Spanned<BackendFile>>,
+        default: Location,
+    ) -> Result<Vec<BackendConfig>, ConfigError> {
+        if read.is_empty() || read.len() > BACKENDS_MAX {
+            return Err(self.error(
+                default,
+                format!("between 1 and {BACKENDS_MAX} backends are needed"),
+            ));
+        }
+        let mut backends: Vec<BackendConfig> = Vec::new();
+        for (name, backend) in read {
+            if !is_name(&name) {
+                let what =
+                    format!("backend name {name:?}: use letters, digits, '-', '_' and '.', at most 64");
+                return Err(self.error(backend.referenced, what));
+            }
+            let BackendFile { url, version } = backend.value;
+            if !is_name(&version.value) || HeaderValue::from_str(&version.value).is_err() {
+                let what = format!(
+                    "version {:?}: use letters, digits, '-', '_', '+' and '.', at most 64",
+                    version.value
+                );
+                return Err(self.error(version.referenced, what));
+            }
+            if let Some(other) = backends.iter().find(|other| other.version == version.value) {
+                let what = format!(
+                    "backends {:?} and {name:?} both serve version {:?}: a version must name one backend",
+                    other.name, version.value
+                );
+                return Err(self.error(version.referenced, what));
+            }
+            let (host, port) = parse_url(&url.value).map_err(|what| self.error(url.referenced, what))?;
+            backends.push(BackendConfig {
+                name,
+                version: version.value,
+                host,
+                port,
+            });
+        }
+        Ok(backends)
+    }
+
+    fn split(
+        &self,
+        routes: &RouteTable,
+        read: &BTreeMap<String, Spanned<u32>>,
+        whole: Location,
+    ) -> Result<Split, ConfigError> {
+        let mut weights = Vec::new();
+        for (name, weight) in read {
+            let id = routes.find(name).ok_or_else(|| {
+                let known: Vec<_> = routes
+                    .backends
+                    .iter()
+                    .map(|backend| backend.name.as_str())
+                    .collect();
+                self.error(
+                    weight.referenced,
+                    format!("unknown backend {name:?}: the backends are {}", known.join(", ")),
+                )
+            })?;
+            weights.push((id, weight.value));
+        }
+        let first = read
+            .values()
+            .map(|weight| weight.referenced)
+            .min_by_key(|at| (at.line(), at.column()));
+        Split::new(weights).map_err(|error| self.error(first.unwrap_or(whole), error.to_string()))
+    }
+
+    fn rules(&self, routes: &RouteTable, read: Vec<Spanned<RuleFile>>) -> Result<Vec<Rule>, ConfigError> {
+        let mut rules: Vec<Rule> = Vec::new();
+        for rule in read {
+            let at = rule.referenced;
+            let RuleFile { name, header, split } = rule.value;
+            if rules.len() >= RULES_MAX {
+                return Err(self.error(at, format!("at most {RULES_MAX} rules")));
+            }
+            if rules.iter().any(|other| other.name == name.value) {
+                return Err(self.error(
+                    name.referenced,
+                    format!("a rule named {:?} stands above already", name.value),
+                ));
+            }
+            if header.is_empty() {
+                return Err(self.error(
+                    at,
+                    format!("rule {:?} names no header: it would match everything", name.value),
+                ));
+            }
+            let mut headers = Vec::new();
+            for (header, value) in header {
+                let parsed = HeaderName::try_from(&header)
+                    .map_err(|_| self.error(value.referenced, format!("{header:?} is not a header name")))?;
+                headers.push((parsed, value.value));
+            }
+            let split = self.split(routes, &split, at)?;
+            rules.push(Rule {
+                name: name.value,
+                headers,
+                split,
+            });
+        }
+        Ok(rules)
+    }
+
+    fn limits(&self, read: LimitsFile, upstream: Option<Spanned<u64>>) -> Result<Limits, ConfigError> {
+        let within =
+            |name: &str, value: Option<Spanned<u64>>, default: u64, least: u64, most: u64| match value {
+                None => Ok(default),
+                Some(value) if (least..=most).contains(&value.value) => Ok(value.value),
+                Some(value) => Err(self.error(
+                    value.referenced,
+                    format!("{name} must be between {least} and {most}"),
+                )),
+            };
+        let time = |name: &str, value, default| {
+            within(name, value, default, 1, TIMEOUT_MS_MAX).map(Duration::from_millis)
+        };
+        let size = |name: &str, value, default, least, most: usize| {
+            within(name, value, default, least, most as u64)
+                .map(|value| usize::try_from(value).expect("the upper limit is a usize"))
+        };
+        Ok(Limits {
+            upstream_timeout: time("upstream_timeout_ms", upstream, 2_000)?,
+            connect_timeout: time("connect_timeout_ms", read.connect_timeout_ms, 1_000)?,
+            max_connections: size("max_connections", read.max_connections, 10_000, 1, 1_000_000)?,
+            max_header_bytes: size(
+                "max_header_bytes",
+                read.max_header_bytes,
+                16 * 1024,
+                8 * 1024,
+                1024 * 1024,
+            )?,
+            max_request_body_bytes: within(
+                "max_request_body_bytes",
+                read.max_request_body_bytes,
+                1024 * 1024,
+                0,
+                1 << 40,
+            )?,
+            max_in_flight: within("max_in_flight", read.max_in_flight, 10_000, 1, 1_000_000)?,
+            max_idle_upstream: size("max_idle_upstream", read.max_idle_upstream, 256, 0, 65_536)?,
+            header_read_timeout: time("header_read_timeout_ms", read.header_read_timeout_ms, 10_000)?,
+            keep_alive_idle: time("keep_alive_idle_ms", read.keep_alive_idle_ms, 75_000)?,
+            body_idle_timeout: time("body_idle_timeout_ms", read.body_idle_timeout_ms, 60_000)?,
+            stream_idle_timeout: time("stream_idle_timeout_ms", read.stream_idle_timeout_ms, 300_000)?,
+            half_close_timeout: time("half_close_timeout_ms", read.half_close_timeout_ms, 10_000)?,
+            drain_timeout: time("drain_timeout_ms", read.drain_timeout_ms, 5_000)?,
+            shutdown_timeout: time("shutdown_timeout_ms", read.shutdown_timeout_ms, 10_000)?,
+        })
+    }
+}
+
+/// Safe in a URL path, a header, a log line and a metric label.
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'+'))
+}
+
+fn parse_url(text: &str) -> Result<(String, u16), String> {
+    let wrong = || format!("{text:?} is not a backend address: write it like http://127.0.0.1:9001");
+    let uri: Uri = text.parse().map_err(|_| wrong())?;
+    if uri.scheme_str() == Some("https") {
+        return Err(format!(
+            "{text:?}: backends are reached in plain text; use http:// behind the gateway"
+        ));
+    }
+    let plain_path = matches!(uri.path(), "" | "/") && uri.query().is_none();
+    let host = uri
+        .host()
+        .unwrap_or_default()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
+    if uri.scheme_str() != Some("http") || !plain_path || host.is_empty() || text.contains('@') {
+        return Err(wrong());
+    }
+    Ok((host.to_owned(), uri.port_u16().unwrap_or(80)))
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

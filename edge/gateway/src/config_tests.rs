@@ -1,0 +1,129 @@
+use super::*;
+
+const GOOD: &str = r#"listen: 127.0.0.1:8080
+admin: 127.0.0.1:8081
+sticky: [bearer-subject, "header:x-session-id", "cookie:sid", client-ip]
+affinity_query: at
+upstream_timeout_ms: 1500
+backends:
+  stable: { url: "http://127.0.0.1:9001", version: v1.2 }
+  canary: { url: "http://127.0.0.1:9002", version: v1.3 }
+rules:
+  - { name: pin-v1.2, header: { x-version: v1.2 }, split: { stable: 100 } }
+  - { name: article-split, header: { x-version: split }, split: { stable: 70, canary: 30 } }
+default: { split: { stable: 100, canary: 0 } }
+"#;
+
+#[test]
+fn the_example_is_read_as_written() {
+    let config = parse(GOOD, "gateway.yaml").unwrap();
+    assert_eq!(config.listen, "127.0.0.1:8080".parse().unwrap());
+    assert_eq!(config.limits.upstream_timeout, Duration::from_millis(1500));
+    assert_eq!(config.limits.max_request_body_bytes, 1024 * 1024);
+    assert_eq!(config.sticky.len(), 4);
+    assert_eq!(config.affinity_query.as_deref(), Some("at"));
+    let stable = config.routes.find("stable").unwrap();
+    assert_eq!(config.backends[stable.0].port, 9001);
+    assert_eq!(config.routes.default_split.weight_of(stable), 100);
+    assert_eq!(config.routes.rules[1].split.weight_of(stable), 70);
+    assert_eq!(config.routes.rules[0].headers[0].1, "v1.2");
+}
+
+/// Replaces `from` in the good file and expects the mistake at this line with these words.
+#[track_caller]
+fn check(from: &str, to: &str, line: u64, words: &str) {
+    assert!(GOOD.contains(from));
+    let error = parse(&GOOD.replacen(from, to, 1), "gateway.yaml").unwrap_err();
+    assert_eq!(error.line, line, "{error}");
+    assert!(error.what.contains(words), "{error}");
+    assert!(
+        error.to_string().starts_with(&format!("gateway.yaml:{line}:")),
+        "{error}"
+    );
+}
+
+#[test]
+fn every_mistake_is_told_with_its_line() {
+    check("127.0.0.1:8080", "localhost", 1, "127.0.0.1:8080");
+    check(
+        "admin: 127.0.0.1:8081",
+        "admin: 0.0.0.0:8081",
+        2,
+        "admin_allow_remote",
+    );
+    check("client-ip", "ip", 3, "client-ip");
+    check("affinity_query: at", "affinity_query: 'a=b'", 4, "parameter name");
+    check("1500", "0", 5, "between 1 and");
+    check("1500", "soon", 5, "");
+    check("http://127.0.0.1:9001", "https://127.0.0.1:9001", 7, "plain text");
+    check(
+        "http://127.0.0.1:9001",
+        "127.0.0.1:9001",
+        7,
+        "http://127.0.0.1:9001",
+    );
+    check(
+        "http://127.0.0.1:9001",
+        "http://127.0.0.1:9001/api",
+        7,
+        "http://127.0.0.1:9001",
+    );
+    check("v1.2 }", "'v 1' }", 7, "version");
+    check("v1.3", "v1.2", 7, "both serve version");
+    check(
+        "split: { stable: 100 }",
+        "split: { stabel: 100 }",
+        10,
+        "the backends are canary, stable",
+    );
+    check("canary: 30", "canary: 20", 11, "add up to 90");
+    check("name: article-split", "name: pin-v1.2", 11, "above already");
+    check(
+        "header: { x-version: split }",
+        "header: {}",
+        11,
+        "match everything",
+    );
+    check(
+        "header: { x-version: split }",
+        "header: { 'x version': split }",
+        11,
+        "header name",
+    );
+    check(
+        "stable: 100, canary: 0",
+        "stable: 100, canary: 1",
+        12,
+        "add up to 101",
+    );
+    check("stable: 100, canary: 0", "stable: -1, canary: 101", 12, "");
+    check("upstream_timeout_ms", "upstream_timeout", 5, "upstream_timeout");
+    check(
+        "listen: 127.0.0.1:8080\n",
+        "listen: 127.0.0.1:8080\nlimits: { max_header_bytes: 100 }\n",
+        2,
+        "8192",
+    );
+    check(
+        "listen: 127.0.0.1:8080\n",
+        "listen: 127.0.0.1:8080\nlimits: { max_heder: 1 }\n",
+        2,
+        "max_heder",
+    );
+    check(
+        "listen: 127.0.0.1:8080\n",
+        "listen: 127.0.0.1:8080\nworkers: 0\n",
+        2,
+        "workers",
+    );
+    check("  canary: {", "  stable: {", 8, "stable");
+}
+
+#[test]
+fn remote_admin_is_a_choice() {
+    let yaml = GOOD.replace(
+        "admin: 127.0.0.1:8081",
+        "admin: 0.0.0.0:8081\nadmin_allow_remote: true",
+    );
+    assert!(parse(&yaml, "gateway.yaml").is_ok());
+}

@@ -1,0 +1,246 @@
+//! What changes in headers between the client and a backend (RFC 9110 section 7.6).
+//!
+//! Owns hop-by-hop stripping, the forwarding headers and the request id. It never decides a route.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version, header};
+
+/// Tells the client which release answered.
+pub const X_SERVED_VERSION: HeaderName = HeaderName::from_static("x-served-version");
+/// Names a request across hops.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// Valid for one connection only, whether or not `Connection` names them.
+const HOP_BY_HOP: [HeaderName; 7] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Removes what belongs to one hop, with everything that `Connection` names.
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = connection_tokens(headers)
+        .filter_map(|token| token.parse().ok())
+        .collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .filter(|token| !token.is_empty())
+}
+
+/// True for an HTTP/1.1 request that asks to become a WebSocket (RFC 6455 section 4.1).
+pub fn asks_for_websocket<B>(request: &Request<B>) -> bool {
+    request.version() == Version::HTTP_11
+        && request.method() == Method::GET
+        && connection_tokens(request.headers()).any(|token| token.eq_ignore_ascii_case("upgrade"))
+        && names_websocket(request.headers())
+}
+
+/// True when `Upgrade` names WebSocket.
+pub fn names_websocket(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::UPGRADE)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// True for gRPC over HTTP/2; gRPC-Web is plain HTTP.
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return false;
+    };
+    let Some(rest) = value.as_bytes().strip_prefix(b"application/grpc") else {
+        return false;
+    };
+    matches!(rest.first(), None | Some(b'+' | b';' | b' '))
+}
+
+/// Appends the peer to `X-Forwarded-For`; `-Proto` and `-Host` are set where an earlier hop has not.
+pub fn add_forwarded(headers: &mut HeaderMap, peer: IpAddr, host: Option<&HeaderValue>) {
+    let peer = peer.to_canonical().to_string();
+    let mut chain = Vec::new();
+    for value in headers.get_all(X_FORWARDED_FOR) {
+        chain.extend_from_slice(value.as_bytes());
+        chain.extend_from_slice(b", ");
+    }
+    chain.extend_from_slice(peer.as_bytes());
+    if let Ok(value) = HeaderValue::from_bytes(&chain) {
+        headers.insert(X_FORWARDED_FOR, value);
+    }
+    headers
+        .entry(X_FORWARDED_PROTO)
+        .or_insert(HeaderValue::from_static("http"));
+    if let Some(host) = host {
+        headers.entry(X_FORWARDED_HOST).or_insert_with(|| host.clone());
+    }
+}
+
+/// Makes request ids: a prefix of this process and a serial number.
+#[derive(Debug)]
+pub struct RequestIds {
+    prefix: u64,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    /// `prefix` should differ between processes.
+    pub fn new(prefix: u64) -> Self {
+        Self {
+            prefix,
+            next: AtomicU64::new(1),
+        }
+    }
+
+    /// The id that came with the request when it is short visible ASCII, else a new one.
+    pub fn pass_or_make(&self, headers: &HeaderMap) -> HeaderValue {
+        let sane = |value: &&HeaderValue| {
+            (1..=REQUEST_ID_BYTES_MAX).contains(&value.len())
+                && value.as_bytes().iter().all(u8::is_ascii_graphic)
+        };
+        headers
+            .get(X_REQUEST_ID)
+            .filter(sane)
+            .cloned()
+            .unwrap_or_else(|| {
+                let serial = self.next.fetch_add(1, Ordering::Relaxed);
+                HeaderValue::try_from(format!("{:016x}{serial:016x}", self.prefix))
+                    .expect("hexadecimal is a header value")
+            })
+    }
+}
+
+/// The first value of a query parameter, decoded; at most 256 bytes are looked at.
+pub fn query_parameter(query: &str, wanted: &str) -> Option<String> {
+    const VALUE_BYTES_MAX: usize = 256;
+    let (_, value) = query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(name, _)| *name == wanted)?;
+    if value.is_empty() || value.len() > VALUE_BYTES_MAX {
+        return None;
+    }
+    let mut decoded = Vec::with_capacity(value.len());
+    let mut bytes = value.bytes();
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+                let (high, low) = (digit(bytes.next())?, digit(bytes.next())?);
+                u8::try_from(high * 16 + low).ok()?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(decoded).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn headers_of_one_hop_go_with_all_that_connection_names() {
+        let mut headers = map(&[
+            ("connection", "close, X-Secret"),
+            ("connection", "x-other"),
+            ("x-secret", "1"),
+            ("x-other", "2"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("proxy-authorization", "Basic eDp5"),
+            ("te", "gzip"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("x-kept", "3"),
+        ]);
+        strip_hop_by_hop(&mut headers);
+        assert_eq!(headers, map(&[("x-kept", "3")]));
+    }
+
+    #[test]
+    fn grpc_is_told_by_its_content_type() {
+        let check = |value: &str, expected| {
+            assert_eq!(is_grpc(&map(&[("content-type", value)])), expected, "{value}")
+        };
+        check("application/grpc", true);
+        check("application/grpc+proto", true);
+        check("application/grpc;charset=x", true);
+        check("application/grpc-web", false);
+        check("application/json", false);
+        assert!(!is_grpc(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn forwarding_headers_tell_the_whole_way() {
+        let mut headers = map(&[("x-forwarded-for", "203.0.113.7"), ("x-forwarded-proto", "https")]);
+        add_forwarded(
+            &mut headers,
+            "::ffff:127.0.0.1".parse().unwrap(),
+            Some(&HeaderValue::from_static("play.example")),
+        );
+        let expected = map(&[
+            ("x-forwarded-for", "203.0.113.7, 127.0.0.1"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "play.example"),
+        ]);
+        assert_eq!(headers, expected);
+    }
+
+    #[test]
+    fn a_request_id_is_passed_when_sane_and_made_when_not() {
+        let ids = RequestIds::new(0xab);
+        assert_eq!(ids.pass_or_make(&map(&[("x-request-id", "abc-1")])), "abc-1");
+        assert_eq!(
+            ids.pass_or_make(&HeaderMap::new()),
+            "00000000000000ab0000000000000001"
+        );
+        assert_eq!(
+            ids.pass_or_make(&map(&[("x-request-id", "a b")])),
+            "00000000000000ab0000000000000002"
+        );
+        let long = "x".repeat(REQUEST_ID_BYTES_MAX + 1);
+        assert_ne!(ids.pass_or_make(&map(&[("x-request-id", &long)])), long.as_str());
+    }
+
+    #[test]
+    fn query_parameters_are_decoded() {
+        let check = |query: &str, expected: Option<&str>| {
+            assert_eq!(query_parameter(query, "at").as_deref(), expected, "{query}");
+        };
+        check("at=v1.3", Some("v1.3"));
+        check("a=b&at=v1%2E3+x&at=no", Some("v1.3 x"));
+        check("that=v1", None);
+        check("at=", None);
+        check("at=%4", None);
+        check("at=%+1", None);
+        check("at=%ff", None);
+    }
+}

@@ -1,0 +1,25 @@
+//! Carries players to two (or more) releases of a backend over HTTP/1.1, HTTP/2, gRPC and WebSocket.
+//!
+//! Owns routes, weights, stickiness, draining and the metrics by which releases are compared. It
+//! never verifies a token, never looks into a payload, and knows nothing of the game or the launch
+//! behind it.
+//!
+//! The decision where a request goes is pure ([`route`], [`sticky`]); the rest carries bytes.
+
+pub mod admin;
+pub mod answers;
+pub mod body;
+pub mod config;
+pub mod connection;
+pub mod deadline;
+pub mod exchange;
+pub mod frames;
+pub mod headers;
+pub mod metrics;
+pub mod proxy;
+pub mod route;
+pub mod server;
+pub mod state;
+pub mod sticky;
+pub mod tunnel;
+pub mod upstream;

@@ -1,0 +1,380 @@
+//! One request through the gateway: route, rewrite, send, and carry the answer back.
+//!
+//! The steps, in order: who is the player and where do they go ([`crate::route`]); what may be
+//! passed on ([`crate::headers`]); which client speaks to the backend ([`crate::upstream`]); and how
+//! long everybody may wait. A WebSocket upgrade ends in a [`crate::tunnel`].
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use hyper::body::{Body as _, Incoming};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::answers::Refusal;
+use crate::body::{AnswerBody, BodyLimits, GatewayBody, Progress, RequestBody, grpc_status};
+use crate::connection::{Client, WatchedStream};
+use crate::deadline;
+use crate::exchange::Exchange;
+use crate::headers::{
+    X_REQUEST_ID, X_SERVED_VERSION, add_forwarded, asks_for_websocket, is_grpc, names_websocket,
+    query_parameter, strip_hop_by_hop,
+};
+use crate::route::RequestFacts;
+use crate::state::Backend;
+use crate::sticky::player_key;
+use crate::tunnel::{self, Side};
+use crate::upstream::{Answered, SendError, Upstream as _};
+
+/// `x-served-version` of an answer for which there was no backend.
+const SERVED_BY_NOBODY: HeaderValue = HeaderValue::from_static("none");
+
+/// Answers one request. Everything that goes wrong becomes an answer.
+pub async fn handle(client: &Client, request: Request<Incoming>) -> Response<GatewayBody> {
+    let arrived = Instant::now();
+    let shared = &client.worker.shared;
+    let guard = client
+        .activity
+        .request_began(request.version() == Version::HTTP_2);
+    let grpc = is_grpc(request.headers());
+    let request_id = shared.request_ids.pass_or_make(request.headers());
+
+    let affinity = shared.affinity_query.as_deref().zip(request.uri().query());
+    let affinity = affinity.and_then(|(name, query)| query_parameter(query, name));
+    let key = player_key(
+        &shared.sticky,
+        request.headers(),
+        client.peer.ip(),
+        request_id.as_bytes(),
+    );
+    let routes = shared.routes();
+    let facts = RequestFacts {
+        headers: request.headers(),
+        affinity: affinity.as_deref(),
+    };
+    let Ok(decision) = routes.decide(facts, &key) else {
+        shared.unrouted.fetch_add(1, Ordering::Relaxed);
+        return stamp(Refusal::NoBackend.answer(grpc), &SERVED_BY_NOBODY, &request_id);
+    };
+    tracing::debug!(backend = routes.backends[decision.backend.0].name, %decision, "routed");
+    drop(routes);
+
+    let backend = Arc::clone(shared.backend(decision.backend));
+    let mut exchange = Exchange::begin(Arc::clone(&backend), grpc, arrived, guard);
+    let call = Call {
+        client,
+        backend: &backend,
+        at: decision.backend.0,
+        grpc,
+        arrived,
+        request_id: &request_id,
+    };
+    let answer = match call.run(request).await {
+        Ok(Reply::Streamed(answered, deadline)) => {
+            let (mut head, incoming) = answered.response.into_parts();
+            strip_hop_by_hop(&mut head.headers);
+            head.version = Version::HTTP_11;
+            let trailers_only = grpc.then(|| grpc_status(&head.headers)).flatten();
+            exchange.answered(head.status.as_u16(), trailers_only);
+            let idle = if grpc {
+                shared.limits.stream_idle_timeout
+            } else {
+                shared.limits.body_idle_timeout
+            };
+            let body = AnswerBody::new(incoming, answered.lease, exchange, idle, deadline);
+            Response::from_parts(head, GatewayBody::Stream(Box::new(body)))
+        }
+        Ok(Reply::Upgraded(response)) => {
+            exchange.answered(response.status().as_u16(), None);
+            response
+        }
+        Err(refusal) => {
+            tracing::info!(backend = backend.config.name, request_id = ?request_id, %refusal, "refused");
+            let answer = refusal.answer(grpc);
+            exchange.answered(answer.status().as_u16(), grpc.then(|| refusal.grpc_code()));
+            answer
+        }
+    };
+    stamp(answer, &backend.version, &request_id)
+}
+
+/// The headers that every answer carries.
+fn stamp(
+    mut answer: Response<GatewayBody>,
+    version: &HeaderValue,
+    request_id: &HeaderValue,
+) -> Response<GatewayBody> {
+    answer.headers_mut().insert(X_SERVED_VERSION, version.clone());
+    answer
+        .headers_mut()
+        .entry(X_REQUEST_ID)
+        .or_insert_with(|| request_id.clone());
+    answer
+}
+
+enum Reply {
+    /// A backend's answer, with the deadline that its body keeps.
+    Streamed(Answered, Option<Instant>),
+    /// A switch of protocols; the tunnel runs on its own.
+    Upgraded(Response<GatewayBody>),
+}
+
+/// A request whose backend is known.
+struct Call<'a> {
+    client: &'a Client,
+    backend: &'a Arc<Backend>,
+    /// The backend's place among the worker's clients.
+    at: usize,
+    grpc: bool,
+    arrived: Instant,
+    request_id: &'a HeaderValue,
+}
+
+impl Call<'_> {
+    async fn run(&self, mut request: Request<Incoming>) -> Result<Reply, Refusal> {
+        let limits = &self.client.worker.shared.limits;
+        if request.method() == Method::CONNECT {
+            return Err(Refusal::Unsupported {
+                what: "the CONNECT method".to_owned(),
+            });
+        }
+        if self.backend.in_flight.load(Ordering::Relaxed) > limits.max_in_flight {
+            return Err(Refusal::Busy {
+                backend: self.backend.config.name.clone(),
+                limit: limits.max_in_flight,
+            });
+        }
+        let body_limits = BodyLimits {
+            bytes: limits.max_request_body_bytes,
+            idle: if self.grpc {
+                limits.stream_idle_timeout
+            } else {
+                limits.body_idle_timeout
+            },
+        };
+        if !self.grpc && request.body().size_hint().lower() > body_limits.bytes {
+            return Err(Refusal::TooLarge {
+                limit_bytes: body_limits.bytes,
+            });
+        }
+        let client_limit = deadline::of_request(request.headers());
+        if let Some(limit) = client_limit {
+            let left = limit.saturating_sub(self.arrived.elapsed());
+            let handed_on = deadline::handed_on(left).ok_or(Refusal::DeadlineSpent)?;
+            deadline::write(request.headers_mut(), handed_on);
+        }
+        let client_deadline = client_limit.map(|limit| self.arrived + limit);
+
+        let clients = &self.client.worker.clients[self.at];
+        let websocket = asks_for_websocket(&request);
+        let client_upgrade = websocket.then(|| hyper::upgrade::on(&mut request));
+        self.rewrite(&mut request, websocket)?;
+        let request = request.map(|incoming| RequestBody::new(incoming, body_limits, self.grpc));
+        let progress = request.body().progress();
+        let wait = Wait {
+            call: self,
+            progress: &progress,
+            body_limits,
+            client_deadline,
+        };
+        if let Some(client_upgrade) = client_upgrade {
+            let mut answered = wait.headers(clients.h1.send_upgrade(request)).await?;
+            if answered.response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                let server_upgrade = hyper::upgrade::on(&mut answered.response);
+                return self
+                    .switch(answered, client_upgrade, server_upgrade)
+                    .map(Reply::Upgraded);
+            }
+            return Ok(Reply::Streamed(answered, None));
+        }
+        if self.grpc {
+            let answered = wait.headers(clients.h2c.send(request)).await?;
+            return Ok(Reply::Streamed(answered, client_deadline));
+        }
+        let answered = wait.headers(clients.h1.send(request)).await?;
+        Ok(Reply::Streamed(answered, None))
+    }
+
+    /// Turns the client's request into the gateway's own.
+    fn rewrite(&self, request: &mut Request<Incoming>, websocket: bool) -> Result<(), Refusal> {
+        let unsupported = |what: &str| Refusal::Unsupported {
+            what: what.to_owned(),
+        };
+        // The target's own authority (HTTP/2, absolute form) is what Host means (RFC 9112 section 3.2.2).
+        let authority = request.uri().authority().cloned();
+        let host = match &authority {
+            Some(authority) => HeaderValue::try_from(authority.as_str()).ok(),
+            None => request.headers().get(header::HOST).cloned(),
+        };
+        let path = request
+            .uri()
+            .path_and_query()
+            .cloned()
+            .unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let upgrade = websocket
+            .then(|| request.headers().get(header::UPGRADE).cloned())
+            .flatten();
+        let headers = request.headers_mut();
+        strip_hop_by_hop(headers);
+        // The gateway has already told the client to go on; the backend need not be asked.
+        headers.remove(header::EXPECT);
+        headers.insert(X_REQUEST_ID, self.request_id.clone());
+        add_forwarded(headers, self.client.peer.ip(), host.as_ref());
+        if self.grpc {
+            headers.remove(header::HOST);
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+            let authority = match (authority, &host) {
+                (Some(authority), _) => authority,
+                (None, Some(host)) => {
+                    Authority::try_from(host.as_bytes()).map_err(|_| unsupported("this Host header"))?
+                }
+                (None, None) => return Err(unsupported("a request without a host")),
+            };
+            *request.uri_mut() = Uri::builder()
+                .scheme(Scheme::HTTP)
+                .authority(authority)
+                .path_and_query(path)
+                .build()
+                .map_err(|_| unsupported("this request target"))?;
+            *request.version_mut() = Version::HTTP_2;
+            return Ok(());
+        }
+        if let Some(upgrade) = upgrade {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(header::UPGRADE, upgrade);
+        }
+        if let Some(host) = host {
+            headers.insert(header::HOST, host);
+        }
+        *request.uri_mut() = Uri::from(path);
+        *request.version_mut() = Version::HTTP_11;
+        Ok(())
+    }
+
+    /// Passes the switch of protocols on and starts the tunnel.
+    fn switch(
+        &self,
+        answered: Answered,
+        client_upgrade: OnUpgrade,
+        server_upgrade: OnUpgrade,
+    ) -> Result<Response<GatewayBody>, Refusal> {
+        let (mut head, _) = answered.response.into_parts();
+        if !names_websocket(&head.headers) {
+            return Err(Refusal::Unsupported {
+                what: "an upgrade to anything but WebSocket".to_owned(),
+            });
+        }
+        let upgrade = head.headers.get(header::UPGRADE).cloned();
+        strip_hop_by_hop(&mut head.headers);
+        head.headers
+            .insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        if let Some(upgrade) = upgrade {
+            head.headers.insert(header::UPGRADE, upgrade);
+        }
+        let pass = self.backend.enter_tunnel();
+        let worker = Arc::clone(&self.client.worker);
+        let permit = Arc::clone(&self.client.permit);
+        let lease = answered.lease;
+        let backend = self.backend.config.name.clone();
+        let tasks = worker.tasks.clone();
+        tasks.spawn(async move {
+            let limits = &worker.shared.limits;
+            let both = async { tokio::try_join!(client_upgrade, server_upgrade) };
+            let Ok(Ok((client, server))) = timeout(limits.half_close_timeout, both).await else {
+                tracing::debug!(backend, "a client left during its upgrade");
+                return;
+            };
+            drop(lease);
+            let client = hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<WatchedStream>>(client)
+                .map(|parts| Side {
+                    stream: parts.io.into_inner().into_inner(),
+                    early: parts.read_buf,
+                });
+            let server = server.downcast::<TokioIo<TcpStream>>().map(|parts| Side {
+                stream: parts.io.into_inner(),
+                early: parts.read_buf,
+            });
+            let (Ok(client), Ok(server)) = (client, server) else {
+                tracing::error!(
+                    backend,
+                    "an upgraded connection is not of the kind that the gateway made"
+                );
+                return;
+            };
+            let end = tunnel::run(client, server, pass, limits).await;
+            tracing::debug!(backend, ?end, "tunnel ended");
+            drop(permit);
+        });
+        Ok(Response::from_parts(head, GatewayBody::empty()))
+    }
+}
+
+/// Waiting for an answer's headers.
+struct Wait<'a> {
+    call: &'a Call<'a>,
+    progress: &'a Progress,
+    body_limits: BodyLimits,
+    client_deadline: Option<Instant>,
+}
+
+impl Wait<'_> {
+    /// Waits for the headers as long as the limits allow. The gateway's limit counts the time in
+    /// which the backend, and not the client, keeps everybody waiting; the client's deadline is
+    /// absolute.
+    async fn headers(
+        &self,
+        sending: impl Future<Output = Result<Answered, SendError>>,
+    ) -> Result<Answered, Refusal> {
+        let limit = self.call.client.worker.shared.limits.upstream_timeout;
+        let until = |at: Instant| self.client_deadline.map_or(at, |deadline| deadline.min(at));
+        let expiry = sleep_until(until(Instant::now() + limit));
+        tokio::pin!(sending, expiry);
+        loop {
+            tokio::select! {
+                biased;
+                sent = &mut sending => return sent.map_err(|error| self.refusal(error)),
+                () = &mut expiry => {
+                    let now = Instant::now();
+                    if let Some(deadline) = self.client_deadline.filter(|deadline| *deadline <= now) {
+                        return Err(self.too_late(deadline - self.call.arrived));
+                    }
+                    let owes_until = self.progress.backend_owes_since().unwrap_or(now) + limit;
+                    if owes_until <= now {
+                        return Err(self.too_late(limit));
+                    }
+                    expiry.as_mut().reset(until(owes_until));
+                }
+            }
+        }
+    }
+
+    fn too_late(&self, limit: Duration) -> Refusal {
+        Refusal::Timeout {
+            backend: self.call.backend.config.name.clone(),
+            limit_ms: limit.as_millis() as u64,
+        }
+    }
+
+    fn refusal(&self, error: SendError) -> Refusal {
+        if let Some(refusal) = self.progress.refusal(self.body_limits) {
+            return refusal;
+        }
+        let backend = self.call.backend.config.name.clone();
+        match error {
+            SendError::Connect(why) => Refusal::Connect {
+                backend,
+                why: why.to_string(),
+            },
+            SendError::Broken(why) => Refusal::Broken {
+                backend,
+                why: why.to_string(),
+            },
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! HTTP/1.1 to a backend: a bounded stack of idle connections.
+//!
+//! A request is sent twice in two cases only: it was never written (the pooled connection was
+//! closed already and gave it back), or it is a GET or HEAD without a body and the first attempt
+//! met a refused connection or a pooled one that the backend closed at the same moment.
+
+use std::error::Error as _;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::{Method, Request};
+use hyper::body::Body as _;
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper_util::rt::TokioIo;
+
+use super::{Answered, Dial, Lease, SendError, Upstream};
+use crate::body::{Progress, RequestBody};
+
+/// Bounds what is buffered of an answer, and the size of its headers.
+const READ_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// An idle connection that gets the word of its end of body late is waited for this long.
+const READY_WITHIN: Duration = Duration::from_millis(50);
+
+#[derive(Debug)]
+struct Idle {
+    sender: SendRequest<RequestBody>,
+    since: Instant,
+}
+
+#[derive(Debug)]
+struct Stack {
+    idle: Mutex<Vec<Idle>>,
+    idle_max: usize,
+    keep_for: Duration,
+}
+
+/// Idle connections to one backend, the last used first.
+#[derive(Debug)]
+pub struct H1Pool {
+    dial: Arc<Dial>,
+    stack: Arc<Stack>,
+}
+
+/// A connection that carries an answer.
+#[derive(Debug)]
+pub struct H1Lease {
+    sender: SendRequest<RequestBody>,
+    /// `None` for a connection that is not pooled.
+    stack: Option<Arc<Stack>>,
+    progress: Arc<Progress>,
+}
+
+impl H1Lease {
+    pub(super) fn give_back(self) {
+        // A backend that answered before it read the whole request leaves the connection unusable.
+        let Some(stack) = self
+            .stack
+            .filter(|_| self.progress.ended() && !self.sender.is_closed())
+        else {
+            return;
+        };
+        let mut idle = stack.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < stack.idle_max {
+            idle.push(Idle {
+                sender: self.sender,
+                since: Instant::now(),
+            });
+        }
+    }
+}
+
+impl H1Pool {
+    pub(super) fn new(dial: Arc<Dial>, idle_max: usize, keep_for: Duration) -> Self {
+        Self {
+            dial,
+            stack: Arc::new(Stack {
+                idle: Mutex::new(Vec::new()),
+                idle_max,
+                keep_for,
+            }),
+        }
+    }
+
+    /// Idle connections at the moment.
+    pub fn idle(&self) -> usize {
+        self.stack
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+    }
+
+    fn pop(&self) -> Option<Idle> {
+        let mut idle = self.stack.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = idle.pop()?;
+        if last.since.elapsed() > self.stack.keep_for {
+            // The last used is too old, so all are.
+            idle.clear();
+            return None;
+        }
+        Some(last)
+    }
+
+    async fn pooled(&self) -> Option<SendRequest<RequestBody>> {
+        while let Some(Idle { mut sender, .. }) = self.pop() {
+            if sender.is_ready() {
+                return Some(sender);
+            }
+            if !sender.is_closed()
+                && let Ok(Ok(())) = tokio::time::timeout(READY_WITHIN, sender.ready()).await
+            {
+                return Some(sender);
+            }
+        }
+        None
+    }
+
+    async fn connect(&self, upgrades: bool) -> Result<SendRequest<RequestBody>, SendError> {
+        let stream = self.dial.connect().await?;
+        let (sender, connection) = Builder::new()
+            .max_buf_size(READ_BUFFER_BYTES_MAX)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(SendError::Broken)?;
+        // How a connection ends is seen by the request that uses it, so the task tells nobody.
+        if upgrades {
+            tokio::spawn(async move { drop(connection.with_upgrades().await) });
+        } else {
+            tokio::spawn(async move { drop(connection.await) });
+        }
+        Ok(sender)
+    }
+
+    /// Sends a request that asks for an upgrade, on a connection of its own.
+    ///
+    /// # Errors
+    /// When there is no connection or it breaks.
+    pub async fn send_upgrade(&self, request: Request<RequestBody>) -> Result<Answered, SendError> {
+        let progress = request.body().progress();
+        let mut sender = self.connect(true).await?;
+        let response = sender.send_request(request).await.map_err(SendError::Broken)?;
+        Ok(Answered {
+            response,
+            lease: Lease::H1(H1Lease {
+                sender,
+                stack: None,
+                progress,
+            }),
+        })
+    }
+
+    fn lease(&self, sender: SendRequest<RequestBody>, progress: Arc<Progress>) -> Lease {
+        Lease::H1(H1Lease {
+            sender,
+            stack: Some(Arc::clone(&self.stack)),
+            progress,
+        })
+    }
+}
+
+impl Upstream for H1Pool {
+    async fn send(&self, mut request: Request<RequestBody>) -> Result<Answered, SendError> {
+        let progress = request.body().progress();
+        let mut again = replay_of(&request);
+        while let Some(mut sender) = self.pooled().await {
+            match sender.try_send_request(request).await {
+                Ok(response) => {
+                    return Ok(Answered {
+                        response,
+                        lease: self.lease(sender, progress),
+                    });
+                }
+                Err(mut error) => match (error.take_message(), again.take()) {
+                    (Some(unsent), replay) => {
+                        request = unsent;
+                        again = replay;
+                    }
+                    (None, Some(replay)) if is_reuse_race(error.error()) => {
+                        request = replay;
+                        break;
+                    }
+                    (None, _) => return Err(SendError::Broken(error.into_error())),
+                },
+            }
+        }
+        let connected = match self.connect(false).await {
+            Err(SendError::Connect(_)) if again.is_some() => self.connect(false).await,
+            first => first,
+        };
+        let mut sender = connected?;
+        let response = sender.send_request(request).await.map_err(SendError::Broken)?;
+        Ok(Answered {
+            response,
+            lease: self.lease(sender, progress),
+        })
+    }
+}
+
+/// A second copy of a request that may be sent twice without harm.
+fn replay_of(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    let harmless = matches!(*request.method(), Method::GET | Method::HEAD) && request.body().is_end_stream();
+    harmless.then(|| {
+        let mut copy = Request::new(request.body().empty_again());
+        *copy.method_mut() = request.method().clone();
+        *copy.uri_mut() = request.uri().clone();
+        *copy.version_mut() = request.version();
+        *copy.headers_mut() = request.headers().clone();
+        copy
+    })
+}
+
+/// True when the backend closed an idle connection just as the request went out.
+fn is_reuse_race(error: &hyper::Error) -> bool {
+    let reset = error
+        .source()
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .is_some_and(|source| {
+            matches!(
+                source.kind(),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted
+            )
+        });
+    reset || error.is_incomplete_message() || error.is_canceled() || error.is_closed()
+}
