@@ -5,13 +5,18 @@ use std::path::PathBuf;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     let mut compiler = protox::Compiler::new(["proto"])?;
-    compiler.include_imports(true).open_files(["starvault/v1/player.proto", "starvault/v1/play.proto"])?;
+    compiler
+        .include_imports(true)
+        .open_files(["starvault/v1/player.proto", "starvault/v1/play.proto"])?;
     // Encoded by the compiler, which keeps the `google.api.http` options; prost's own types drop
     // extensions.
     let bytes = compiler.encode_file_descriptor_set();
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("starvault.v1.descriptor.bin"), &bytes)?;
     tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
-    pbjson_build::Builder::new().register_descriptors(&bytes)?.ignore_unknown_fields().build(&[".starvault"])?;
+    pbjson_build::Builder::new()
+        .register_descriptors(&bytes)?
+        .ignore_unknown_fields()
+        .build(&[".starvault"])?;
     Ok(())
 }

@@ -2,10 +2,19 @@
 //!
 //! `proto/starvault/v1/*.proto` is the one source. From it come the gRPC services and messages
 //! (tonic, prost), their JSON form (ProtoJSON, by pbjson) and the descriptor set that reflection
-//! serves. This crate holds no behaviour of the game.
+//! serves; [`Codec`] is how WebSocket frames are written. This crate holds no behaviour of the game.
+
+mod codec;
+
+pub use codec::{Codec, DecodeError, EncodeError, Payload};
 
 /// Messages and services of `starvault.v1`.
-#[allow(clippy::all, clippy::pedantic, missing_debug_implementations, unused_qualifications)]
+#[allow(
+    clippy::all,
+    clippy::pedantic,
+    missing_debug_implementations,
+    unused_qualifications
+)]
 pub mod v1 {
     tonic::include_proto!("starvault.v1");
     include!(concat!(env!("OUT_DIR"), "/starvault.v1.serde.rs"));

@@ -1,0 +1,144 @@
+//! What can be asked of a server without a socket: the same functions answer gRPC and HTTP/JSON.
+//! Knows no protocol.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use starvault_rules::{NAME_CHARS_MAX, PlayerId};
+use starvault_store::{Journal as _, NewPlayer, Profile, SqliteJournal};
+use starvault_wire::v1;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    build_info, config::Config, error::AppError, inject::Injector, lobby::Lobby, rooms::Rooms,
+    session::SessionId, tokens::Tokens, view,
+};
+
+/// Elo points of a new player.
+const RATING_INITIAL: i32 = 1200;
+
+/// Everything that a request may need.
+#[derive(Debug)]
+pub struct App {
+    pub config: Config,
+    pub journal: SqliteJournal,
+    pub tokens: Tokens,
+    pub lobby: Lobby,
+    pub rooms: Rooms,
+    pub injector: Injector,
+    /// Cancelled once the process is going down: no new socket, and the open ones close.
+    pub draining: CancellationToken,
+    /// The sockets that are still open.
+    pub sessions: TaskTracker,
+    pub executable_sha256: String,
+    pub session_ids: AtomicU64,
+}
+
+impl App {
+    /// Makes a player and a token for it.
+    ///
+    /// # Errors
+    /// The name is not allowed, or the store fails.
+    pub async fn sign_in_as_guest(
+        &self,
+        request: v1::SignInAsGuestRequest,
+    ) -> Result<v1::SignInAsGuestResponse, AppError> {
+        let display_name = display_name(&request.display_name)?;
+        let player_id =
+            PlayerId::new(format!("p-{}", uuid::Uuid::now_v7().simple())).map_err(|_| AppError::Internal)?;
+        let now_ms = self.config.time.now_ms();
+        let player = NewPlayer {
+            player_id,
+            display_name,
+            rating: RATING_INITIAL,
+            created_at_ms: now_ms,
+        };
+        let profile = self.journal.create_player(player).await?;
+        let (token, expires_at_ms) = self
+            .tokens
+            .issue(&profile.player_id, &profile.display_name, now_ms)?;
+        Ok(v1::SignInAsGuestResponse {
+            token,
+            expires_at_ms,
+            profile: Some(view::profile(&profile)),
+        })
+    }
+
+    /// `me`, or another player by id.
+    ///
+    /// # Errors
+    /// There is no such player, or the store fails.
+    pub async fn get_profile(
+        &self,
+        caller: &PlayerId,
+        request: &v1::GetProfileRequest,
+    ) -> Result<v1::Profile, AppError> {
+        if request.player_id == "me" {
+            return Ok(view::profile(&self.own_profile(caller).await?));
+        }
+        let player_id = PlayerId::new(&request.player_id)
+            .map_err(|error| AppError::InvalidArgument(error.to_string()))?;
+        match self.journal.get_profile(&player_id).await? {
+            Some(profile) => Ok(view::profile(&profile)),
+            None => Err(AppError::NotFound(format!("there is no player {player_id}"))),
+        }
+    }
+
+    /// The profile of whoever holds a valid token.
+    ///
+    /// # Errors
+    /// The token is of another store's player, or the store fails.
+    pub async fn own_profile(&self, caller: &PlayerId) -> Result<Profile, AppError> {
+        let profile = self.journal.get_profile(caller).await?;
+        profile.ok_or(AppError::Unauthenticated(
+            "this player is not known here; sign in again",
+        ))
+    }
+
+    #[must_use]
+    pub fn version(&self) -> v1::Version {
+        v1::Version {
+            release: self.config.release.to_string(),
+            executable_sha256: self.executable_sha256.clone(),
+            commit: build_info::COMMIT.to_owned(),
+            package_version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    /// A name for a new connection, unique in this process.
+    #[must_use]
+    pub fn next_session_id(&self) -> SessionId {
+        SessionId(self.session_ids.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+fn display_name(wished: &str) -> Result<String, AppError> {
+    let name = wished.trim();
+    if name.is_empty() {
+        return Ok(format!("Guest {:04}", rand::random_range(0..10_000)));
+    }
+    if name.len() > 4 * NAME_CHARS_MAX || name.chars().count() > NAME_CHARS_MAX {
+        return Err(AppError::InvalidArgument(format!(
+            "a name has at most {NAME_CHARS_MAX} characters"
+        )));
+    }
+    if name.chars().any(char::is_control) {
+        return Err(AppError::InvalidArgument(
+            "a name has no control characters".into(),
+        ));
+    }
+    Ok(name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_trimmed_bounded_and_printable() {
+        assert_eq!(display_name("  星穹 ").unwrap(), "星穹");
+        assert!(display_name("").unwrap().starts_with("Guest "));
+        assert_eq!(display_name(&"星".repeat(24)).unwrap().chars().count(), 24);
+        assert!(display_name(&"x".repeat(25)).is_err());
+        assert!(display_name("a\u{7}b").is_err());
+    }
+}

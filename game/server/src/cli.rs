@@ -1,0 +1,247 @@
+//! The command line: `starvault serve` and `starvault journal check`.
+//!
+//! Exit codes: 0 it went well, 1 a check failed, 2 it could not run.
+
+use std::{
+    fs,
+    io::{self, Read as _, Write as _},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    str::FromStr,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Config, Injection, Release, Server, StartError, bind, parse_clock};
+
+/// Starvault 星穹棋局: the backend of an online three-check chess.
+#[derive(Debug, Parser)]
+#[command(name = "starvault", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve players: HTTP/JSON, gRPC, WebSocket and the play page on one port.
+    Serve(Box<ServeArgs>),
+    /// Look into the store.
+    #[command(subcommand)]
+    Journal(JournalCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum JournalCommand {
+    /// Prove that every game in the store is whole; exits with 1 if not.
+    Check(CheckArgs),
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// The store, `sqlite:PATH`. Several processes of one machine can share it.
+    #[arg(long, value_name = "sqlite:PATH")]
+    store: StorePath,
+    /// The label of this release, e.g. v1.3.
+    #[arg(long)]
+    release: Release,
+    /// The Ed25519 key that signs tokens (PEM); made if missing. Releases that serve the same
+    /// players share it.
+    #[arg(long, value_name = "PATH")]
+    signing_key: PathBuf,
+    /// Written once the server is ready: {"address","pid","release"}.
+    #[arg(long, value_name = "PATH")]
+    ready_file: Option<PathBuf>,
+    /// Go down in order when standard input ends, as it does when the parent process dies.
+    #[arg(long)]
+    exit_on_stdin_close: bool,
+    /// Faults on purpose, for rehearsals: errors, latency or stall, optionally @SHARE.
+    #[arg(long, value_name = "FAULT[@SHARE]")]
+    inject: Option<Injection>,
+    /// Open connections at most, WebSockets included.
+    #[arg(long, default_value_t = crate::Limits::default().connections_max)]
+    max_connections: usize,
+    /// Thinking time in seconds, and what each move adds.
+    #[arg(long, value_name = "SECONDS+INCREMENT", default_value = "180+2", value_parser = parse_clock)]
+    clock: starvault_rules::Clock,
+    /// How long a player may be away from a running game before it is forfeited, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    disconnect_grace: u32,
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// The store, `sqlite:PATH`.
+    #[arg(long, value_name = "sqlite:PATH")]
+    store: StorePath,
+    /// What clients were told is durable: lines of {"game_id","command_id","sequence","player_id"}.
+    #[arg(long, value_name = "FILE.jsonl")]
+    acknowledged: Option<PathBuf>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone)]
+struct StorePath(PathBuf);
+
+impl FromStr for StorePath {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("sqlite:") {
+            Some(path) if !path.is_empty() => Ok(Self(PathBuf::from(path))),
+            _ => Err("a store is sqlite:PATH, e.g. sqlite:./starvault.sqlite".into()),
+        }
+    }
+}
+
+/// Runs what the command line asks for.
+#[must_use]
+pub fn run(cli: Cli) -> ExitCode {
+    let outcome = match cli.command {
+        Command::Serve(arguments) => serve(*arguments).map(|()| ExitCode::SUCCESS),
+        Command::Journal(JournalCommand::Check(arguments)) => check(&arguments),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("starvault: {error:#}");
+        ExitCode::from(2)
+    })
+}
+
+fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
+    start_logging(arguments.log_format);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async move {
+        let shutdown = CancellationToken::new();
+        let listener = bind(arguments.listen).map_err(|source| StartError::Listen {
+            address: arguments.listen,
+            source,
+        })?;
+        let release = arguments.release;
+        let mut config = Config::new(arguments.store.0, release.clone(), arguments.signing_key);
+        config.clock = arguments.clock;
+        config.injection = arguments.inject;
+        config.limits.connections_max = arguments.max_connections;
+        config.limits.disconnect_grace = Duration::from_secs(arguments.disconnect_grace.into());
+        let server = Server::build(config, listener).await?;
+        let address = server.address()?;
+        stop_on_signals(&shutdown)?;
+        if arguments.exit_on_stdin_close {
+            stop_on_stdin_close(shutdown.clone());
+        }
+        let serving = tokio::spawn(server.run(shutdown.clone()));
+        if let Some(path) = &arguments.ready_file {
+            let ready = serde_json::json!({
+                "address": address.to_string(), "pid": std::process::id(), "release": release.as_str(),
+            });
+            if let Err(error) = write_by_rename(path, &format!("{ready}\n")) {
+                shutdown.cancel();
+                let _ = serving.await;
+                return Err(error).with_context(|| format!("cannot write the ready file {}", path.display()));
+            }
+        }
+        tracing::info!(%address, %release, "serving");
+        serving.await.context("the server stopped unexpectedly")
+    })
+}
+
+fn start_logging(format: LogFormat) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    match format {
+        LogFormat::Text => builder
+            .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
+            .init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
+
+fn stop_on_signals(shutdown: &CancellationToken) -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let shutdown = shutdown.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        shutdown.cancel();
+    });
+    Ok(())
+}
+
+/// On a thread of its own: a blocked read must not hold the runtime.
+fn stop_on_stdin_close(shutdown: CancellationToken) {
+    std::thread::spawn(move || {
+        let mut stdin = io::stdin().lock();
+        let mut buffer = [0; 256];
+        loop {
+            match stdin.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        shutdown.cancel();
+    });
+}
+
+/// Whoever waits for the file never sees half of it.
+fn write_by_rename(path: &Path, text: &str) -> io::Result<()> {
+    let own = path.with_extension(format!("{}.new", std::process::id()));
+    let mut file = fs::File::create(&own)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&own, path)
+}
+
+fn check(arguments: &CheckArgs) -> anyhow::Result<ExitCode> {
+    let report = starvault_store::check(&arguments.store.0, arguments.acknowledged.as_deref())?;
+    let mut out = io::stdout().lock();
+    if arguments.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
+    } else {
+        writeln!(
+            out,
+            "games {}, events {}, acknowledged {}",
+            report.games, report.events, report.acknowledged
+        )?;
+        writeln!(
+            out,
+            "lost {}, twice {}, broken {}",
+            report.lost, report.twice, report.broken
+        )?;
+        for finding in &report.findings {
+            let game = finding
+                .game_id
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_else(|| "-".into());
+            writeln!(out, "{:?} {game}: {}", finding.kind, finding.what)?;
+        }
+    }
+    Ok(if report.is_clean() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
+}

@@ -1,0 +1,234 @@
+//! What a player on a socket can ask for: each frame goes to the lobby, to a game, or is answered
+//! here. Checks form; what is allowed in a game is the game's to say.
+
+use std::sync::Arc;
+
+use starvault_rules::{Command as GameCommand, CommandId, GameId};
+use starvault_wire::v1::{Pong, client_frame::Command, error::Code, server_frame::Event as Say};
+
+use crate::{
+    app::App,
+    inject::Fault,
+    lobby::Candidate,
+    room::{RoomHandle, RoomMessage, Undelivered},
+    rooms::OpenError,
+    session::SessionHandle,
+};
+
+/// The longest move in UCI is `e7e8q`; anything above this is no move (bytes).
+const UCI_BYTES_MAX: usize = 8;
+
+/// One connected player.
+#[derive(Debug)]
+pub struct Player {
+    pub session: SessionHandle,
+    app: Arc<App>,
+    /// The game of the last command, so that not each one has to be looked up.
+    room: Option<RoomHandle>,
+}
+
+impl Player {
+    #[must_use]
+    pub fn new(app: Arc<App>, session: SessionHandle) -> Self {
+        Self {
+            session,
+            app,
+            room: None,
+        }
+    }
+
+    /// Carries one command out. Every command gets exactly one answer with its `request_id`.
+    pub async fn on_command(&mut self, request_id: u32, command: Command) {
+        match self.app.injector.draw() {
+            Fault::None => {}
+            Fault::Swallow => return,
+            Fault::Delay(delay) => tokio::time::sleep(delay).await,
+            Fault::Fail => {
+                self.session
+                    .refuse(request_id, Code::Internal, "an internal error; try again");
+                return;
+            }
+        }
+        match command {
+            Command::Ping(_) => {
+                let server_time_ms = self.app.config.time.now_ms();
+                self.session.send(request_id, Say::Pong(Pong { server_time_ms }));
+            }
+            Command::JoinLobby(_) => self.join_lobby(request_id).await,
+            Command::LeaveLobby(_) => self.app.lobby.leave(self.session.clone(), request_id).await,
+            Command::Resume(resume) => {
+                self.resume(request_id, &resume.game_id, resume.last_sequence)
+                    .await
+            }
+            Command::PlayMove(play) if play.uci.len() > UCI_BYTES_MAX => {
+                self.session.refuse(
+                    request_id,
+                    Code::InvalidArgument,
+                    "`uci` is a move like e2e4 or e7e8q",
+                );
+            }
+            Command::PlayMove(play) => {
+                let command = GameCommand::Move {
+                    uci: play.uci,
+                    expected_sequence: play.expected_sequence,
+                };
+                self.in_game(request_id, &play.game_id, &play.command_id, command)
+                    .await;
+            }
+            Command::Resign(resign) => {
+                self.in_game(
+                    request_id,
+                    &resign.game_id,
+                    &resign.command_id,
+                    GameCommand::Resign,
+                )
+                .await;
+            }
+            Command::OfferDraw(offer) => {
+                self.in_game(
+                    request_id,
+                    &offer.game_id,
+                    &offer.command_id,
+                    GameCommand::OfferDraw,
+                )
+                .await;
+            }
+            Command::AnswerDraw(answer) => {
+                let command = GameCommand::AnswerDraw {
+                    accept: answer.accept,
+                };
+                self.in_game(request_id, &answer.game_id, &answer.command_id, command)
+                    .await;
+            }
+        }
+    }
+
+    async fn join_lobby(&self, request_id: u32) {
+        match self.app.own_profile(&self.session.player_id).await {
+            Ok(profile) if profile.active_game_id.is_some() => {
+                let message = "you are in a running game; resume it";
+                self.session.refuse(request_id, Code::AlreadyPlaying, message);
+            }
+            Ok(profile) => {
+                let candidate = Candidate {
+                    session: self.session.clone(),
+                    display_name: profile.display_name,
+                    rating: profile.progress.rating,
+                };
+                self.app.lobby.join(candidate, request_id).await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot read the profile of a player who joins");
+                self.session
+                    .refuse(request_id, Code::Unavailable, error.to_string());
+            }
+        }
+    }
+
+    async fn resume(&mut self, request_id: u32, game_id: &str, last_sequence: u32) {
+        let Some(game_id) = self.game_id(request_id, game_id) else {
+            return;
+        };
+        // A room that ends just now is opened anew.
+        for _ in 0..2 {
+            match self
+                .app
+                .rooms
+                .open(game_id.clone(), &self.session.player_id)
+                .await
+            {
+                Ok(room) => {
+                    let session = self.session.clone();
+                    let told = room.tell(RoomMessage::Resume {
+                        session,
+                        request_id,
+                        last_sequence,
+                    });
+                    self.room = Some(room);
+                    match told {
+                        Ok(()) => return,
+                        Err(Undelivered::Gone) => {}
+                        Err(Undelivered::Busy) => break,
+                    }
+                }
+                Err(error @ OpenError::NotYours) => {
+                    self.session
+                        .refuse(request_id, Code::NotInGame, error.to_string());
+                    return;
+                }
+                Err(error) => {
+                    self.session
+                        .refuse(request_id, Code::Unavailable, error.to_string());
+                    return;
+                }
+            }
+        }
+        self.session
+            .refuse(request_id, Code::Unavailable, "the game is busy; try again");
+    }
+
+    async fn in_game(&mut self, request_id: u32, game_id: &str, command_id: &str, command: GameCommand) {
+        let Some(game_id) = self.game_id(request_id, game_id) else {
+            return;
+        };
+        let command_id = match CommandId::new(command_id) {
+            Ok(command_id) => command_id,
+            Err(error) => {
+                self.session
+                    .refuse(request_id, Code::InvalidArgument, error.to_string());
+                return;
+            }
+        };
+        let known = self
+            .room
+            .take()
+            .filter(|room| room.game_id == game_id && !room.is_gone());
+        self.room = match known {
+            Some(room) => Some(room),
+            None => self.app.rooms.find(game_id).await,
+        };
+        let Some(room) = &self.room else {
+            self.session.refuse(
+                request_id,
+                Code::NotInGame,
+                "this game is not open here; resume it",
+            );
+            return;
+        };
+        let session = self.session.clone();
+        match room.tell(RoomMessage::Command {
+            session,
+            request_id,
+            command_id,
+            command,
+        }) {
+            Ok(()) => {}
+            Err(Undelivered::Busy) => {
+                self.session.refuse(
+                    request_id,
+                    Code::Unavailable,
+                    "the game is busy; send the command again",
+                );
+            }
+            Err(Undelivered::Gone) => {
+                self.room = None;
+                self.session.refuse(
+                    request_id,
+                    Code::NotInGame,
+                    "this game is not open here any more; resume it",
+                );
+            }
+        }
+    }
+
+    fn game_id(&self, request_id: u32, text: &str) -> Option<GameId> {
+        match GameId::new(text) {
+            Ok(game_id) => Some(game_id),
+            Err(error) => {
+                self.session
+                    .refuse(request_id, Code::InvalidArgument, error.to_string());
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Everything that one server process is started with. Values only: nothing here opens or reads.
+
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+
+use starvault_rules::Clock;
+
+use crate::{inject::Injection, time::TimeSource};
+
+/// The configuration of one process.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub store: PathBuf,
+    /// The label that clients, the gateway and other processes know this release by.
+    pub release: Release,
+    pub signing_key: PathBuf,
+    pub clock: Clock,
+    pub limits: Limits,
+    pub injection: Option<Injection>,
+    pub time: TimeSource,
+    /// Decides who plays White. `None`: drawn from the system's randomness at the start.
+    pub seed: Option<u64>,
+}
+
+impl Config {
+    #[must_use]
+    pub fn new(store: PathBuf, release: Release, signing_key: PathBuf) -> Self {
+        Self {
+            store,
+            release,
+            signing_key,
+            clock: Clock {
+                initial_ms: 180_000,
+                increment_ms: 2_000,
+            },
+            limits: Limits::default(),
+            injection: None,
+            time: TimeSource::system(),
+            seed: None,
+        }
+    }
+}
+
+/// Bounds on everything that clients can make grow or last.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Open connections, WebSockets included; above it new ones hear 503.
+    pub connections_max: usize,
+    /// Bytes of an HTTP request body or a gRPC request.
+    pub body_bytes_max: usize,
+    /// Until a request's head has arrived; also how long an idle connection is kept.
+    pub header_timeout: Duration,
+    /// Until a response's head is ready.
+    pub request_timeout: Duration,
+    /// Bytes of a WebSocket message that is read at all. Above it the socket closes with 1009;
+    /// between the contract's limit and this one the game goes on.
+    pub message_bytes_max: usize,
+    /// Frames that wait to be written to one socket; a client that lets more gather is cut.
+    pub outbox_frames_max: usize,
+    /// For one write to a socket.
+    pub write_timeout: Duration,
+    /// Between the server's pings.
+    pub ping_every: Duration,
+    /// A socket that says nothing (not even a pong) for this long is closed.
+    pub idle_timeout: Duration,
+    /// Commands per second and socket, sustained.
+    pub commands_per_second: u32,
+    /// Commands that may come at once.
+    pub commands_burst: u32,
+    /// How many refused commands in a row close the socket.
+    pub refusals_max: u32,
+    /// How long a player may be away from a running game.
+    pub disconnect_grace: Duration,
+    /// How often a game asks whether it still belongs to this process while a seat is empty.
+    pub ownership_probe_every: Duration,
+    /// How long an ended game still answers repeated commands from memory.
+    pub ended_game_kept: Duration,
+    /// Games in memory.
+    pub rooms_max: usize,
+    /// Messages that wait for one game.
+    pub room_mailbox_max: usize,
+    /// How long sockets get to close when the process ends.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 10_000,
+            body_bytes_max: 16 * 1024,
+            header_timeout: Duration::from_secs(60),
+            request_timeout: Duration::from_secs(10),
+            message_bytes_max: 64 * 1024,
+            outbox_frames_max: 128,
+            write_timeout: Duration::from_secs(10),
+            ping_every: Duration::from_secs(20),
+            idle_timeout: Duration::from_secs(65),
+            commands_per_second: 50,
+            commands_burst: 100,
+            refusals_max: 1_000,
+            disconnect_grace: Duration::from_secs(30),
+            ownership_probe_every: Duration::from_secs(1),
+            ended_game_kept: Duration::from_secs(60),
+            rooms_max: 20_000,
+            room_mailbox_max: 64,
+            drain_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A release label: 1 to 64 of `A-Z a-z 0-9 . _ -`, so that it fits a header and a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release(String);
+
+impl Release {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Release {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if (1..=64).contains(&text.len()) && text.chars().all(fits) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("a release label has 1 to 64 characters of A-Z a-z 0-9 . _ -, e.g. v1.3".into())
+        }
+    }
+}
+
+/// Reads `SECONDS+INCREMENT`, both in seconds.
+///
+/// # Errors
+/// Says what the form is.
+pub fn parse_clock(text: &str) -> Result<Clock, String> {
+    let wrong = || "a clock is SECONDS+INCREMENT in seconds, each at most a day, e.g. 180+2".to_owned();
+    let (initial, increment) = text.split_once('+').ok_or_else(wrong)?;
+    let milliseconds = |part: &str| {
+        let seconds: u32 = part.parse().ok()?;
+        (seconds <= 86_400).then_some(seconds * 1000)
+    };
+    let initial_ms = milliseconds(initial).filter(|ms| *ms > 0).ok_or_else(wrong)?;
+    Ok(Clock {
+        initial_ms,
+        increment_ms: milliseconds(increment).ok_or_else(wrong)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_read_in_seconds() {
+        assert_eq!(
+            parse_clock("180+2"),
+            Ok(Clock {
+                initial_ms: 180_000,
+                increment_ms: 2_000
+            })
+        );
+        assert_eq!(
+            parse_clock("1+0"),
+            Ok(Clock {
+                initial_ms: 1_000,
+                increment_ms: 0
+            })
+        );
+        for wrong in ["", "180", "0+2", "-1+2", "1+86401", "3:00+2", "99999999999+0"] {
+            assert!(parse_clock(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_release_fits_a_header() {
+        assert_eq!(
+            "v1.3-rc_1".parse::<Release>().map(|release| release.to_string()),
+            Ok("v1.3-rc_1".into())
+        );
+        for wrong in ["", "v 1", "v1\n", "版本", "a/b"] {
+            assert!(wrong.parse::<Release>().is_err(), "{wrong}");
+        }
+    }
+}

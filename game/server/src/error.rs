@@ -1,0 +1,116 @@
+//! What can go wrong with a request, and the one place where that becomes an HTTP status, a gRPC
+//! code and a `google.rpc.Status` in JSON.
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use starvault_store::StoreError;
+use tonic::Code;
+
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error("{0}")]
+    InvalidArgument(String),
+    #[error("{0}")]
+    Unauthenticated(&'static str),
+    #[error("{0}")]
+    NotFound(String),
+    #[error("{0} is not allowed here")]
+    MethodNotAllowed(String),
+    #[error("the body is larger than {bytes_max} bytes")]
+    PayloadTooLarge { bytes_max: usize },
+    #[error("this release answered nothing in time; try again")]
+    DeadlineExceeded,
+    #[error("{0}")]
+    Unavailable(&'static str),
+    #[error("an internal error; try again")]
+    Internal,
+    /// The detail is for the log: clients learn nothing about files and disks.
+    #[error("the store does not answer; try again")]
+    Store(#[from] StoreError),
+}
+
+impl AppError {
+    /// The table of the published gRPC to HTTP mapping, with 405 and 413 where HTTP knows better.
+    fn codes(&self) -> (Code, StatusCode) {
+        match self {
+            Self::InvalidArgument(_) => (Code::InvalidArgument, StatusCode::BAD_REQUEST),
+            Self::Unauthenticated(_) => (Code::Unauthenticated, StatusCode::UNAUTHORIZED),
+            Self::NotFound(_) => (Code::NotFound, StatusCode::NOT_FOUND),
+            Self::MethodNotAllowed(_) => (Code::Unimplemented, StatusCode::METHOD_NOT_ALLOWED),
+            Self::PayloadTooLarge { .. } => (Code::InvalidArgument, StatusCode::PAYLOAD_TOO_LARGE),
+            Self::DeadlineExceeded => (Code::DeadlineExceeded, StatusCode::GATEWAY_TIMEOUT),
+            Self::Unavailable(_) | Self::Store(_) => (Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE),
+            Self::Internal => (Code::Internal, StatusCode::INTERNAL_SERVER_ERROR),
+        }
+    }
+
+    /// Logged once, here, where it is answered.
+    fn log(&self) {
+        match self {
+            Self::Store(source) => tracing::error!(%source, "the store failed a request"),
+            Self::Internal => tracing::error!("a request failed"),
+            _ => {}
+        }
+    }
+
+    /// The answer in the protocol that the request came in.
+    pub fn respond(self, request_headers: &HeaderMap) -> Response {
+        let grpc = request_headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+        if grpc {
+            tonic::Status::from(self).into_http()
+        } else {
+            self.into_response()
+        }
+    }
+}
+
+impl From<AppError> for tonic::Status {
+    fn from(error: AppError) -> Self {
+        error.log();
+        // A route that does not exist is an RPC that does not exist.
+        Self::new(error.codes().0, error.to_string())
+    }
+}
+
+impl IntoResponse for AppError {
+    fn into_response(self) -> Response {
+        self.log();
+        let (code, status) = self.codes();
+        let body = serde_json::json!({ "code": code as i32, "message": self.to_string(), "details": [] });
+        let mut response = (status, Json(body)).into_response();
+        if matches!(self, Self::Unauthenticated(_)) {
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// Why a server could not start, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {address}: {source}; free the port or give another one")]
+    Listen {
+        address: std::net::SocketAddr,
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Key(#[from] crate::keys::KeyError),
+    #[error("cannot read the running executable {}: {source}", path.display())]
+    Executable {
+        path: std::path::PathBuf,
+        source: std::io::Error,
+    },
+    #[error("the descriptors of the contract are damaged: {0}; build again")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    #[error("a task of the start was interrupted")]
+    Interrupted,
+}

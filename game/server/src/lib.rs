@@ -1,0 +1,38 @@
+//! Starvault's server: players, lobby and games over HTTP, gRPC and WebSocket on one port.
+//!
+//! [`Config`] -> [`Server::build`] -> [`Server::run`]. A request becomes a call of `app`; a frame
+//! on a socket goes through `commands` to the lobby or to the task that owns its game; what
+//! happens in a game is decided by `starvault-rules` and durable in `starvault-store` before
+//! anybody hears of it. Listener, clock, seed and shutdown are arguments. The server knows nothing
+//! of gateways and launches.
+
+mod app;
+mod assets;
+mod build_info;
+pub mod cli;
+mod commands;
+mod config;
+mod error;
+mod grpc;
+mod http;
+mod inject;
+mod keys;
+mod lobby;
+mod net;
+mod rate;
+mod room;
+mod rooms;
+mod server;
+mod session;
+mod time;
+mod tokens;
+mod view;
+mod ws;
+
+pub use config::{Config, Limits, Release, parse_clock};
+pub use error::StartError;
+pub use inject::{FaultKind, Injection};
+pub use net::bind;
+pub use server::Server;
+pub use time::TimeSource;
+pub use tokens::TOKEN_LIFETIME_S;

@@ -1,0 +1,139 @@
+//! One server: built from its configuration, run until it is told to stop.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use axum::Router;
+use starvault_store::{Owner, SqliteJournal, SqliteOptions};
+use starvault_wire::v1::{
+    player_service_server::PlayerServiceServer, system_service_server::SystemServiceServer,
+};
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic_health::{ServingStatus, server::HealthReporter};
+
+use crate::{
+    app::App, build_info, config::Config, error::StartError, grpc::Grpc, http, inject::Injector, keys,
+    lobby::Lobby, net, room::RoomContext, rooms::Rooms, tokens::Tokens,
+};
+
+/// For games to finish the write that they are in.
+const LAST_WRITES: Duration = Duration::from_secs(10);
+
+/// A server that is ready to run: its store is open and its port is taken.
+#[derive(Debug)]
+pub struct Server {
+    app: Arc<App>,
+    router: Router,
+    health: HealthReporter,
+    listener: TcpListener,
+    games: JoinSet<()>,
+    stop_games: CancellationToken,
+}
+
+impl Server {
+    /// Opens the store and the key. Games are not taken: another process may be playing them.
+    ///
+    /// # Errors
+    /// Says what is missing and what to do.
+    pub async fn build(config: Config, listener: TcpListener) -> Result<Self, StartError> {
+        let (store, key) = (config.store.clone(), config.signing_key.clone());
+        let opening = tokio::task::spawn_blocking(move || {
+            let journal = SqliteJournal::open(&store, SqliteOptions::default())?;
+            let key = keys::load_or_create(&key, rand::random)?;
+            Ok::<_, StartError>((journal, Tokens::new(&key)?, build_info::executable_sha256()?))
+        });
+        let (journal, tokens, executable_sha256) = opening.await.map_err(|_| StartError::Interrupted)??;
+        let instance = uuid::Uuid::new_v4().simple().to_string();
+        let context = RoomContext {
+            journal: journal.clone(),
+            owner: Owner {
+                release: config.release.to_string(),
+                instance,
+            },
+            time: config.time.clone(),
+            limits: config.limits.clone(),
+        };
+        let stop_games = CancellationToken::new();
+        let mut games = JoinSet::new();
+        let (rooms, rooms_task) = Rooms::new(context.clone(), stop_games.clone());
+        games.spawn(rooms_task);
+        let seed = config.seed.unwrap_or_else(rand::random);
+        let (lobby, lobby_task) = Lobby::new(context, rooms.clone(), config.clock, seed, stop_games.clone());
+        games.spawn(lobby_task);
+        let app = Arc::new(App {
+            injector: Injector::new(config.injection),
+            config,
+            journal,
+            tokens,
+            lobby,
+            rooms,
+            draining: CancellationToken::new(),
+            sessions: TaskTracker::new(),
+            executable_sha256,
+            session_ids: AtomicU64::new(1),
+        });
+        let (router, health) = http::router(app.clone()).await?;
+        Ok(Self {
+            app,
+            router,
+            health,
+            listener,
+            games,
+            stop_games,
+        })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// The operating system does not know.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `shutdown`, then goes down in order: health says so, sockets are closed, games
+    /// finish their writes, the port and the store are closed.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let Self {
+            app,
+            router,
+            health,
+            listener,
+            mut games,
+            stop_games,
+        } = self;
+        let stop_serving = CancellationToken::new();
+        let serving = tokio::spawn(net::serve(
+            listener,
+            router,
+            app.config.limits.clone(),
+            stop_serving.clone(),
+        ));
+        shutdown.cancelled().await;
+        tracing::info!("going down");
+        app.draining.cancel();
+        health.set_service_status("", ServingStatus::NotServing).await;
+        health.set_not_serving::<PlayerServiceServer<Grpc>>().await;
+        health.set_not_serving::<SystemServiceServer<Grpc>>().await;
+        app.sessions.close();
+        if tokio::time::timeout(app.config.limits.drain_timeout, app.sessions.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("sockets that did not close in time are dropped");
+        }
+        stop_games.cancel();
+        let finish = async { while games.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_WRITES, finish).await.is_err() {
+            tracing::error!("games did not finish their writes in time; players will find out by resuming");
+        }
+        stop_serving.cancel();
+        let _ = serving.await;
+        app.journal.close().await;
+        tracing::info!("down");
+    }
+}

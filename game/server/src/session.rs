@@ -1,0 +1,166 @@
+//! A connected player, as games and the lobby see it: a bounded outbox and a way to end it.
+//!
+//! Nobody is told that a session has ended; whoever holds a handle asks [`SessionHandle::closed`].
+//! So the end of an old connection concerns only those who still hold *that* one, and can never
+//! take a newer connection of the same player away.
+
+use starvault_rules::PlayerId;
+use starvault_wire::v1::{Error, ServerFrame, error::Code, server_frame::Event};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Names one connection within this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionId(pub u64);
+
+/// Why the server closes a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Close {
+    /// RFC 6455, section 7.4; from 4000 on ours.
+    pub code: u16,
+    pub reason: &'static str,
+}
+
+impl Close {
+    pub const GOING_DOWN: Self = Self {
+        code: 1012,
+        reason: "this release is going down; connect again and resume",
+    };
+    pub const RELOCATED: Self = Self {
+        code: 4001,
+        reason: "another process has this game; connect again and resume",
+    };
+    pub const REPLACED: Self = Self {
+        code: 1008,
+        reason: "this game goes on over a newer connection",
+    };
+    pub const TOO_MANY_COMMANDS: Self = Self {
+        code: 1008,
+        reason: "far too many commands",
+    };
+    pub const SILENT: Self = Self {
+        code: 1008,
+        reason: "nothing was heard from this client",
+    };
+    pub const TOO_LARGE: Self = Self {
+        code: 1009,
+        reason: "the message is too large",
+    };
+    pub const PROTOCOL: Self = Self {
+        code: 1002,
+        reason: "not a WebSocket frame",
+    };
+}
+
+/// What the writer of a socket is given.
+#[derive(Debug)]
+pub enum Outgoing {
+    Frame(Box<ServerFrame>),
+    /// The last thing that is written.
+    Close(Close),
+}
+
+/// Speaks to one connected player.
+#[derive(Debug, Clone)]
+pub struct SessionHandle {
+    pub id: SessionId,
+    pub player_id: PlayerId,
+    outbox: mpsc::Sender<Outgoing>,
+    cut: CancellationToken,
+}
+
+impl SessionHandle {
+    #[must_use]
+    pub fn new(
+        id: SessionId,
+        player_id: PlayerId,
+        outbox_frames_max: usize,
+    ) -> (Self, mpsc::Receiver<Outgoing>) {
+        let (outbox, receiver) = mpsc::channel(outbox_frames_max);
+        (
+            Self {
+                id,
+                player_id,
+                outbox,
+                cut: CancellationToken::new(),
+            },
+            receiver,
+        )
+    }
+
+    /// Queues a frame. `request_id`: the request that it answers, 0 for none. A client that is too
+    /// slow for its outbox is cut: it can resume, and what it missed is in the journal.
+    pub fn send(&self, request_id: u32, event: Event) {
+        self.put(Outgoing::Frame(Box::new(ServerFrame {
+            request_id,
+            event: Some(event),
+        })));
+    }
+
+    pub fn refuse(&self, request_id: u32, code: Code, message: impl Into<String>) {
+        self.refuse_at(request_id, code, message, 0);
+    }
+
+    /// As [`Self::refuse`], with the game's sequence.
+    pub fn refuse_at(&self, request_id: u32, code: Code, message: impl Into<String>, current_sequence: u32) {
+        let error = Error {
+            code: code.into(),
+            message: message.into(),
+            current_sequence,
+        };
+        self.send(request_id, Event::Error(error));
+    }
+
+    /// Ends the connection after what is queued already.
+    pub fn close(&self, close: Close) {
+        self.put(Outgoing::Close(close));
+    }
+
+    /// Ends the connection at once, whatever is queued.
+    pub fn cut(&self) {
+        self.cut.cancel();
+    }
+
+    /// Ready once [`Self::cut`] was called or the outbox overflowed.
+    pub async fn was_cut(&self) {
+        self.cut.cancelled().await;
+    }
+
+    /// Ready once the connection has ended.
+    pub async fn closed(&self) {
+        self.outbox.closed().await;
+    }
+
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.outbox.is_closed() || self.cut.is_cancelled()
+    }
+
+    fn put(&self, outgoing: Outgoing) {
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.outbox.try_send(outgoing)
+            && !self.cut.is_cancelled()
+        {
+            tracing::warn!(player = %self.player_id, session = self.id.0, "a client too slow for its outbox is cut");
+            self.cut.cancel();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_outbox_that_overflows_cuts_the_session() {
+        let (handle, mut outbox) = SessionHandle::new(SessionId(1), PlayerId::new("p").unwrap(), 2);
+        for _ in 0..2 {
+            handle.refuse(1, Code::Internal, "x");
+            assert!(!handle.is_closed());
+        }
+        handle.refuse(1, Code::Internal, "x");
+        handle.was_cut().await;
+        assert!(matches!(outbox.recv().await, Some(Outgoing::Frame(_))));
+        drop(outbox);
+        handle.closed().await;
+    }
+}

@@ -1,0 +1,307 @@
+//! The WebSocket `/v1/play`: who may open one, and its two halves. The reading half hands each
+//! frame to [`commands`](crate::commands); the writing half is the only one that sends.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Extension,
+    extract::{
+        State, WebSocketUpgrade,
+        ws::{CloseFrame, Message, WebSocket, rejection::WebSocketUpgradeRejection},
+    },
+    response::{IntoResponse, Response},
+};
+use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
+use http::{HeaderMap, HeaderValue, header};
+use starvault_store::Profile;
+use starvault_wire::{
+    CLIENT_FRAME_BYTES_MAX, Codec, Payload, SUBPROTOCOL_BEARER_PREFIX,
+    v1::{ClientFrame, ServerFrame, Welcome, error::Code, server_frame::Event as Say},
+};
+use tokio::{sync::mpsc, time::Instant};
+
+use crate::{
+    app::App,
+    commands::Player,
+    config::Limits,
+    error::AppError,
+    net::ConnectionPermit,
+    rate::TokenBucket,
+    session::{Close, Outgoing, SessionHandle},
+};
+
+/// Read at a time; a connection costs little more than this (bytes).
+const READ_BUFFER_BYTES: usize = 4 * 1024;
+/// Written frames that the operating system has not taken yet (bytes).
+const WRITE_BUFFER_BYTES_MAX: usize = 256 * 1024;
+/// A closing socket stays this long, so that the peer can read why.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// Opens the socket of a player who shows a token.
+pub async fn play(
+    State(app): State<Arc<App>>,
+    permit: Option<Extension<ConnectionPermit>>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    match open(app, permit.map(|Extension(permit)| permit), &headers, upgrade).await {
+        Ok(response) => response,
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn open(
+    app: Arc<App>,
+    permit: Option<ConnectionPermit>,
+    headers: &HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, AppError> {
+    let upgrade = upgrade
+        .map_err(|rejection| AppError::InvalidArgument(format!("open a WebSocket here: {rejection}")))?;
+    let offered: Vec<&str> = headers
+        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .map(str::trim)
+        .collect();
+    let bearer = offered
+        .iter()
+        .find_map(|name| name.strip_prefix(SUBPROTOCOL_BEARER_PREFIX));
+    let player_id = match bearer {
+        Some(token) => app.tokens.verify(token)?,
+        None => app.tokens.caller(headers)?,
+    };
+    if app.draining.is_cancelled() {
+        return Err(AppError::Unavailable("this release is going down; connect again"));
+    }
+    let profile = app.own_profile(&player_id).await?;
+    let selected = offered.iter().find_map(|name| Codec::from_subprotocol(name));
+    let codec = selected.unwrap_or(Codec::Json);
+    let mut upgrade = upgrade
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
+        .max_message_size(app.config.limits.message_bytes_max)
+        .max_frame_size(app.config.limits.message_bytes_max);
+    if selected.is_some() {
+        upgrade.set_selected_protocol(HeaderValue::from_static(codec.subprotocol()));
+    }
+    let sessions = app.sessions.clone();
+    let response = upgrade.on_upgrade(move |socket| async move {
+        // Held until the socket has ended: an upgraded connection counts as well.
+        let _permit = permit;
+        run(app, socket, profile, codec).await;
+    });
+    drop(sessions);
+    Ok(response)
+}
+
+async fn run(app: Arc<App>, socket: WebSocket, profile: Profile, codec: Codec) {
+    let sessions = app.sessions.clone();
+    sessions.track_future(converse(app, socket, profile, codec)).await;
+}
+
+async fn converse(app: Arc<App>, socket: WebSocket, profile: Profile, codec: Codec) {
+    let limits = app.config.limits.clone();
+    let (session, outbox) = SessionHandle::new(
+        app.next_session_id(),
+        profile.player_id.clone(),
+        limits.outbox_frames_max,
+    );
+    tracing::debug!(player = %session.player_id, session = session.id.0, "a player connected");
+    let (sink, stream) = socket.split();
+    session.send(0, Say::Welcome(welcome(&app, profile)));
+    let mut writer = tokio::spawn(write(sink, outbox, session.clone(), codec, limits.clone()));
+    let mut player = Player::new(app.clone(), session.clone());
+    let close = read(&app, stream, &mut player, codec, &limits).await;
+    app.lobby.gone(session.id).await;
+    match close {
+        Some(close) => session.close(close),
+        None => session.cut(),
+    }
+    // The writer ends by itself unless the peer takes nothing any more.
+    if tokio::time::timeout(limits.write_timeout, &mut writer)
+        .await
+        .is_err()
+    {
+        session.cut();
+        writer.abort();
+    }
+    tracing::debug!(player = %session.player_id, session = session.id.0, ?close, "a player's connection ended");
+}
+
+fn welcome(app: &App, profile: Profile) -> Welcome {
+    Welcome {
+        player_id: profile.player_id.to_string(),
+        display_name: profile.display_name,
+        rating: profile.progress.rating,
+        release: app.config.release.to_string(),
+        server_time_ms: app.config.time.now_ms(),
+        active_game_id: profile
+            .active_game_id
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
+    }
+}
+
+/// Reads until the socket ends. Answers why the server closes it; `None` if there is nobody to tell.
+async fn read(
+    app: &App,
+    mut stream: impl Stream<Item = Result<Message, axum::Error>> + Unpin,
+    player: &mut Player,
+    codec: Codec,
+    limits: &Limits,
+) -> Option<Close> {
+    let session = player.session.clone();
+    let mut bucket = TokenBucket::new(limits.commands_per_second, limits.commands_burst, Instant::now());
+    let mut refusals = 0;
+    loop {
+        let message = tokio::select! {
+            () = session.was_cut() => return None,
+            () = app.draining.cancelled() => return Some(Close::GOING_DOWN),
+            message = tokio::time::timeout(limits.idle_timeout, stream.next()) => match message {
+                Ok(message) => message,
+                Err(_) => return Some(Close::SILENT),
+            },
+        };
+        let decoded = match message {
+            Some(Ok(Message::Text(text))) if text.len() <= CLIENT_FRAME_BYTES_MAX => {
+                codec.decode_text::<ClientFrame>(&text)
+            }
+            Some(Ok(Message::Binary(bytes))) if bytes.len() <= CLIENT_FRAME_BYTES_MAX => {
+                codec.decode_binary::<ClientFrame>(&bytes)
+            }
+            Some(Ok(Message::Text(_) | Message::Binary(_))) => {
+                refusals += 1;
+                let message = format!("a frame has at most {CLIENT_FRAME_BYTES_MAX} bytes");
+                session.refuse(0, Code::FrameTooLarge, message);
+                if refusals > limits.refusals_max {
+                    return Some(Close::TOO_MANY_COMMANDS);
+                }
+                continue;
+            }
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+            Some(Ok(Message::Close(_))) | None => return None,
+            Some(Err(error)) => return close_for(error),
+        };
+        let request_id = decoded.as_ref().map_or(0, |frame| frame.request_id);
+        if bucket.take(Instant::now()) {
+            refusals = 0;
+        } else {
+            refusals += 1;
+            if refusals > limits.refusals_max {
+                return Some(Close::TOO_MANY_COMMANDS);
+            }
+            session.refuse(request_id, Code::RateLimited, "too many commands; slow down");
+            continue;
+        }
+        match decoded {
+            Ok(ClientFrame {
+                request_id,
+                command: Some(command),
+            }) => player.on_command(request_id, command).await,
+            Ok(_) => session.refuse(
+                request_id,
+                Code::MalformedFrame,
+                "the frame holds no command known here",
+            ),
+            Err(error) => session.refuse(0, Code::MalformedFrame, error.to_string()),
+        }
+    }
+}
+
+fn close_for(error: axum::Error) -> Option<Close> {
+    match error.into_inner().downcast_ref::<tungstenite::Error>() {
+        Some(tungstenite::Error::Capacity(_)) => Some(Close::TOO_LARGE),
+        Some(tungstenite::Error::Utf8(_)) => Some(Close {
+            code: 1007,
+            reason: "not UTF-8",
+        }),
+        Some(tungstenite::Error::Protocol(
+            tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
+        )) => None,
+        Some(tungstenite::Error::Protocol(_)) => Some(Close::PROTOCOL),
+        _ => None,
+    }
+}
+
+/// Writes what the outbox holds, several frames with one flush, and a ping now and then.
+async fn write(
+    mut sink: impl Sink<Message, Error = axum::Error> + Unpin,
+    mut outbox: mpsc::Receiver<Outgoing>,
+    session: SessionHandle,
+    codec: Codec,
+    limits: Limits,
+) {
+    let mut pings = tokio::time::interval(limits.ping_every);
+    pings.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    pings.reset();
+    loop {
+        let first = tokio::select! {
+            biased;
+            () = session.was_cut() => return,
+            outgoing = outbox.recv() => outgoing,
+            _ = pings.tick() => {
+                let ping = sink.send(Message::Ping(axum::body::Bytes::new()));
+                if !matches!(tokio::time::timeout(limits.write_timeout, ping).await, Ok(Ok(()))) {
+                    session.cut();
+                    return;
+                }
+                continue;
+            }
+        };
+        let Some(first) = first else { return };
+        let written = async {
+            let mut next = Some(first);
+            let mut close = None;
+            while let Some(outgoing) = next {
+                match outgoing {
+                    Outgoing::Frame(frame) => sink.feed(encode(codec, &frame)).await?,
+                    Outgoing::Close(last) => {
+                        let frame = CloseFrame {
+                            code: last.code,
+                            reason: last.reason.into(),
+                        };
+                        sink.feed(Message::Close(Some(frame))).await?;
+                        close = Some(last);
+                        break;
+                    }
+                }
+                next = outbox.try_recv().ok();
+            }
+            sink.flush().await?;
+            Ok::<_, axum::Error>(close)
+        };
+        let written = tokio::select! {
+            // A client so slow that its outbox overflowed is cut in the middle of a write.
+            () = session.was_cut() => return,
+            written = tokio::time::timeout(limits.write_timeout, written) => written,
+        };
+        match written {
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some(_))) => {
+                // The outbox ends now, so that games know; the peer still gets to read the reason.
+                drop(outbox);
+                session.cut();
+                tokio::time::sleep(LINGER).await;
+                return;
+            }
+            Ok(Err(_)) | Err(_) => {
+                session.cut();
+                return;
+            }
+        }
+    }
+}
+
+fn encode(codec: Codec, frame: &ServerFrame) -> Message {
+    match codec.encode(frame) {
+        Ok(Payload::Text(text)) => Message::Text(text.into()),
+        Ok(Payload::Binary(bytes)) => Message::Binary(bytes.into()),
+        Err(error) => {
+            tracing::error!(%error, "a frame cannot be written");
+            Message::Text("{}".into())
+        }
+    }
+}
