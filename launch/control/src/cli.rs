@@ -1,0 +1,281 @@
+//! The command line: what can be asked for, with help that teaches by example. Parses only.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const ABOUT_LONG: &str = "\
+T-minus takes a backend from a signed load test to a finished canary inside 48 hours.
+
+No tick without proof: every tick on the final checklist is evidence in a signed, append-only
+record, and `tminus verify` checks it offline. A gate that did not run is never a tick.";
+
+const EXAMPLES: &str = "\
+Examples:
+  tminus rehearse                         a whole launch on this machine, in about four minutes
+  tminus rehearse --fault errors          the same with a faulty canary: it is rolled back
+  tminus rehearse --resume                go on after a crash
+  tminus plan check plans/my-launch.yaml  read a plan and say what is wrong with it, where
+  tminus launch plans/my-launch.yaml --out launch --var gateway=http://127.0.0.1:8080
+  tminus sign-off --out launch --item load-test --role qa --key qa.pem
+  tminus verify out/checklist.pdf         check every tick against the record, offline
+
+Exit codes: 0 all well, 1 a check failed, 2 could not run (the reason and what to do are printed).";
+
+#[derive(Debug, Parser)]
+#[command(name = "tminus", version, about = "Launch control: no tick without proof", long_about = ABOUT_LONG, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Rehearse a whole launch on this machine: backend, canary, gateway, players, checklist
+    #[command(after_help = "\
+Examples:
+  tminus rehearse
+  tminus rehearse --players 400 --seed 7 --out /tmp/rehearsal
+  tminus rehearse --fault latency        the canary answers late; exit 1, item 9 crossed
+  tminus rehearse --json | jq .totals
+
+The plan's 48 hours pass in about three minutes; every page says REHEARSAL and how much faster.
+Role sign-offs are signed by generated keys and say so. A finished rehearsal in the way is moved
+aside to OUT.<launch id>.")]
+    Rehearse(Rehearse),
+    /// Run a plan against a backend that already runs
+    #[command(after_help = "\
+Examples:
+  tminus launch plan.yaml --out launch \\
+      --var gateway=http://127.0.0.1:8080 --var gateway_admin=http://127.0.0.1:8081 \\
+      --role-key qa=qa.pub --role-key sre=sre.pub
+  tminus launch plan.yaml --out launch --resume     go on after a crash or a reboot
+
+The plan names its variables as ${name}. Nothing is started: the backend is yours.
+While it runs, people sign with `tminus sign-off`; a gate that could not run is not checked,
+and the reason is printed.")]
+    Launch(Launch),
+    /// Work with launch plans
+    Plan {
+        #[command(subcommand)]
+        command: PlanCommand,
+    },
+    /// Sign an item of a launch with a role's key, while it runs or between runs
+    #[command(after_help = "\
+Examples:
+  tminus keygen qa.pem                                  makes qa.pem and qa.pem.pub
+  tminus sign-off --out launch --item load-test --role qa --key qa.pem
+  tminus sign-off --out launch --item load-test --role qa --key qa.pem \\
+      --statement \"read the report, p99 is 31 ms\"
+
+What is signed: the item, the role, your statement, and the root of the record that you signed on.")]
+    SignOff(SignOff),
+    /// Check a checklist against its record: every proof, every signature, every tick. Offline
+    #[command(after_help = "\
+Examples:
+  tminus verify out/checklist.pdf
+  tminus verify checklist.pdf --record /mnt/evidence/record --json
+  tminus verify out/checklist.pdf --key \"$(cat launch.vkey)\"   trust this launch key and no other")]
+    Verify(Verify),
+    /// Make an Ed25519 key pair for a role: FILE (private, 0600) and FILE.pub
+    #[command(after_help = "\
+Example:
+  tminus keygen qa.pem
+  tminus launch plan.yaml --out launch --role-key qa=qa.pem.pub")]
+    Keygen(Keygen),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PlanCommand {
+    /// Read a plan and say what is wrong with it: file, line, what was expected
+    #[command(after_help = "\
+Examples:
+  tminus plan check plans/my-launch.yaml
+  tminus plan check plans/my-launch.yaml --json")]
+    Check(PlanCheck),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Fault {
+    /// A quarter of the canary's answers are errors
+    Errors,
+    /// Every answer of the canary is 400 ms late
+    Latency,
+    /// After a few seconds of traffic the canary never answers again
+    Stall,
+}
+
+impl Fault {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Errors => "errors",
+            Self::Latency => "latency",
+            Self::Stall => "stall",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct DashboardArgs {
+    /// Address of the live dashboard; loopback only. Port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = loopback_address)]
+    pub dashboard: SocketAddr,
+    /// No dashboard, no port at all (sign-offs then only between runs)
+    #[arg(long, visible_alias = "no-browser-port", conflicts_with = "dashboard")]
+    pub no_dashboard: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Rehearse {
+    /// Folder for the record, the checklist, keys, logs and the rehearsal's database
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub out: PathBuf,
+    /// Players that sign in and play
+    #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u32).range(2..=20_000))]
+    pub players: u32,
+    /// Seed of every random choice of the players
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Start the canary with a fault that only a comparison with stable can find
+    #[arg(long, value_enum)]
+    pub fault: Option<Fault>,
+    /// Go on with the unfinished rehearsal in --out
+    #[arg(long)]
+    pub resume: bool,
+    /// One JSON object on stdout at the end; progress goes to stderr
+    #[arg(long)]
+    pub json: bool,
+    /// Rehearse this plan instead of the shipped one
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
+    #[command(flatten)]
+    pub dashboard: DashboardArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Launch {
+    /// The launch plan (YAML)
+    #[arg(value_name = "PLAN")]
+    pub plan: PathBuf,
+    /// Folder for the record, the checklist and the launch key
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// A value for ${NAME} in the plan; repeatable
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = name_value)]
+    pub vars: Vec<(String, String)>,
+    /// The public key of a role that signs items; repeatable
+    #[arg(long = "role-key", value_name = "ROLE=FILE", value_parser = name_value)]
+    pub role_keys: Vec<(String, String)>,
+    /// Go on with the unfinished launch in --out
+    #[arg(long)]
+    pub resume: bool,
+    /// One JSON object on stdout at the end; progress goes to stderr
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub dashboard: DashboardArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct PlanCheck {
+    /// The launch plan (YAML)
+    #[arg(value_name = "PLAN")]
+    pub plan: PathBuf,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct SignOff {
+    /// The launch's folder
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The item's id as the plan has it, e.g. load-test
+    #[arg(long, value_name = "ID")]
+    pub item: String,
+    /// The role that signs, e.g. qa
+    #[arg(long, value_name = "ROLE")]
+    pub role: String,
+    /// The role's private key (PEM, from `tminus keygen`)
+    #[arg(long, value_name = "PEM")]
+    pub key: PathBuf,
+    /// What the signer states
+    #[arg(long, value_name = "TEXT", default_value = "approved")]
+    pub statement: String,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Verify {
+    /// The checklist PDF
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The record; `record` beside the file if not given
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
+    /// The launch key to trust (a verifier key line as in record/key.vkey). Without it the record's
+    /// own key is used, which proves consistency but not whose launch it was
+    #[arg(long, value_name = "VKEY")]
+    pub key: Option<String>,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Keygen {
+    /// Where the private key goes; the public key goes to FILE.pub
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+fn name_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+fn loopback_address(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| "expected ADDRESS:PORT, e.g. 127.0.0.1:7000".to_owned())?;
+    if address.ip().is_loopback() {
+        Ok(address)
+    } else {
+        Err("the dashboard has no sign-in, so it listens on loopback only (127.0.0.1 or [::1])".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_dashboard_is_refused_outside_loopback() {
+        assert!(loopback_address("0.0.0.0:80").unwrap_err().contains("loopback"));
+        assert!(loopback_address("127.0.0.1:0").is_ok());
+        assert!(loopback_address("[::1]:0").is_ok());
+    }
+
+    #[test]
+    fn variables_keep_everything_after_the_first_equals_sign() {
+        assert_eq!(
+            name_value("url=http://h/?a=b").unwrap(),
+            ("url".to_owned(), "http://h/?a=b".to_owned())
+        );
+        assert!(name_value("=x").is_err());
+        assert!(name_value("x").is_err());
+    }
+}

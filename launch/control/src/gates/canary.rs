@@ -1,0 +1,456 @@
+//! The gate `canary`: gives the canary weight in steps, looks, and takes it back when it is worse.
+//!
+//! What to do after each look is decided by `tminus_plan::Rollout`, which is pure; here it is done:
+//! weights set, steps recorded, traffic kept up, and after a rollback the canary drained and its
+//! players followed until they play on elsewhere. However this gate ends, other than with a finished
+//! rollout, the canary's weight is 0 when it returns.
+//!
+//! Where the traffic is players, they are the witnesses: they see every answer on every connection.
+//! Else the gateway's counters are.
+
+use std::time::{Duration, Instant};
+
+use tminus_load::ReleaseSnapshot;
+use tminus_load::http::HttpHandle;
+use tminus_load::players::{PlayersHandle, PlayersReport};
+use tminus_plan::{CanarySpec, Counts, Decision, Look, Rollout, RolloutVerdict, Step};
+use tokio_util::sync::CancellationToken;
+
+use super::admin::{Admin, BackendMetrics};
+use super::live::Live;
+use super::load::{could_not, describe, http_config, players_config, players_text, seconds};
+use super::{CouldNotRun, Hands, Job, Measured, unless_stopped};
+use crate::board::{self, CanaryCard, SideCard};
+
+/// Metrics of a rollout share its bound on false alarms.
+const METRICS: f64 = 2.0;
+/// After a rollback: how long at most until nobody plays on the canary any more.
+const LEAVE_MAX: Duration = Duration::from_secs(20);
+/// The canary is quiet when it has answered nothing for so long.
+const QUIET: Duration = Duration::from_secs(2);
+/// Then players go on so long on stable, so that it shows that they can.
+const PLAY_ON: Duration = Duration::from_secs(4);
+/// The last orders to the gateway, after a stop, may take so long.
+const PUT_BACK_MAX: Duration = Duration::from_secs(5);
+/// Traffic outlasts the slowest rollout by this.
+const TRAFFIC_MARGIN: Duration = Duration::from_secs(120);
+
+/// The traffic that this gate keeps up.
+enum TrafficRun {
+    /// Real players are enough.
+    None,
+    Players(PlayersHandle),
+    Http(HttpHandle),
+}
+
+struct Steering<'a> {
+    spec: &'a CanarySpec,
+    hands: &'a Hands,
+    admin: Admin,
+    traffic: TrafficRun,
+    rollout: Rollout,
+    began: Instant,
+    /// Since the canary first had weight.
+    exposed: Option<Instant>,
+    verdict_after: Option<Duration>,
+    versions: (String, String),
+    last: Option<(Instant, Counts, Counts)>,
+    points: Vec<board::Look>,
+    notes: Vec<String>,
+}
+
+/// Runs the rollout to its end: finished or rolled back.
+///
+/// # Errors
+/// Gateway or traffic cannot be worked with; the weight has been put back to 0 as far as possible.
+pub(super) async fn run(
+    spec: &CanarySpec,
+    job: &Job,
+    hands: &Hands,
+    live: &Live,
+) -> Result<Measured, CouldNotRun> {
+    let admin = Admin::new(&spec.gateway_admin)?;
+    let (stable, canary) = admin.metrics(&spec.stable, &spec.canary).await?;
+    if canary.weight > 0 {
+        let reason = format!(
+            "attempt {} starts from 0 %; the canary had {} %",
+            job.attempt, canary.weight
+        );
+        hands.record_step(0, reason, RolloutVerdict::Started).await?;
+    }
+    admin.set_weights(&spec.stable, &spec.canary, 0).await?;
+    admin.undrain(&spec.canary).await?;
+
+    let seed = live.seed_of(job);
+    let longest = seconds(spec.budgets.step_s)
+        .saturating_mul(u32::try_from(spec.steps.len()).unwrap_or(u32::MAX))
+        .saturating_add(TRAFFIC_MARGIN);
+    let cancel = CancellationToken::new();
+    let _guard = cancel.clone().drop_guard();
+    let mut measured = match &spec.traffic {
+        Some(traffic) => describe(traffic, longest, seed)?,
+        None => Measured {
+            target: spec.gateway_admin.clone(),
+            ..Measured::default()
+        },
+    };
+    measured.command = vec!["canary".to_owned(), spec.gateway_admin.clone()];
+    measured.inputs.remove("duration_s");
+    measured.input("steps_percent", format!("{:?}", spec.steps));
+    measured.input("hold_s", spec.hold_s);
+    measured.input("min_requests", spec.min_requests);
+    measured.input("slow_ms", spec.slow_ms);
+    measured.input("alpha", spec.alpha);
+    measured.input("stable_version", &stable.version);
+    measured.input("canary_version", &canary.version);
+
+    let traffic = match &spec.traffic {
+        None => TrafficRun::None,
+        Some(traffic) => match http_config(traffic, longest, seed)? {
+            Some(config) => {
+                TrafficRun::Http(tminus_load::http::start(config, cancel.clone()).map_err(|e| could_not(&e))?)
+            }
+            None => {
+                let mut config = players_config(traffic, longest, seed, job, live)?;
+                config.slow_after = Duration::from_millis(u64::from(spec.slow_ms));
+                config.finish_within = Duration::from_secs(1);
+                TrafficRun::Players(
+                    tminus_load::players::start(config, cancel.clone())
+                        .await
+                        .map_err(|e| could_not(&e))?,
+                )
+            }
+        },
+    };
+    let ln_limit = (METRICS / spec.alpha).ln();
+    hands.board.change(|board| {
+        board.canary = Some(CanaryCard {
+            stable: SideCard {
+                version: stable.version.clone(),
+                weight_percent: 100,
+                ..SideCard::default()
+            },
+            canary: SideCard {
+                version: canary.version.clone(),
+                ..SideCard::default()
+            },
+            ln_limit,
+            ..CanaryCard::default()
+        });
+    });
+
+    let mut steering = Steering {
+        spec,
+        hands,
+        admin,
+        traffic,
+        rollout: Rollout::new(spec),
+        began: Instant::now(),
+        exposed: None,
+        verdict_after: None,
+        versions: (stable.version, canary.version),
+        last: None,
+        points: Vec::new(),
+        notes: Vec::new(),
+    };
+    if let Err(why) = steering.steer().await {
+        steering.put_back(&why.why).await;
+        return Err(why);
+    }
+    steering.conclude(measured, live).await
+}
+
+impl Steering<'_> {
+    /// Looks and acts until the rollout is over.
+    async fn steer(&mut self) -> Result<(), CouldNotRun> {
+        let mut every = tokio::time::interval(seconds(self.spec.look_every_s.max(0.05)));
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            unless_stopped(&self.hands.stop, every.tick()).await?;
+            let (stable, canary) = self.admin.metrics(&self.spec.stable, &self.spec.canary).await?;
+            let look = self.look(&stable, &canary);
+            let decision = self.rollout.next(&look);
+            self.show(&look, &decision);
+            match &decision.step {
+                Step::Hold { .. } => {}
+                Step::SetWeight(weight) => {
+                    self.hands
+                        .record_step(*weight, decision.reason.clone(), decision.verdict)
+                        .await?;
+                    self.admin
+                        .set_weights(&self.spec.stable, &self.spec.canary, *weight)
+                        .await?;
+                    if *weight > 0 {
+                        self.exposed.get_or_insert_with(Instant::now);
+                    }
+                    self.note_step(*weight, &decision.reason);
+                }
+                Step::Finished => {
+                    self.verdict_after = self.exposed.map(|since| since.elapsed());
+                    self.note_step(self.rollout.weight_percent(), &decision.reason);
+                    return Ok(());
+                }
+                Step::Rollback { reason } => {
+                    self.verdict_after = self.exposed.map(|since| since.elapsed());
+                    // The weight first: every request until then meets the faulty release.
+                    self.admin
+                        .set_weights(&self.spec.stable, &self.spec.canary, 0)
+                        .await?;
+                    self.hands
+                        .record_step(0, reason.clone(), decision.verdict)
+                        .await?;
+                    self.note_step(0, reason);
+                    if self.spec.drain {
+                        let closed = self.admin.drain(&self.spec.canary).await?;
+                        self.notes
+                            .push(format!("canary drained: {closed} connections sent elsewhere"));
+                        self.follow_players().await?;
+                    }
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn look(&mut self, stable: &BackendMetrics, canary: &BackendMetrics) -> Look {
+        let (stable_counts, canary_counts) = match &self.traffic {
+            TrafficRun::Players(handle) => {
+                let now = handle.snapshots.borrow();
+                let of = |version: &str| now.releases.get(version).map(witnessed).unwrap_or_default();
+                (of(&self.versions.0), of(&self.versions.1))
+            }
+            TrafficRun::Http(_) | TrafficRun::None => {
+                (stable.counts(self.spec.slow_ms), canary.counts(self.spec.slow_ms))
+            }
+        };
+        let at_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Look {
+            at_ms,
+            stable: stable_counts,
+            canary: canary_counts,
+        }
+    }
+
+    fn show(&mut self, look: &Look, decision: &Decision) {
+        let now = Instant::now();
+        let all = |c: &Counts| c.requests + c.timeouts;
+        let bad = |c: &Counts| c.errors + c.timeouts;
+        let rates = self.last.map_or((0.0, 0.0), |(at, stable, canary)| {
+            let s = (now - at).as_secs_f64().max(0.001);
+            let rate = |now: &Counts, then: &Counts| all(now).saturating_sub(all(then)) as f64 / s;
+            (rate(&look.stable, &stable), rate(&look.canary, &canary))
+        });
+        self.last = Some((now, look.stable, look.canary));
+        let e = self.rollout.measurements();
+        let e_max = ["e_errors_max", "e_slow_max"]
+            .iter()
+            .filter_map(|n| e.get(*n))
+            .map(|m| m.value)
+            .fold(1.0, f64::max);
+        let weight = self.rollout.weight_percent();
+        let point = board::Look {
+            t_s: self.began.elapsed().as_secs_f64(),
+            weight_percent: weight,
+            ln_e: e_max.ln().min(700.0),
+            stable_per_second: rates.0,
+            canary_per_second: rates.1,
+        };
+        self.points.push(point);
+        let steps = self.spec.steps.len().max(1) as f64;
+        let done = self.spec.steps.iter().position(|s| *s == weight).unwrap_or(0) as f64;
+        let players = match &self.traffic {
+            TrafficRun::Players(handle) => format!("; {}", players_text(&handle.snapshots.borrow())),
+            _ => String::new(),
+        };
+        self.hands.progress(
+            Some(done / steps),
+            format!("canary at {weight} %: {}{players}", decision.reason),
+        );
+        self.hands.board.change(|board| {
+            if let Some(card) = &mut board.canary {
+                card.sentence.clone_from(&decision.reason);
+                for (side, counts, rate, weight) in [
+                    (&mut card.stable, &look.stable, rates.0, 100 - weight.min(100)),
+                    (&mut card.canary, &look.canary, rates.1, weight),
+                ] {
+                    side.requests = all(counts);
+                    side.errors = bad(counts);
+                    side.per_second = rate;
+                    side.weight_percent = weight;
+                }
+            }
+            board.look(point);
+        });
+    }
+
+    fn note_step(&mut self, weight: u32, reason: &str) {
+        let line = format!(
+            "{:>5.1} s  {weight:>3} %  {reason}",
+            self.began.elapsed().as_secs_f64()
+        );
+        self.hands.board.change(|board| {
+            if let Some(card) = &mut board.canary {
+                card.steps.push(line);
+                card.canary.weight_percent = weight;
+                card.stable.weight_percent = 100 - weight.min(100);
+            }
+        });
+    }
+
+    /// After a rollback: until nobody plays on the canary any more, and then a while longer.
+    async fn follow_players(&mut self) -> Result<(), CouldNotRun> {
+        let until = Instant::now() + LEAVE_MAX;
+        let mut quiet_since = Instant::now();
+        let mut before = None;
+        while Instant::now() < until {
+            unless_stopped(&self.hands.stop, tokio::time::sleep(Duration::from_millis(250))).await?;
+            let (_, canary) = self.admin.metrics(&self.spec.stable, &self.spec.canary).await?;
+            let witnessed = match &self.traffic {
+                TrafficRun::Players(handle) => handle
+                    .snapshots
+                    .borrow()
+                    .releases
+                    .get(&self.versions.1)
+                    .map_or(0, |r| r.commands),
+                _ => canary.requests,
+            };
+            let seen = (canary.requests, witnessed);
+            if before != Some(seen) || canary.open_websockets > 0 {
+                before = Some(seen);
+                quiet_since = Instant::now();
+            }
+            self.hands.progress(
+                None,
+                format!(
+                    "rolled back; {} connections still on the canary",
+                    canary.open_websockets
+                ),
+            );
+            if quiet_since.elapsed() >= QUIET {
+                break;
+            }
+        }
+        if quiet_since.elapsed() < QUIET {
+            self.notes.push(format!(
+                "the canary still answered {} s after the drain",
+                LEAVE_MAX.as_secs()
+            ));
+        }
+        if matches!(self.traffic, TrafficRun::Players(_)) {
+            self.hands.progress(None, "rolled back; players go on on stable");
+            unless_stopped(&self.hands.stop, tokio::time::sleep(PLAY_ON)).await?;
+        }
+        Ok(())
+    }
+
+    /// The canary out of service, as well as it can be done; the reason for it is on its way to the record.
+    async fn put_back(&self, why: &str) {
+        let orders = async {
+            self.admin
+                .set_weights(&self.spec.stable, &self.spec.canary, 0)
+                .await?;
+            if !self.hands.stop.is_cancelled() {
+                let reason = format!("the gate could not go on: {why}");
+                self.hands
+                    .record_step(0, reason, RolloutVerdict::NotEnoughEvidence)
+                    .await?;
+            }
+            Ok::<(), CouldNotRun>(())
+        };
+        match tokio::time::timeout(PUT_BACK_MAX, orders).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(why = error.why, "the canary's weight could not be put back to 0");
+            }
+            Err(_) => tracing::warn!("the canary's weight could not be put back to 0 in time"),
+        }
+    }
+
+    /// Ends the traffic and writes down what the rollout was.
+    async fn conclude(self, mut measured: Measured, live: &Live) -> Result<Measured, CouldNotRun> {
+        measured.measurements.extend(self.rollout.measurements());
+        measured.notes.extend(self.notes);
+        if let Some(after) = self.verdict_after {
+            measured.measure("time_to_verdict_s", after.as_secs_f64(), "s");
+        }
+        let (stable, canary) = self.admin.metrics(&self.spec.stable, &self.spec.canary).await?;
+        for (name, side) in [("stable", &stable), ("canary", &canary)] {
+            measured.measure(&format!("gateway_requests_{name}"), side.requests as f64, "1");
+            measured.measure(&format!("gateway_errors_{name}"), side.errors as f64, "1");
+        }
+        for (name, value) in [
+            (
+                "weight_percent",
+                (|p: &board::Look| f64::from(p.weight_percent)) as fn(&board::Look) -> f64,
+            ),
+            ("ln_e_max", |p| p.ln_e),
+            ("stable_per_s", |p| p.stable_per_second),
+            ("canary_per_s", |p| p.canary_per_second),
+        ] {
+            measured.series.insert(
+                name.to_owned(),
+                self.points.iter().map(|p| (p.t_s, value(p))).collect(),
+            );
+        }
+        self.hands.progress(None, "ending the traffic");
+        match self.traffic {
+            TrafficRun::None => {}
+            TrafficRun::Http(handle) => {
+                handle.stop();
+                let report = handle.join().await.map_err(|e| could_not(&e))?;
+                measured.measure("players_moved", report.players_moved as f64, "1");
+                measured.notes.extend(report.notes);
+            }
+            TrafficRun::Players(handle) => {
+                handle.stop();
+                let report = handle.join().await.map_err(|e| could_not(&e))?;
+                games(&mut measured, &report, live).await?;
+            }
+        }
+        Ok(measured)
+    }
+}
+
+/// What the players of a release have witnessed.
+fn witnessed(of: &ReleaseSnapshot) -> Counts {
+    Counts {
+        requests: of.commands.saturating_sub(of.timeouts),
+        errors: of.errors.saturating_sub(of.timeouts),
+        slow: of.slow,
+        timeouts: of.timeouts,
+    }
+}
+
+/// What became of the games that the players were told about.
+///
+/// A game is lost when a player could not come back to it, when a move that was acknowledged is not
+/// in the journal where the player was told, or when the journal no longer gives a game that can be
+/// played on. A game that is merely unfinished when the players leave is none of these.
+async fn games(measured: &mut Measured, report: &PlayersReport, live: &Live) -> Result<(), CouldNotRun> {
+    for (name, value) in [
+        ("games_started", report.games_started),
+        ("games_finished", report.games_finished),
+        ("games_unfinished", report.games_unfinished),
+        ("moves", report.moves),
+        ("lost_moves", report.lost_moves),
+        ("players_relocated", report.relocated),
+        ("players_resumed", report.resumed),
+        ("players_without_sign_in", report.players_without_sign_in),
+    ] {
+        measured.measure(name, value as f64, "1");
+    }
+    measured.measure("generator_lag_p99_ms", report.generator_lag.p99_ms, "ms");
+    measured.notes.extend(report.notes.iter().cloned());
+    let mut lost = report.games_lost + report.lost_moves;
+    if let Some(journal) = &live.journal {
+        let found = journal.check(&live.acknowledged).await?;
+        lost += found.lost + found.broken;
+        measured.measure("journal_games", found.games as f64, "1");
+        measured.measure("journal_acknowledged", found.acknowledged as f64, "1");
+        measured.measure("journal_lost", found.lost as f64, "1");
+        measured.measure("journal_twice", found.twice as f64, "1");
+        measured.measure("journal_broken", found.broken as f64, "1");
+    }
+    measured.measure("games_lost", lost as f64, "1");
+    Ok(())
+}

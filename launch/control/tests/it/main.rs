@@ -1,0 +1,12 @@
+//! Launch control as a whole: the engine over a real record, gates against real servers, the binary.
+
+#[cfg(test)]
+mod bench;
+#[cfg(test)]
+mod binary;
+#[cfg(test)]
+mod engine;
+#[cfg(test)]
+mod gates;
+#[cfg(test)]
+mod sign_offs;
