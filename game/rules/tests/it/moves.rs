@@ -174,10 +174,8 @@ fn a_replay_refuses_a_history_that_the_rules_do_not_allow() {
         }
     }
     let impossible = |error| {
-        assert!(
-            matches!(error, ReplayError::Impossible { sequence: 3, .. }),
-            "{error}"
-        )
+        let expected = matches!(error, ReplayError::Impossible { sequence: 3, .. });
+        assert!(expected, "{error}");
     };
     impossible(check(|e| *second_move(e).0 = Color::White));
     impossible(check(|e| *second_move(e).1 = "e7e6".into()));

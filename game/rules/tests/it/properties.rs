@@ -42,22 +42,17 @@ fn game() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// Everything that can be seen of a game.
-fn seen(
-    game: &Game,
-) -> (
-    GameState,
-    Vec<String>,
-    Vec<String>,
-    Vec<String>,
-    Option<i64>,
-    bool,
-    u32,
-) {
-    (
-        game.state(),
+type Seen = (GameState, [Vec<String>; 3], Option<i64>, bool, u32);
+
+fn seen(game: &Game) -> Seen {
+    let moves = [
         game.legal_moves_uci(),
         game.moves_uci().to_vec(),
         game.moves_san().to_vec(),
+    ];
+    (
+        game.state(),
+        moves,
         game.flag_deadline_ms(),
         game.in_check(),
         game.checks_given(),

@@ -1,0 +1,172 @@
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use starvault_store::{Journal, NewPlayer, SqliteJournal, SqliteOptions, StoreError, check};
+
+use crate::room::{Place, Room, add_player, owner, place, player_id};
+
+fn player(id: &str) -> NewPlayer {
+    NewPlayer {
+        player_id: player_id(id),
+        display_name: id.into(),
+        rating: 1500,
+        created_at_ms: 0,
+    }
+}
+
+type Write<'w> = Pin<Box<dyn Future<Output = Result<(), StoreError>> + 'w>>;
+
+/// Puts writes into the queue while another connection holds the lock, so that they all wait.
+fn queue<'w>(writes: impl IntoIterator<Item = Write<'w>>) -> Vec<Write<'w>> {
+    let mut context = Context::from_waker(Waker::noop());
+    let queued = writes.into_iter().map(|mut write| {
+        assert!(
+            matches!(write.as_mut().poll(&mut context), Poll::Pending),
+            "written under a foreign lock"
+        );
+        write
+    });
+    queued.collect()
+}
+
+fn create<'w>(journal: &'w SqliteJournal, id: &str) -> Write<'w> {
+    let player = player(id);
+    Box::pin(async move { journal.create_player(player).await.map(drop) })
+}
+
+async fn locked() -> (Place, SqliteJournal, rusqlite::Connection) {
+    let place = place();
+    let journal = place.open();
+    let holder = place.raw();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    (place, journal, holder)
+}
+
+#[tokio::test]
+async fn what_waits_is_committed_together() {
+    let (_place, journal, holder) = locked().await;
+    let queued = queue((0..100).map(|n| create(&journal, &format!("p{n}"))));
+    holder.execute_batch("ROLLBACK").unwrap();
+    for write in queued {
+        write.await.unwrap();
+    }
+    let stats = journal.stats();
+    assert_eq!((stats.transactions, stats.writes), (1, 100));
+    for n in 0..100 {
+        assert!(
+            journal
+                .get_profile(&player_id(&format!("p{n}")))
+                .await
+                .unwrap()
+                .is_some()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_batch_has_a_limit() {
+    let place = place();
+    let options = SqliteOptions {
+        batch_max: 8,
+        ..SqliteOptions::default()
+    };
+    let journal = SqliteJournal::open(&place.path, options).unwrap();
+    let holder = place.raw();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let queued = queue((0..20).map(|n| create(&journal, &format!("p{n}"))));
+    holder.execute_batch("ROLLBACK").unwrap();
+    for write in queued {
+        write.await.unwrap();
+    }
+    let stats = journal.stats();
+    assert_eq!((stats.transactions, stats.writes), (3, 20));
+}
+
+#[tokio::test]
+async fn one_that_fails_disturbs_no_other_in_its_batch() {
+    let (_place, journal, holder) = locked().await;
+    let queued = queue(["a", "b", "a", "c"].map(|id| create(&journal, id)));
+    holder.execute_batch("ROLLBACK").unwrap();
+    let mut results = Vec::new();
+    for write in queued {
+        results.push(write.await);
+    }
+    assert!(matches!(&results[2], Err(StoreError::PlayerExists { player_id: id }) if *id == player_id("a")));
+    assert!([0, 1, 3].iter().all(|n| results[*n].is_ok()), "{results:?}");
+    assert_eq!(journal.stats().transactions, 1);
+    assert!(journal.get_profile(&player_id("c")).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn many_games_at_once_share_their_transactions() {
+    let place = place();
+    let journal = place.open();
+    let mut rooms = Vec::new();
+    for n in 0..32 {
+        rooms.push(Room::begin(&journal, &format!("g{n}"), owner("v1")).await);
+    }
+    let before = journal.stats();
+    let playing: Vec<_> = rooms
+        .into_iter()
+        .map(|mut room| tokio::spawn(async move { room.play("e2e4 e7e5 g1f3 b8c6 f1b5 a7a6").await }))
+        .collect();
+    for game in playing {
+        game.await.unwrap();
+    }
+    let after = journal.stats();
+    let (writes, transactions) = (
+        after.writes - before.writes,
+        after.transactions - before.transactions,
+    );
+    assert_eq!(writes, 32 * 6);
+    assert!(
+        transactions <= writes / 2,
+        "{writes} writes took {transactions} transactions"
+    );
+    journal.close().await;
+    assert!(check(&place.path, None).unwrap().is_clean());
+}
+
+#[tokio::test]
+async fn a_lock_that_is_never_given_back_is_named() {
+    let place = place();
+    let options = SqliteOptions {
+        busy_timeout_ms: 1,
+        ..SqliteOptions::default()
+    };
+    let journal = SqliteJournal::open(&place.path, options).unwrap();
+    let holder = place.raw();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = journal.create_player(player("a")).await.unwrap_err();
+    assert!(matches!(error, StoreError::Busy { .. }), "{error}");
+    holder.execute_batch("ROLLBACK").unwrap();
+    // Nothing is stuck afterwards.
+    journal.create_player(player("a")).await.unwrap();
+}
+
+#[tokio::test]
+async fn closing_finishes_what_waits_and_refuses_what_comes_after() {
+    let (place, journal, holder) = locked().await;
+    let queued = queue((0..10).map(|n| create(&journal, &format!("p{n}"))));
+    let closing = {
+        let journal = journal.clone();
+        tokio::spawn(async move { journal.close().await })
+    };
+    holder.execute_batch("ROLLBACK").unwrap();
+    closing.await.unwrap();
+    for write in queued {
+        write.await.unwrap();
+    }
+    let late = journal.create_player(player("late")).await.unwrap_err();
+    assert!(matches!(late, StoreError::Closed { .. }), "{late}");
+    let late = journal.get_profile(&player_id("p0")).await.unwrap_err();
+    assert!(matches!(late, StoreError::Closed { .. }), "{late}");
+    journal.close().await;
+    drop(holder);
+    let again = place.open();
+    assert!(again.get_profile(&player_id("p9")).await.unwrap().is_some());
+    add_player(&again, "late").await;
+}
