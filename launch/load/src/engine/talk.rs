@@ -1,0 +1,619 @@
+//! One conversation over one socket: from Welcome to the end of the game or of the connection.
+//!
+//! At most one request is under way at a time, as with a person who plays. What is to be done next
+//! has a time at which it is meant to be done.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+use starvault_wire::v1::{self, client_frame::Command, server_frame::Event};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::player::{End, Player, error_code};
+use super::seat::{Seat, Unanswered};
+use crate::acknowledged::Line;
+use crate::book::{Ended, Operation, Times};
+use crate::games::Leaving;
+use crate::schedule::think_time;
+use crate::socket::{Incoming, PlaySocket};
+
+/// So many errors in a row make a connection unusable.
+const ERRORS_IN_A_ROW_MAX: u32 = 8;
+const RETRY_MIN: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(1);
+/// After the stop of a recovery run players move only in games that have to show that they go on.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// The server says: reconnect (service restart, going away, another process owns the game).
+const CLOSE_RECONNECT: [u16; 3] = [1012, 1001, 4001];
+
+/// The state of a conversation.
+#[derive(Default)]
+struct Talk {
+    pending: Option<Pending>,
+    due: Option<Due>,
+    errors_in_a_row: u32,
+    queued_since: Option<Instant>,
+    leaving: bool,
+}
+
+struct Pending {
+    operation: Operation,
+    request_id: u32,
+    intended: Instant,
+    sent: Instant,
+    times_out: Instant,
+}
+
+#[derive(Clone, Copy)]
+struct Due {
+    at: Instant,
+    /// When it was known: the generator cannot be late before.
+    armed: Instant,
+    action: Action,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Action {
+    Join,
+    LeaveLobby,
+    Resume,
+    /// Make a move, resign, or send again what was not answered.
+    Move,
+}
+
+impl Talk {
+    fn plan(&mut self, at: Instant, action: Action) {
+        self.due = Some(Due {
+            at,
+            armed: Instant::now(),
+            action,
+        });
+    }
+}
+
+impl Player {
+    pub(super) async fn converse(&mut self, socket: &mut PlaySocket) -> End {
+        let mut talk = Talk::default();
+        let in_game = self.seat.is_some() || self.resume_id.is_some();
+        talk.plan(
+            Instant::now(),
+            if in_game { Action::Resume } else { Action::Join },
+        );
+        let end = self.keep_talking(socket, &mut talk).await;
+        if let Some(pending) = talk.pending.take() {
+            // What a drain or our own cut interrupts is no failure of the server; it is sent again.
+            if matches!(end, End::Broken) {
+                self.record(&pending, &Ended::Failed("disconnected".into()));
+            }
+            self.no_longer_waiting(&pending);
+        }
+        end
+    }
+
+    async fn keep_talking(&mut self, socket: &mut PlaySocket, talk: &mut Talk) -> End {
+        loop {
+            let wake = self.wake_at(talk);
+            let without_game = self.seat.is_none() && self.resume_id.is_none();
+            let may_leave = without_game && !talk.leaving && talk.pending.is_none();
+            let run = self.run.clone();
+            let end = tokio::select! {
+                biased;
+                () = run.closing.cancelled() => Some(End::Leave),
+                () = run.audit.cancelled(), if !self.auditing && self.seat.is_some() => Some(End::Audit),
+                () = run.stop.cancelled(), if may_leave => {
+                    talk.leaving = true;
+                    if talk.queued_since.is_none() {
+                        Some(End::Leave)
+                    } else {
+                        talk.plan(Instant::now(), Action::LeaveLobby);
+                        None
+                    }
+                }
+                incoming = socket.next() => match incoming {
+                    Incoming::Frame(frame) => self.on_frame(talk, frame).await,
+                    Incoming::Closed(Some(code)) if CLOSE_RECONNECT.contains(&code) => Some(End::Relocated),
+                    Incoming::Closed(_) | Incoming::Broken => Some(End::Broken),
+                },
+                () = sleep_until(wake) => self.on_time(socket, talk).await,
+            };
+            if let Some(end) = end {
+                return end;
+            }
+        }
+    }
+
+    fn wake_at(&self, talk: &Talk) -> Instant {
+        let next = match (&talk.pending, talk.due) {
+            (Some(pending), _) => pending.times_out,
+            (None, Some(due)) => due.at,
+            (None, None) => Instant::now() + Duration::from_secs(3600),
+        };
+        match self.cuts.front() {
+            Some(cut) if self.seat.is_some() && !cut.before_answer => next.min(cut.at),
+            _ => next,
+        }
+    }
+
+    async fn on_time(&mut self, socket: &mut PlaySocket, talk: &mut Talk) -> Option<End> {
+        let now = Instant::now();
+        if self.seat.is_some()
+            && self
+                .cuts
+                .front()
+                .is_some_and(|cut| !cut.before_answer && cut.at <= now)
+            && !self.run.stop.is_cancelled()
+        {
+            self.cuts.pop_front();
+            return Some(End::Cut);
+        }
+        if let Some(pending) = &talk.pending {
+            if pending.times_out > now {
+                return None;
+            }
+            self.record(pending, &Ended::TimedOut);
+            let operation = pending.operation;
+            self.finish_pending(talk);
+            return Some(if operation == Operation::LeaveLobby {
+                End::Leave
+            } else {
+                End::Unusable
+            });
+        }
+        let due = talk.due.filter(|due| due.at <= now)?;
+        talk.due = None;
+        if due.action == Action::Move && !self.may_move() {
+            talk.plan(now + LOOK_AGAIN, Action::Move);
+            return None;
+        }
+        self.run.book().started(due.at.max(due.armed), now);
+        self.act(socket, talk, due).await
+    }
+
+    /// With cuts, a run ends with an audit: after its stop only those games move on that still owe
+    /// the proof that they can.
+    fn may_move(&self) -> bool {
+        let Some(seat) = &self.seat else { return false };
+        self.run.settings.cuts.is_none()
+            || !self.run.stop.is_cancelled()
+            || self.run.games().waits_for_progress(&seat.game_id)
+    }
+
+    async fn act(&mut self, socket: &mut PlaySocket, talk: &mut Talk, due: Due) -> Option<End> {
+        let (operation, command) = match due.action {
+            Action::Join => {
+                talk.queued_since.get_or_insert_with(Instant::now);
+                (Operation::Join, Command::JoinLobby(v1::JoinLobby {}))
+            }
+            Action::LeaveLobby => (Operation::LeaveLobby, Command::LeaveLobby(v1::LeaveLobby {})),
+            Action::Resume => {
+                let (game_id, known) = match (&self.seat, &self.resume_id) {
+                    (Some(seat), _) => (seat.game_id.clone(), seat.sequence),
+                    (None, Some(game_id)) => (game_id.clone(), 0),
+                    (None, None) => return Some(End::Over),
+                };
+                let last_sequence = if self.auditing { 0 } else { known };
+                (
+                    Operation::Resume,
+                    Command::Resume(v1::Resume {
+                        game_id,
+                        last_sequence,
+                    }),
+                )
+            }
+            Action::Move => self.choose()?,
+        };
+        let sent = Instant::now();
+        let limit = self.run.settings.command_timeout;
+        let request_id = match timeout(limit, socket.send(command)).await {
+            Ok(Ok(request_id)) => request_id,
+            Ok(Err(())) | Err(_) => return Some(End::Broken),
+        };
+        if operation == Operation::Move
+            && let Some(seat) = &self.seat
+            && let Some(Unanswered::Move {
+                command_id,
+                uci,
+                follows,
+            }) = &seat.unanswered
+        {
+            self.run
+                .games()
+                .sent(&seat.game_id, &self.player_id, command_id, uci, *follows);
+        }
+        talk.pending = Some(Pending {
+            operation,
+            request_id,
+            intended: due.at,
+            sent,
+            times_out: sent + limit,
+        });
+        if operation == Operation::Move && self.cut_before_answer().await {
+            return Some(End::Cut);
+        }
+        None
+    }
+
+    /// The command of this player's turn: the one that was not answered, else a new one.
+    fn choose(&mut self) -> Option<(Operation, Command)> {
+        let command_id = self.next_command_id();
+        let resign_after = self.run.settings.resign_after_plies;
+        let seat = self.seat.as_mut()?;
+        if seat.unanswered.is_none() {
+            if !seat.is_my_turn() {
+                return None;
+            }
+            seat.unanswered = Some(if resign_after.is_some_and(|plies| seat.sequence > plies) {
+                Unanswered::Resign { command_id }
+            } else {
+                let chosen = self.rng.random_range(0..seat.legal_moves.len());
+                Unanswered::Move {
+                    command_id,
+                    uci: seat.legal_moves[chosen].clone(),
+                    follows: seat.sequence,
+                }
+            });
+        }
+        let game_id = seat.game_id.clone();
+        Some(match seat.unanswered.clone()? {
+            Unanswered::Move {
+                command_id,
+                uci,
+                follows: expected_sequence,
+            } => (
+                Operation::Move,
+                Command::PlayMove(v1::PlayMove {
+                    game_id,
+                    command_id,
+                    expected_sequence,
+                    uci,
+                }),
+            ),
+            Unanswered::Resign { command_id } => (
+                Operation::Resign,
+                Command::Resign(v1::Resign { game_id, command_id }),
+            ),
+        })
+    }
+
+    async fn cut_before_answer(&mut self) -> bool {
+        let now = Instant::now();
+        if self.run.stop.is_cancelled() || !self.cuts.front().is_some_and(|c| c.before_answer && c.at <= now)
+        {
+            return false;
+        }
+        self.cuts.pop_front();
+        // A moment later or not at all: so that some of these moves have reached the server and
+        // some have not.
+        let moment = Duration::from_micros(self.rng.random_range(0..4000));
+        if moment > Duration::from_millis(1) {
+            tokio::time::sleep(moment).await;
+        }
+        self.run.book().cuts_before_answer += 1;
+        true
+    }
+
+    async fn on_frame(&mut self, talk: &mut Talk, frame: v1::ServerFrame) -> Option<End> {
+        match frame.event? {
+            Event::Queued(_) => self.complete(talk, &[Operation::Join]),
+            Event::LeftLobby(_) => {
+                self.complete(talk, &[Operation::LeaveLobby]);
+                return Some(End::Leave);
+            }
+            Event::Matched(matched) => {
+                self.complete(talk, &[Operation::Join, Operation::LeaveLobby]);
+                self.take_seat(talk, matched);
+            }
+            Event::Resumed(resumed) => return self.on_resumed(talk, resumed),
+            Event::Ack(ack) => self.on_ack(talk, ack).await,
+            Event::GameEvent(event) => return self.on_game_event(talk, event),
+            Event::Error(error) => return self.on_error(talk, frame.request_id, &error),
+            Event::Relocated(relocated) => {
+                if !relocated.release.is_empty() {
+                    self.at = Some(relocated.release);
+                }
+                return Some(End::Relocated);
+            }
+            Event::OpponentPresence(presence) => {
+                if presence.connected {
+                    self.plan_anew(talk);
+                }
+            }
+            Event::Welcome(_) | Event::Pong(_) => {}
+        }
+        None
+    }
+
+    fn take_seat(&mut self, talk: &mut Talk, matched: v1::Matched) {
+        let Some(view) = matched.game else { return };
+        if self
+            .seat
+            .as_ref()
+            .is_some_and(|seat| seat.game_id == view.game_id)
+        {
+            return;
+        }
+        let now = Instant::now();
+        if let Some(since) = talk.queued_since.take() {
+            self.run
+                .book()
+                .match_wait
+                .record(now.saturating_duration_since(since));
+        }
+        talk.leaving = false;
+        let think = self.think(&view.game_id, view.sequence);
+        let mut seat = Seat::new(matched.you_play, &view, now + think);
+        let mut games = self.run.games();
+        games.join(&seat.game_id, &self.player_id, seat.color, seat.sequence);
+        seat.disturbances = games.disturbances(&seat.game_id);
+        drop(games);
+        self.seat = Some(seat);
+        self.plan_move(talk);
+    }
+
+    fn on_resumed(&mut self, talk: &mut Talk, resumed: v1::Resumed) -> Option<End> {
+        let view = resumed.game?;
+        self.complete(talk, &[Operation::Resume]);
+        let now = Instant::now();
+        let planned = now + self.think(&view.game_id, view.sequence);
+        let seat = match &mut self.seat {
+            Some(seat) if seat.game_id == view.game_id => seat,
+            _ => self.seat.insert(Seat::new(resumed.you_play, &view, planned)),
+        };
+        let forgotten = seat.forgotten_at(view.sequence);
+        seat.acknowledged = seat.acknowledged.min(view.sequence);
+        seat.planned = planned;
+        let mut games = self.run.games();
+        games.join(&view.game_id, &self.player_id, resumed.you_play, view.sequence);
+        games.resumed(&view.game_id, &self.player_id, view.sequence);
+        games.forgotten(forgotten);
+        for event in &resumed.missed {
+            games.see(&self.player_id, event);
+        }
+        if let Some(outcome) = &view.outcome {
+            games.ended(&view.game_id, outcome);
+        }
+        seat.disturbances = games.disturb(&view.game_id);
+        drop(games);
+        let ended = view.outcome.is_some();
+        seat.update(view);
+        self.resume_id = None;
+        let mut book = self.run.book();
+        if let Some(since) = self.away_since.take() {
+            book.resumed += 1;
+            book.resume_gap.record(now.saturating_duration_since(since));
+        }
+        drop(book);
+        if ended {
+            self.give_up_game(Leaving::Ended);
+            return Some(End::Over);
+        }
+        if self.auditing {
+            return Some(End::Leave);
+        }
+        self.plan_move(talk);
+        None
+    }
+
+    async fn on_ack(&mut self, talk: &mut Talk, ack: v1::Ack) {
+        let Some(seat) = self.seat.as_mut().filter(|seat| seat.game_id == ack.game_id) else {
+            return;
+        };
+        self.run
+            .games()
+            .acknowledged(&ack.game_id, &self.player_id, &ack.command_id, ack.sequence);
+        if seat
+            .unanswered
+            .as_ref()
+            .is_none_or(|u| u.command_id() != ack.command_id)
+        {
+            return;
+        }
+        let moved = matches!(seat.unanswered.take(), Some(Unanswered::Move { .. }));
+        seat.acknowledged = seat.acknowledged.max(ack.sequence);
+        talk.errors_in_a_row = 0;
+        self.run.book().moves += u64::from(moved);
+        self.complete(talk, &[Operation::Move, Operation::Resign]);
+        if let Some(log) = &self.run.log {
+            let v1::Ack {
+                game_id,
+                command_id,
+                sequence,
+                ..
+            } = ack;
+            let player_id = self.player_id.clone();
+            log.append(Line {
+                game_id,
+                command_id,
+                sequence,
+                player_id,
+            })
+            .await;
+        }
+        self.plan_move(talk);
+    }
+
+    fn on_game_event(&mut self, talk: &mut Talk, event: v1::GameEvent) -> Option<End> {
+        let mean = self.run.settings.think_time;
+        let seed = self.run.settings.seed;
+        let Some(seat) = self.seat.as_mut().filter(|seat| seat.game_id == event.game_id) else {
+            self.run.book().stray_events += 1;
+            return None;
+        };
+        if event.sequence > seat.sequence + 1 {
+            if talk
+                .pending
+                .as_ref()
+                .is_some_and(|p| p.operation == Operation::Resume)
+            {
+                // It is part of what Resumed is going to tell.
+                return None;
+            }
+            // Something was left out: ask for it.
+            self.run.book().count_error("event_gap");
+            self.away_since.get_or_insert_with(Instant::now);
+            return Some(End::Again);
+        }
+        let mut games = self.run.games();
+        games.see(&self.player_id, &event);
+        if event.sequence <= seat.sequence {
+            drop(games);
+            self.run.book().stray_events += 1;
+            return None;
+        }
+        let ended = match &event.kind {
+            Some(v1::game_event::Kind::Ended(end)) => Some(end.outcome.unwrap_or_default()),
+            _ => event.game.as_ref().and_then(|view| view.outcome),
+        };
+        if let Some(outcome) = ended {
+            games.ended(&event.game_id, &outcome);
+            // A view that is already over comes with the move that ended it; its own event follows.
+            if matches!(event.kind, Some(v1::game_event::Kind::Ended(_))) {
+                drop(games);
+                self.give_up_game(Leaving::Ended);
+                return Some(End::Over);
+            }
+        }
+        let disturbances = games.disturbances(&event.game_id);
+        drop(games);
+        // The timetable of the game is absolute, so that a late server is charged for what it delays;
+        // only a disturbance that was none of its doing shifts it.
+        let think = think_time(mean, seed, &event.game_id, event.sequence);
+        let from = if seat.disturbances == disturbances {
+            seat.planned
+        } else {
+            Instant::now()
+        };
+        seat.disturbances = disturbances;
+        seat.planned = from + think;
+        match event.game {
+            Some(view) => seat.update(view),
+            None => seat.sequence = event.sequence,
+        }
+        self.plan_move(talk);
+        None
+    }
+
+    fn on_error(&mut self, talk: &mut Talk, request_id: u32, error: &v1::Error) -> Option<End> {
+        use v1::error::Code;
+        let name = error_code(error);
+        let Some(pending) = talk.pending.take_if(|p| p.request_id == request_id) else {
+            self.run.book().count_error(&name);
+            return None;
+        };
+        self.record(&pending, &Ended::Failed(name));
+        self.no_longer_waiting(&pending);
+        talk.errors_in_a_row += 1;
+        if talk.errors_in_a_row > ERRORS_IN_A_ROW_MAX {
+            return Some(End::Unusable);
+        }
+        let retry_at = Instant::now() + self.retry_delay();
+        match (pending.operation, error.code()) {
+            (Operation::Join, Code::AlreadyPlaying) => return Some(End::Again),
+            // Wait for the match.
+            (Operation::Join, Code::AlreadyQueued) => {}
+            (Operation::Join, _) => talk.plan(retry_at, Action::Join),
+            (Operation::LeaveLobby, _) => return Some(End::Leave),
+            (Operation::Resume, Code::NotInGame | Code::GameOver | Code::InvalidArgument) => {
+                self.give_up_game(Leaving::ToldOver);
+                return Some(if self.auditing { End::Leave } else { End::Over });
+            }
+            (Operation::Resume, _) => talk.plan(retry_at, Action::Resume),
+            (
+                _,
+                Code::SequenceGap
+                | Code::NotYourTurn
+                | Code::IllegalMove
+                | Code::CommandIdConflict
+                | Code::GameOver
+                | Code::NotInGame
+                | Code::InvalidArgument,
+            ) => {
+                // Refused for good: what we believe of the game is wrong.
+                if let Some(seat) = &mut self.seat {
+                    seat.unanswered = None;
+                }
+                talk.plan(retry_at, Action::Resume);
+            }
+            // Not applied, and may be asked again: the same command.
+            (_, _) => {
+                if let Some(seat) = &mut self.seat {
+                    seat.disturbances = self.run.games().disturb(&seat.game_id);
+                    seat.planned = retry_at;
+                }
+                talk.plan(retry_at, Action::Move);
+            }
+        }
+        None
+    }
+
+    /// After a disturbance that both players know of.
+    fn plan_anew(&mut self, talk: &mut Talk) {
+        let now = Instant::now();
+        let (mean, seed) = (self.run.settings.think_time, self.run.settings.seed);
+        let Some(seat) = &mut self.seat else { return };
+        seat.disturbances = self.run.games().disturbances(&seat.game_id);
+        seat.planned = seat
+            .planned
+            .max(now + think_time(mean, seed, &seat.game_id, seat.sequence));
+        self.plan_move(talk);
+    }
+
+    fn plan_move(&self, talk: &mut Talk) {
+        let Some(seat) = &self.seat else { return };
+        if talk.pending.is_some() {
+            return;
+        }
+        if seat.unanswered.is_some() {
+            talk.plan(Instant::now(), Action::Move);
+        } else if seat.is_my_turn() {
+            talk.plan(seat.planned, Action::Move);
+        }
+    }
+
+    fn think(&self, game_id: &str, sequence: u32) -> Duration {
+        think_time(
+            self.run.settings.think_time,
+            self.run.settings.seed,
+            game_id,
+            sequence,
+        )
+    }
+
+    fn retry_delay(&mut self) -> Duration {
+        let half = self.run.settings.think_time / 2;
+        half.clamp(RETRY_MIN, RETRY_MAX)
+            .mul_f64(0.5 + self.rng.random::<f64>())
+    }
+
+    fn record(&self, pending: &Pending, ended: &Ended) {
+        let times = Times {
+            intended: pending.intended,
+            sent: pending.sent,
+            ended: Instant::now(),
+        };
+        self.run
+            .book()
+            .record(pending.operation, self.release.as_deref(), ended, times);
+    }
+
+    /// The answer to the pending request, if that is one of these.
+    fn complete(&mut self, talk: &mut Talk, operations: &[Operation]) {
+        if let Some(pending) = talk.pending.take_if(|p| operations.contains(&p.operation)) {
+            self.record(&pending, &Ended::Ok);
+            self.no_longer_waiting(&pending);
+            self.failures = 0;
+        }
+    }
+
+    fn finish_pending(&self, talk: &mut Talk) {
+        if let Some(pending) = talk.pending.take() {
+            self.no_longer_waiting(&pending);
+        }
+    }
+
+    fn no_longer_waiting(&self, pending: &Pending) {
+        if pending.operation == Operation::Move {
+            self.run.games().answered();
+        }
+    }
+}
