@@ -107,7 +107,7 @@ const WORDS = {
   reconnectIn: ['连接已断开，{seconds} 秒后重试', 'Connection lost. Next try in {seconds} s'],
   relocating: ['对局正在转移到另一台服务器…', 'Your game is moving to another server…'],
   retryNow: ['立即重试', 'Retry now'],
-  superseded: ['此身份已在另一个窗口中连接。', 'You are connected in another window.'],
+  superseded: ['已在另一个窗口中连接', 'You are connected in another window.'],
   takeOver: ['在这里继续', 'Continue here'],
   // errors
   errSignIn: ['无法进入：{message}', 'Could not sign in: {message}'],
