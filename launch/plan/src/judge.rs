@@ -86,7 +86,7 @@ pub fn judge(gate: &Gate, evidence: Option<&Evidence>) -> Verdict {
 }
 
 fn broken(expectation: &Expectation, value: f64, unit: &str) -> String {
-    let unit = if unit == "1" || unit.is_empty() {
+    let unit = if ["", "1", "ratio"].contains(&unit) {
         String::new()
     } else {
         format!(" {unit}")

@@ -7,6 +7,10 @@ use crate::state::{AttemptEnd, LaunchState};
 /// Attempts of one gate that a crash may cost before it is left as "not checked".
 const MAX_ATTEMPTS: u32 = 5;
 
+/// Plan hours that people have to sign after the last gate of an item, even when all windows
+/// have closed by then: a gate that ran late must not make their signature impossible.
+const SIGN_OFF_H: f64 = 4.0;
+
 /// Something to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -36,7 +40,7 @@ pub enum Action {
 /// passed or failed, is never run again by itself; neither is one that could not run.
 ///
 /// A window that has closed does not drop its gates: they run late. Sign-offs are awaited until
-/// the last window closes.
+/// the last window closes, and at least four plan hours after the item's last gate.
 #[must_use]
 pub fn next_actions(state: &LaunchState, now_ms: u64) -> Vec<Action> {
     if state.checklist.is_some() {
@@ -56,6 +60,8 @@ pub fn next_actions(state: &LaunchState, now_ms: u64) -> Vec<Action> {
 
     let mut run = None;
     let mut sign_offs = Vec::new();
+    let mut sign_offs_end = 0;
+    let ends = state.clock.at_ms(state.plan.ends_h());
     let mut next_opening: Option<u64> = None;
     for position in order {
         let (item, item_state) = (&state.plan.items[position], &state.items[position]);
@@ -96,6 +102,21 @@ pub fn next_actions(state: &LaunchState, now_ms: u64) -> Vec<Action> {
                 });
             }
         } else if all_passed {
+            let last_gate = item_state
+                .gates
+                .iter()
+                .filter_map(|gate| gate.evidence())
+                .map(|(_, e)| e.ended_at_ms)
+                .max();
+            let until = ends.max(
+                last_gate
+                    .unwrap_or(0)
+                    .saturating_add(state.clock.lasts_ms(SIGN_OFF_H)),
+            );
+            if now_ms >= until {
+                continue;
+            }
+            sign_offs_end = sign_offs_end.max(until);
             sign_offs.extend(unsigned.map(|sign_off| Action::AwaitSignOff {
                 item: item.id.clone(),
                 role: sign_off.role.clone(),
@@ -103,11 +124,10 @@ pub fn next_actions(state: &LaunchState, now_ms: u64) -> Vec<Action> {
         }
     }
 
-    let ends = state.clock.at_ms(state.plan.ends_h());
     match run {
         Some(run) => std::iter::once(run).chain(sign_offs).collect(),
-        None if !sign_offs.is_empty() && now_ms < ends => {
-            let until = next_opening.unwrap_or(ends);
+        None if !sign_offs.is_empty() => {
+            let until = next_opening.unwrap_or(sign_offs_end);
             sign_offs.into_iter().chain([Action::WaitUntil(until)]).collect()
         }
         None => match next_opening {

@@ -195,39 +195,34 @@ impl Rollout {
         let weight = self.weight_percent();
         let elapsed_s = look.at_ms.saturating_sub(self.step_started_ms) as f64 / 1000.0;
         let shown = self.exposure();
-        let Err(missing) = self.enough(weight) else {
-            if elapsed_s < self.spec.hold_s {
-                let why = format!("{shown}; {elapsed_s:.0} of {} s", readable(self.spec.hold_s));
-                return Decision {
-                    step: Step::Hold { why: why.clone() },
-                    verdict: RolloutVerdict::NotWorse,
-                    reason: why,
-                };
+        match self.enough(weight) {
+            Err(missing) if elapsed_s >= self.spec.budgets.step_s => {
+                let reason =
+                    format!("not enough evidence at {weight} % after {elapsed_s:.0} s: {missing}; {shown}");
+                self.end(
+                    Step::Rollback {
+                        reason: reason.clone(),
+                    },
+                    RolloutVerdict::NotEnoughEvidence,
+                    reason,
+                )
             }
-            let reason = format!("not worse at {weight} % after {elapsed_s:.0} s: {shown}");
-            return if position + 1 < self.spec.steps.len() {
-                self.enter(position + 1, look, RolloutVerdict::NotWorse, reason)
-            } else {
-                self.end(Step::Finished, RolloutVerdict::NotWorse, reason)
-            };
-        };
-        let verdict = RolloutVerdict::NotEnoughEvidence;
-        if elapsed_s >= self.spec.budgets.step_s {
-            let reason =
-                format!("not enough evidence at {weight} % after {elapsed_s:.0} s: {missing}; {shown}");
-            return self.end(
-                Step::Rollback {
-                    reason: reason.clone(),
-                },
-                verdict,
-                reason,
-            );
-        }
-        let why = format!("{missing}; {shown}");
-        Decision {
-            step: Step::Hold { why: why.clone() },
-            verdict,
-            reason: why,
+            Err(missing) => hold(RolloutVerdict::NotEnoughEvidence, format!("{missing}; {shown}")),
+            Ok(()) if elapsed_s < self.spec.hold_s => hold(
+                RolloutVerdict::NotWorse,
+                format!(
+                    "{elapsed_s:.0} of {} s at {weight} %: {shown}",
+                    readable(self.spec.hold_s)
+                ),
+            ),
+            Ok(()) => {
+                let reason = format!("not worse at {weight} % after {elapsed_s:.0} s: {shown}");
+                if position + 1 < self.spec.steps.len() {
+                    self.enter(position + 1, look, RolloutVerdict::NotWorse, reason)
+                } else {
+                    self.end(Step::Finished, RolloutVerdict::NotWorse, reason)
+                }
+            }
         }
     }
 
@@ -286,26 +281,22 @@ impl Rollout {
         let (stable, canary) = self.in_step;
         let weight = self.weight_percent();
         let limit = METRICS / self.spec.alpha;
-        for (process, what, on) in [
-            (
-                &self.errors,
-                "failed",
-                (|counts: Counts| (counts.bad(), counts.total())) as fn(Counts) -> (u64, u64),
-            ),
-            (&self.slow, "were slow", |counts| (counts.slow, counts.requests)),
-        ] {
+        let bad: fn(Counts) -> (u64, u64) = |counts| (counts.bad(), counts.total());
+        let slow: fn(Counts) -> (u64, u64) = |counts| (counts.slow, counts.requests);
+        let slower = format!("took longer than {} ms", self.spec.slow_ms);
+        for (process, what, on) in [(&self.errors, "failed", bad), (&self.slow, slower.as_str(), slow)] {
             if process.log_e() >= limit.ln() {
-                let (stable_all, canary_all) = self.overall;
-                let late = if what == "failed" {
-                    String::new()
+                // The step that tipped it speaks more clearly than the whole rollout.
+                let (seen, stable, canary) = if on(canary).0 > 0 {
+                    ("in this step", stable, canary)
                 } else {
-                    format!(" (later than {} ms)", self.spec.slow_ms)
+                    ("in this rollout", self.overall.0, self.overall.1)
                 };
                 return Some(format!(
-                    "worse at {weight} %: {} of the canary's requests {what}{late} against {} of the stable side's; \
+                    "worse at {weight} %: {seen} {} of the canary's requests {what} against {} of the stable side's; \
                      e-value {} reached {} (false alarm at most {})",
-                    share(on(canary_all)),
-                    share(on(stable_all)),
+                    share(on(canary)),
+                    share(on(stable)),
                     short(process.e_value()),
                     short(limit),
                     readable(self.spec.alpha),
@@ -401,6 +392,14 @@ impl Rollout {
         .into_iter()
         .map(|(name, value, unit)| (name.to_owned(), Measurement::new(value, unit)))
         .collect()
+    }
+}
+
+fn hold(verdict: RolloutVerdict, why: String) -> Decision {
+    Decision {
+        step: Step::Hold { why: why.clone() },
+        verdict,
+        reason: why,
     }
 }
 

@@ -64,6 +64,7 @@ pub struct EProcess {
     /// One per step begun: the log likelihood ratio at each grid point.
     begun: Vec<Vec<f64>>,
     planned: usize,
+    log_e: f64,
 }
 
 impl EProcess {
@@ -73,12 +74,14 @@ impl EProcess {
         Self {
             begun: Vec::new(),
             planned: planned.max(1),
+            log_e: 0.0,
         }
     }
 
     /// Starts a fresh process beside those that run. Beyond the planned number it does nothing.
     pub fn begin(&mut self) {
         if self.begun.len() < self.planned {
+            // It starts at 1, the value that stood in for it: the mean does not change.
             self.begun.push(vec![0.0; GRID]);
         }
     }
@@ -110,11 +113,16 @@ impl EProcess {
                 process[point] += change;
             }
         }
+        self.log_e = self.mean_log();
     }
 
     /// Natural logarithm of the e-value; 0 before anything was seen.
     #[must_use]
     pub fn log_e(&self) -> f64 {
+        self.log_e
+    }
+
+    fn mean_log(&self) -> f64 {
         let planned = self.planned as f64;
         let waiting = planned - self.begun.len() as f64;
         let mut terms: Vec<f64> = self
@@ -132,7 +140,7 @@ impl EProcess {
     /// The e-value, at most 1e12 so that it can be written down.
     #[must_use]
     pub fn e_value(&self) -> f64 {
-        self.log_e().exp().min(E_VALUE_MAX)
+        self.log_e.exp().min(E_VALUE_MAX)
     }
 }
 
@@ -151,4 +159,135 @@ fn log_sum_exp(terms: &[f64]) -> f64 {
         return 0.0;
     }
     largest + terms.iter().map(|term| (term - largest).exp()).sum::<f64>().ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn increment(canary_requests: u64, canary_bad: u64, stable_requests: u64, stable_bad: u64) -> Increment {
+        Increment {
+            canary_requests,
+            canary_bad,
+            stable_requests,
+            stable_bad,
+        }
+    }
+
+    fn e_value_of(increments: &[Increment]) -> f64 {
+        let mut process = EProcess::new(1);
+        process.begin();
+        for increment in increments {
+            process.update(*increment);
+        }
+        process.log_e().exp()
+    }
+
+    fn choose(n: u64, k: u64) -> f64 {
+        if k > n {
+            return 0.0;
+        }
+        (0..k).map(|i| (n - i) as f64 / (i + 1) as f64).product()
+    }
+
+    /// The beta-binomial e-value with a uniform prior on (1/2, 1), for equal exposures:
+    /// 2 · 2^n · ∫ p^s (1−p)^(n−s) dp over (1/2, 1), by the binomial sum for the incomplete beta.
+    fn closed_form(s: u64, n: u64) -> f64 {
+        let beta = 1.0 / ((n + 1) as f64 * choose(n, s));
+        let upper: f64 = (0..=s).map(|k| choose(n + 1, k)).sum::<f64>() / 2.0_f64.powi(n as i32 + 1);
+        2.0 * 2.0_f64.powi(n as i32) * beta * upper
+    }
+
+    #[test]
+    fn with_equal_exposures_it_is_the_beta_binomial_e_value() {
+        for (s, n) in [(0, 1), (1, 1), (3, 4), (10, 12), (0, 10), (20, 40), (35, 40)] {
+            let ours = e_value_of(&[increment(1000, s, 1000, n - s)]);
+            let exact = closed_form(s, n);
+            assert!(
+                (ours / exact - 1.0).abs() < 0.01,
+                "{s} of {n}: {ours} against {exact}"
+            );
+        }
+    }
+
+    #[test]
+    fn its_mean_is_at_most_one_when_the_canary_is_the_same() {
+        // Every way to lay the bad outcomes over the requests, weighted: the hypergeometric law.
+        for (canary, stable) in [(1, 9), (3, 7), (5, 5), (9, 1), (40, 60)] {
+            for bad in 1..=8 {
+                let all = choose(canary + stable, bad);
+                let mean: f64 = (0..=bad)
+                    .filter(|s| *s <= canary && bad - s <= stable)
+                    .map(|s| {
+                        choose(canary, s) * choose(stable, bad - s) / all
+                            * e_value_of(&[increment(canary, s, stable, bad - s)])
+                    })
+                    .sum();
+                assert!(mean <= 1.0 + 1e-9, "{canary}:{stable}, {bad} bad: mean {mean}");
+                assert!(
+                    mean > 0.3,
+                    "{canary}:{stable}, {bad} bad: mean {mean}, it could never find anything"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn it_rises_with_every_bad_outcome_on_the_canary_and_only_then() {
+        let values: Vec<f64> = (0..=6)
+            .map(|s| e_value_of(&[increment(50, s, 100, 6 - s)]))
+            .collect();
+        assert!(values.windows(2).all(|pair| pair[0] < pair[1]), "{values:?}");
+        assert!(
+            values[0] < 1.0,
+            "a better canary is no evidence against it: {values:?}"
+        );
+    }
+
+    #[test]
+    fn exposure_that_changes_is_not_pooled() {
+        // A quiet hour with a small canary, then a bad one for everybody with a large one. In each
+        // the canary got what its traffic explains; pooled, it seems to have caused it all.
+        let quiet = increment(100, 0, 900, 1);
+        let bad = increment(900, 18, 100, 2);
+        let fair = e_value_of(&[quiet, bad]);
+        let pooled = e_value_of(&[increment(1000, 18, 1000, 3)]);
+        assert!(fair < 1.0, "{fair}");
+        assert!(pooled > 30.0, "{pooled}");
+    }
+
+    #[test]
+    fn a_side_without_traffic_proves_nothing() {
+        assert_eq!(
+            e_value_of(&[increment(100, 100, 0, 0), increment(0, 0, 100, 3)]),
+            1.0
+        );
+    }
+
+    #[test]
+    fn a_fresh_step_forgets_an_innocent_past() {
+        let past = increment(3000, 150, 7000, 350);
+        let fault = increment(100, 25, 300, 2);
+        let mut restarted = EProcess::new(2);
+        restarted.begin();
+        restarted.update(past);
+        restarted.begin();
+        restarted.update(fault);
+        let mut pooled = EProcess::new(1);
+        pooled.begin();
+        pooled.update(past);
+        pooled.update(fault);
+        assert!(
+            restarted.log_e() > pooled.log_e() + 3.0,
+            "{} {}",
+            restarted.log_e(),
+            pooled.log_e()
+        );
+    }
+
+    #[test]
+    fn impossible_counts_do_not_break_it() {
+        let value = e_value_of(&[increment(1, u64::MAX, u64::MAX, u64::MAX)]);
+        assert!(value.is_finite(), "{value}");
+    }
 }

@@ -522,3 +522,45 @@ fn command(fields: &Fields<'_>) -> Result<GateKind, PlanError> {
         json_measurements: fields.flag_or("json_measurements", false)?,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+        names.into_iter().map(str::to_owned).collect()
+    }
+
+    fn properties(schema: &Value, pointer: &str) -> BTreeSet<String> {
+        let found = schema.pointer(pointer).and_then(Value::as_object);
+        names(
+            found
+                .unwrap_or_else(|| panic!("{pointer}"))
+                .keys()
+                .map(String::as_str),
+        )
+    }
+
+    #[test]
+    fn the_published_schema_knows_the_same_fields() {
+        let schema: Value = serde_json::from_str(include_str!("../../../../plans/plan.schema.json")).unwrap();
+        for kind in &KINDS {
+            let gate = format!("/$defs/gate-{}/properties", kind.name);
+            let fields = names(COMMON.into_iter().chain(kind.fields.iter().copied()));
+            assert_eq!(properties(&schema, &gate), fields, "{}", kind.name);
+            let rehearsal = properties(&schema, &format!("{gate}/rehearsal/properties"));
+            assert_eq!(rehearsal, names(kind.rehearsal.iter().copied()), "{}", kind.name);
+        }
+        let traffic = properties(&schema, "/$defs/gate-canary/properties/traffic/properties");
+        assert_eq!(traffic, names(TRAFFIC));
+        let to_come = &schema["$defs"]["gate-to-come"]["properties"]["kind"]["enum"];
+        assert_eq!(
+            names(to_come.as_array().unwrap().iter().filter_map(Value::as_str)),
+            names(TO_COME_KINDS)
+        );
+    }
+}

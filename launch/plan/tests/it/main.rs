@@ -1,5 +1,14 @@
-//! The crate from outside: shipped plans, errors with places, folds, rollouts.
+//! The crate from outside: shipped plans, errors with places, statements, folds, rollouts.
 
 #![allow(clippy::unwrap_used)]
 
+mod errors;
+mod facts;
+mod fold;
+mod http;
+mod judging;
+mod next;
+mod rollout;
 mod shipped;
+mod support;
+mod variables;

@@ -11,7 +11,11 @@ fn the_starvault_plan_reads() {
     let numbers: Vec<u32> = plan.items.iter().map(|item| item.number).collect();
     assert_eq!(numbers, (1..=9).collect::<Vec<_>>());
     for item in &plan.items {
-        let to_come = item.gates.iter().filter(|gate| matches!(gate.kind, GateKind::ToCome { .. })).count();
+        let to_come = item
+            .gates
+            .iter()
+            .filter(|gate| matches!(gate.kind, GateKind::ToCome { .. }))
+            .count();
         if [2, 3, 4, 8].contains(&item.number) {
             assert_eq!(to_come, item.gates.len(), "{}", item.id);
         } else {
@@ -19,7 +23,12 @@ fn the_starvault_plan_reads() {
             assert!(item.not_covered.is_some(), "{}", item.id);
         }
         let line = STARVAULT.lines().nth(item.line as usize - 1).unwrap();
-        assert!(line.contains(&format!("id: {}", item.id)), "{}: line {} is {line}", item.id, item.line);
+        assert!(
+            line.contains(&format!("id: {}", item.id)),
+            "{}: line {} is {line}",
+            item.id,
+            item.line
+        );
     }
 }
 
