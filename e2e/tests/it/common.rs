@@ -5,27 +5,29 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
 
 /// How long anything may take on a busy machine before a test calls it broken.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// While a test holds this, no other whole-system test runs: a launch measures latencies, and a
-/// second launch on the same two cores would be measured with it.
-#[derive(Debug)]
-pub struct Alone {
-    _turn: MutexGuard<'static, ()>,
-}
+/// browser or a second launch on the same cores would be measured with it.
+pub type Alone = MutexGuard<'static, ()>;
+
+static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Waits for this test's turn.
-pub fn alone() -> Alone {
-    static TURN: Mutex<()> = Mutex::new(());
-    // A test that failed while it had its turn spoils nothing for the next one.
-    Alone { _turn: TURN.lock().unwrap_or_else(PoisonError::into_inner) }
+pub async fn alone() -> Alone {
+    TURN.lock().await
+}
+
+/// The same for a test that is not async.
+pub fn alone_blocking() -> Alone {
+    TURN.blocking_lock()
 }
 
 /// The executable `name` of this workspace, from the build that this test belongs to.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::common::{alone, binary, tool};
+use crate::common::{alone_blocking, binary, tool};
 
 /// What a finished `tminus rehearse --json` left behind.
 struct Rehearsal {
@@ -96,7 +96,7 @@ fn text_of_pdf(file: &Path) -> String {
 
 #[test]
 fn a_rehearsal_ends_with_a_checklist_in_which_every_byte_counts() {
-    let _alone = alone();
+    let _alone = alone_blocking();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let out = folder.path().join("out");
     let rehearsal = rehearse(&out, &["--seed", "7"]);
@@ -143,7 +143,7 @@ fn a_rehearsal_ends_with_a_checklist_in_which_every_byte_counts() {
 
 /// A canary with a fault goes back to 0 %, its item is crossed, no game is lost.
 fn assert_rolled_back(fault: &str) {
-    let _alone = alone();
+    let _alone = alone_blocking();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let out = folder.path().join("out");
     let rehearsal = rehearse(&out, &["--players", "200", "--fault", fault]);
@@ -172,7 +172,7 @@ fn a_canary_that_stops_answering_is_rolled_back_without_losing_a_game() {
 
 #[test]
 fn a_rehearsal_that_was_killed_goes_on_and_runs_no_gate_twice() {
-    let _alone = alone();
+    let _alone = alone_blocking();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let out = folder.path().join("out");
     let arguments = ["--players", "100"];

@@ -151,7 +151,7 @@ async fn launch(folder: &Path, canary_fails_each: Option<u64>) -> Launched {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backend_that_is_not_ours_is_launched() {
-    let _alone = alone();
+    let _alone = alone().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let launched = launch(folder.path(), None).await;
     assert_eq!(launched.exit_code, 0, "{}\n{:#}", launched.said, launched.report);
@@ -167,7 +167,7 @@ async fn a_backend_that_is_not_ours_is_launched() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_faulty_canary_of_a_backend_that_is_not_ours_is_rolled_back() {
-    let _alone = alone();
+    let _alone = alone().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let launched = launch(folder.path(), Some(4)).await;
     assert_eq!(launched.exit_code, 1, "{}\n{:#}", launched.said, launched.report);
