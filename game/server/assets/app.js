@@ -36,6 +36,7 @@ const state = {
   superseded: false,
   clockSkewMs: null, // the server's clock minus ours
   queuedSince: 0,
+  joinTries: 0,
   color: 'white',
   game: null, // GameView in our own shape, see takeView
   moves: [], // SAN
@@ -281,6 +282,11 @@ const HANDLERS = {
     }
     const { pending } = state;
     if (pending && pending.requestId === requestId) return commandFailed(code);
+    if (state.screen === 'queued' && TRY_AGAIN.has(code) && state.joinTries < COMMAND_TRIES) {
+      state.joinTries += 1;
+      setTimeout(() => { if (state.screen === 'queued') link.send({ joinLobby: {} }); }, COMMAND_RETRY_MS * state.joinTries);
+      return;
+    }
     if (state.screen === 'queued' || state.screen === 'lobby') toLobby();
     complain(code);
   },
@@ -430,6 +436,7 @@ function findOpponent() {
   state.moves = [];
   state.screen = 'queued';
   state.queuedSince = serverNow();
+  state.joinTries = 0;
   if (!link.send({ joinLobby: {} })) link.retryNow();
   render();
 }
