@@ -81,6 +81,8 @@ const MIGRATIONS: &[&str] = &["
 /// How long SQLite itself polls for a lock before [`begin`] asks for the deadline.
 const POLLS_MAX: i32 = 400;
 const POLL: Duration = Duration::from_micros(250);
+/// The header is locked only while another process turns a new file into a journal.
+const HEADER_TIMEOUT_MS: u64 = 2000;
 /// Readers wait only while another process opens or closes the file.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -150,36 +152,30 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
 
 /// The schema version of the file; 0 for an empty one. An error for what is not a journal.
 fn identify(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
-    let read = |sql: &str| {
-        Patience::new(1000)
-            .retry(|| connection.query_row(sql, [], |row| row.get::<_, i64>(0)))
-            .map_err(|error| Fault::from(error).at(path, "read the header"))
+    // One statement, and so of one moment: another process may be making the tables.
+    let read = || {
+        connection.query_row(
+            "SELECT (SELECT count(*) FROM sqlite_schema),
+                    (SELECT application_id FROM pragma_application_id),
+                    (SELECT user_version FROM pragma_user_version)",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )
     };
-    // Of one statement, so of one moment, though another process may be making the tables.
-    let [tables, application_id, found] = [
-        "SELECT count(*) FROM sqlite_schema",
-        "SELECT application_id FROM pragma_application_id",
-        "SELECT user_version FROM pragma_user_version",
-    ];
-    let found_version = read(found)?;
-    let ours = read(application_id)? == APPLICATION_ID;
-    if found_version > version() && ours {
-        return Err(StoreError::NewerSchema {
-            path: path.to_owned(),
-            found: found_version,
+    let (tables, application_id, found): (i64, i64, i64) = Patience::new(HEADER_TIMEOUT_MS)
+        .retry(read)
+        .map_err(|error| Fault::from(error).at(path, "read the header"))?;
+    let path = || path.to_owned();
+    match application_id {
+        APPLICATION_ID if found > version() => Err(StoreError::NewerSchema {
+            path: path(),
+            found,
             supported: version(),
-        });
+        }),
+        APPLICATION_ID => Ok(found),
+        _ if tables == 0 && found == 0 => Ok(0),
+        _ => Err(StoreError::ForeignDatabase { path: path() }),
     }
-    if !ours && (found_version != 0 || read(tables)? != 0) {
-        // Another process may have made the tables since the first look.
-        if read(application_id)? != APPLICATION_ID {
-            return Err(StoreError::ForeignDatabase {
-                path: path.to_owned(),
-            });
-        }
-        return read(found);
-    }
-    Ok(found_version)
 }
 
 fn migrate(connection: &Connection, path: &Path, busy_timeout_ms: u64) -> Result<(), StoreError> {
@@ -256,4 +252,32 @@ fn is_busy(error: &rusqlite::Error) -> bool {
         error.sqlite_error_code(),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_writing_connection_syncs_every_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = open(&folder.path().join("j.sqlite"), 1000).unwrap();
+        // 2 is FULL: https://www.sqlite.org/pragma.html#pragma_synchronous
+        let synchronous: i64 = connection
+            .query_row("PRAGMA synchronous", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(synchronous, 2);
+    }
+
+    #[test]
+    fn a_reading_connection_cannot_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("j.sqlite");
+        open(&path, 1000).unwrap();
+        let error = open_to_read(&path)
+            .unwrap()
+            .execute("DELETE FROM games", [])
+            .unwrap_err();
+        assert_eq!(error.sqlite_error_code(), Some(ErrorCode::ReadOnly));
+    }
 }

@@ -107,4 +107,9 @@ fn a_path_that_cannot_be_is_named() {
         Err(StoreError::Missing { .. })
     ));
     assert!(!place.path.exists(), "a check makes no file");
+    fs::write(&place.path, "").unwrap();
+    assert!(
+        matches!(check(&place.path, None), Err(StoreError::Missing { .. })),
+        "an empty file"
+    );
 }
