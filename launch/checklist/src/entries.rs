@@ -1,5 +1,6 @@
 //! Record entries as facts: envelope, statement, and who must have signed it.
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tminus_plan::{Fact, Subject, from_statement, to_statement};
 use tminus_record::VerifyingKey;
@@ -17,7 +18,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Reads one entry strictly: canonical envelope, canonical statement.
+    /// Reads one entry strictly: a canonical envelope, a statement with nothing beside its fact.
     pub(crate) fn read(index: u64, bytes: &[u8]) -> Result<Self, ChecklistError> {
         let wrong = |why: String| ChecklistError::Entry { index, why };
         let envelope = Envelope::from_bytes(bytes).map_err(|e| wrong(e.to_string()))?;
@@ -29,10 +30,16 @@ impl Entry {
         }
         let (fact, subject): (Fact, Vec<Subject>) =
             from_statement(&envelope.payload).map_err(|e| wrong(e.to_string()))?;
-        // What is signed is exactly the fact: nothing hides in fields that no reader looks at.
+        // What is signed is the fact and no more: nothing hides in fields that no reader looks at.
         let again = to_statement(&fact, &subject).map_err(|e| wrong(e.to_string()))?;
-        if again != envelope.payload {
-            return Err(wrong("the statement is not in its canonical form".to_owned()));
+        let (signed, again) = (json(&envelope.payload), json(&again));
+        if !signed
+            .zip(again)
+            .is_some_and(|(signed, again)| same(&signed, &again))
+        {
+            return Err(wrong(
+                "the statement says more than the fact that it states".to_owned(),
+            ));
         }
         Ok(Self {
             index,
@@ -45,6 +52,25 @@ impl Entry {
     /// SHA-256 of the entry's bytes, lower-case hexadecimal.
     pub(crate) fn sha256(&self) -> String {
         sha256_hex(&self.bytes)
+    }
+}
+
+fn json(bytes: &[u8]) -> Option<Value> {
+    serde_json::from_slice(bytes).ok()
+}
+
+/// Equal up to the last digit of a number: reading and writing one again may change that.
+fn same(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Object(l), Value::Object(r)) => {
+            l.len() == r.len() && l.iter().all(|(key, l)| r.get(key).is_some_and(|r| same(l, r)))
+        }
+        (Value::Array(l), Value::Array(r)) => l.len() == r.len() && l.iter().zip(r).all(|(l, r)| same(l, r)),
+        (Value::Number(l), Value::Number(r)) => match (l.as_f64(), r.as_f64()) {
+            (Some(l), Some(r)) => (l - r).abs() <= 1e-12 * l.abs().max(r.abs()),
+            _ => l == r,
+        },
+        (l, r) => l == r,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Numbers, units and moments as people read them.
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
 use tminus_plan::Measurement;
 
 use crate::view::{Stamp, UnitView};
@@ -15,7 +15,7 @@ pub(crate) struct Zones {
 
 impl Zones {
     pub(crate) fn new(name: Option<&str>) -> Self {
-        let local = name.and_then(|name| TimeZone::get(name).ok());
+        let local = name.and_then(|name| TimeZoneDatabase::bundled().get(name).ok());
         let name = if local.is_some() {
             name.unwrap_or_default().to_owned()
         } else {

@@ -7,6 +7,7 @@
 //! Judging is not done here either: every verdict comes out of `tminus-plan`, when the document is made
 //! and once more, from the record, when it is verified.
 
+mod claims;
 mod entries;
 mod error;
 mod extract;

@@ -97,7 +97,7 @@ impl<'a> Paper<'a> {
         let list = serde_json::to_vec(&list).map_err(|e| failed(e.to_string()))?;
         let mut files: BTreeMap<String, Bytes> = attachments
             .into_iter()
-            .map(|a| (format!("attach/{}", a.name), Bytes::new(a.bytes)))
+            .map(|a| (a.name, Bytes::new(a.bytes)))
             .collect();
         files.insert("data.json".to_owned(), Bytes::new(shown.into_bytes()));
         files.insert("attachments.json".to_owned(), Bytes::new(list));

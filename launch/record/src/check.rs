@@ -353,10 +353,13 @@ impl Body {
                 Kind::Hashes(_) => upper.extend(bytes.map(|b| (tile, b))),
             }
         }
-        for (_, cut) in &mut bundles {
-            if let (true, Some(cut)) = (entries_whole, cut.as_mut()) {
-                entries.append(&mut cut.clone());
-            }
+        if entries_whole {
+            entries = bundles
+                .iter()
+                .filter_map(|(_, cut)| cut.as_ref())
+                .flatten()
+                .cloned()
+                .collect();
         }
         let hashed: Vec<Hash> = entries.iter().map(|e| merkle::leaf_hash(e)).collect();
         let entries_right = entries_whole && merkle::root(&hashed) == checkpoint.root;

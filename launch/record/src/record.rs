@@ -203,12 +203,16 @@ impl Record {
         }
         self.entries.extend_from_slice(entries);
         self.leaves.extend(entries.iter().map(|e| merkle::leaf_hash(e)));
-        self.bytes += bytes;
-        let before = tiles::all(old);
-        if let Err(error) = self.commit(&before) {
+        let note = self.note.clone();
+        if let Err(error) = self.commit(&tiles::all(old)) {
+            // What was not acknowledged is not shown either.
+            self.entries.truncate(old as usize);
+            self.leaves.truncate(old as usize);
+            self.note = note;
             self.interrupted = Some(error.to_string());
             return Err(error);
         }
+        self.bytes += bytes;
         Ok(old..self.size())
     }
 

@@ -1,0 +1,8 @@
+#[cfg(test)]
+mod altered;
+#[cfg(test)]
+mod document;
+#[cfg(test)]
+mod forged;
+#[cfg(test)]
+mod launch;

@@ -1,0 +1,6 @@
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
+mod limits;
