@@ -216,7 +216,11 @@ impl Rollout {
                 ),
             ),
             Ok(()) => {
-                let reason = format!("not worse at {weight} % after {elapsed_s:.0} s: {shown}");
+                let reason = if weight == 0 {
+                    format!("baseline seen for {elapsed_s:.0} s: {shown}")
+                } else {
+                    format!("not worse at {weight} % after {elapsed_s:.0} s: {shown}")
+                };
                 if position + 1 < self.spec.steps.len() {
                     self.enter(position + 1, look, RolloutVerdict::NotWorse, reason)
                 } else {

@@ -63,7 +63,8 @@ impl Value {
             Self::Null => "nothing".to_owned(),
             Self::Bool(value) => format!("{value}"),
             Self::Integer(value) => format!("{value}"),
-            Self::Float(value) => format!("{value}"),
+            // With its point: 1.0 must not read as 1.
+            Self::Float(value) => format!("{value:?}"),
             Self::Text(text) if text.chars().count() > 60 => {
                 format!("`{}…`", text.chars().take(60).collect::<String>())
             }
@@ -103,12 +104,15 @@ pub(super) fn read(yaml: &str, file: &str) -> Result<Node, PlanError> {
     };
     let node: Node = serde_saphyr::from_str_with_options(yaml, options).map_err(|source| {
         let place = source.location().map_or(start, Place::from);
-        let text = source.without_snippet().to_string();
-        error(
-            place,
-            format!("it does not read as YAML: {}", one_line(&text)),
-            "one YAML document",
-        )
+        let text = one_line(&source.without_snippet().to_string());
+        let what = if text.contains("documents:") {
+            "a second document".to_owned()
+        } else if text.contains("budget breached") {
+            format!("it is larger or deeper than any plan ({text})")
+        } else {
+            format!("it does not read as YAML: {text}")
+        };
+        error(place, what, "one YAML document")
     })?;
     unique_keys(&node).map_err(|(entry, first)| {
         error(

@@ -82,7 +82,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     ("steps that fall", "[0, 5, 30, 70, 100]", "[0, 30, 5, 100]"),
     ("steps that do not end", "[0, 5, 30, 70, 100]", "[0, 5, 30]"),
-    ("no items", "items:\n", "items: []\nother:\n"),
+    ("an unknown block", "items:\n", "items: []\nother:\n"),
     (
         "a list where a mapping belongs",
         "title: { zh: 压测, en: Load }",
@@ -142,6 +142,15 @@ fn nothing_at_all_is_an_error_and_not_a_panic() {
         let error = Plan::parse(yaml, "x.yaml").expect_err(yaml);
         assert!(!error.what.is_empty() && !error.expected.is_empty(), "{error}");
     }
+}
+
+#[test]
+fn a_plan_without_items_is_no_plan() {
+    let error = Plan::parse("name: x\nversion: v1\nitems: []\n", "x.yaml").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "x.yaml:3:8: `items` is empty; expected at least one item"
+    );
 }
 
 #[test]
