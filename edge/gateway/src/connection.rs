@@ -98,12 +98,9 @@ impl Activity {
 
     fn bytes_written(&self, now: u64, blocked: bool) {
         if blocked {
-            let _ = self.write_blocked_since.compare_exchange(
-                NEVER,
-                self.now(),
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            );
+            let _ =
+                self.write_blocked_since
+                    .compare_exchange(NEVER, now, Ordering::Relaxed, Ordering::Relaxed);
         } else {
             self.write_blocked_since.store(NEVER, Ordering::Relaxed);
             self.last_byte.store(now, Ordering::Relaxed);

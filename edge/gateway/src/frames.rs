@@ -177,7 +177,8 @@ mod tests {
         let mut bytes = vec![0x82, 127];
         bytes.extend(u64::MAX.to_be_bytes());
         bytes.extend([0; 64]);
-        assert_eq!(tracker.advance(&bytes, true), bytes.len());
+        assert_eq!(tracker.advance(&bytes[..1], false), 1);
+        assert_eq!(tracker.advance(&bytes[1..], true), bytes.len() - 1);
         assert!(!tracker.at_boundary());
     }
 

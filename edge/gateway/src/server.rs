@@ -6,7 +6,7 @@
 //! finish, and waits no longer than the configured limit.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::io;
+use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -209,7 +209,10 @@ fn take(worker: &Arc<Worker>, stream: TcpStream, peer: SocketAddr) {
     let shared = &worker.shared;
     let Ok(permit) = Arc::clone(&shared.connections).try_acquire_owned() else {
         shared.connections_refused.fetch_add(1, Ordering::Relaxed);
-        let _ = stream.try_write(OVERLOADED);
+        // One write into the empty buffer of a new socket: it neither waits nor needs a task.
+        let _ = stream
+            .into_std()
+            .and_then(|mut stream| stream.write_all(OVERLOADED));
         return;
     };
     if let Err(error) = stream.set_nodelay(true) {

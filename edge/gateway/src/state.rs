@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -47,29 +47,32 @@ impl Backend {
         }
     }
 
-    fn drain_token(&self) -> CancellationToken {
-        self.drain.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn drain_token(&self) -> MutexGuard<'_, CancellationToken> {
+        self.drain.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a tunnel in. One that comes while the backend drains is told so at once.
     pub fn enter_tunnel(self: &Arc<Self>) -> TunnelPass {
+        // Under the lock, so that a drain has either counted this tunnel or cancelled its token.
+        let token = self.drain_token();
         self.open_tunnels.send_modify(|open| *open += 1);
-        // The token is read after the count went up: a drain either sees this tunnel or has
-        // already cancelled the token that it gets.
         TunnelPass {
-            drain: self.drain_token(),
+            drain: token.clone(),
             backend: Arc::clone(self),
         }
     }
 
     /// Tells all tunnels to end; answers how many there were.
     fn end_tunnels(&self) -> u64 {
-        self.drain_token().cancel();
-        *self.open_tunnels.borrow()
+        let token = self.drain_token();
+        // Counted first: a tunnel may be gone as soon as it is told.
+        let told = self.open_websockets();
+        token.cancel();
+        told
     }
 
     fn allow_tunnels(&self) {
-        let mut token = self.drain.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut token = self.drain_token();
         if token.is_cancelled() {
             *token = CancellationToken::new();
         }

@@ -125,6 +125,8 @@ pub async fn run(mut client: Side, mut server: Side, pass: TunnelPass, limits: &
                     Err(_) => break End::Broken,
                 },
                 () = &mut idle => break End::Idle,
+                // The backend has finished already: nothing is left to be told to the client.
+                () = pass.drain.cancelled(), if !down_open => break End::Drained,
                 () = &mut drained => break End::Cut,
                 () = half_close_limit, if half_closed.is_some() => break End::HalfClosed,
             }

@@ -1,0 +1,13 @@
+//! The gateway between real clients and real backends on loopback.
+#![cfg(test)]
+
+mod admin;
+mod backend;
+mod grpc;
+mod http;
+mod limits;
+mod process;
+mod raw;
+mod routing;
+mod support;
+mod websocket;
