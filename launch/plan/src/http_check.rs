@@ -11,7 +11,7 @@ pub const SIGMAS_MAX: f64 = 1000.0;
 /// One thing about an answer that is not as expected.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HttpMismatch {
-    /// `status`, `header x-served-version`, `/executable_sha256`.
+    /// `status`, `header x-served-version`, `/release`.
     pub part: String,
     pub expected: String,
     pub found: String,
