@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use starvault_rules::{Command as GameCommand, CommandId, GameId};
 use starvault_wire::v1::{Pong, client_frame::Command, error::Code, server_frame::Event as Say};
+use tokio::time::Instant;
 
 use crate::{
     app::App,
@@ -39,7 +40,7 @@ impl Player {
 
     /// Carries one command out. Every command gets exactly one answer with its `request_id`.
     pub async fn on_command(&mut self, request_id: u32, command: Command) {
-        match self.app.injector.draw() {
+        match self.app.injector.draw(Instant::now()) {
             Fault::None => {}
             Fault::Swallow => return,
             Fault::Delay(delay) => tokio::time::sleep(delay).await,

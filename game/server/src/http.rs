@@ -16,6 +16,7 @@ use starvault_wire::v1::{
     self, GetProfileRequest, SignInAsGuestRequest, player_service_server::PlayerServiceServer,
     system_service_server::SystemServiceServer,
 };
+use tokio::time::Instant;
 use tonic::server::NamedService;
 use tonic_health::server::HealthReporter;
 
@@ -101,7 +102,7 @@ async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
     let fault = if is_exempt_from_faults(request.uri().path()) {
         Fault::None
     } else {
-        app.injector.draw()
+        app.injector.draw(Instant::now())
     };
     match fault {
         Fault::Swallow => std::future::pending().await,

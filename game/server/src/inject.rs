@@ -10,7 +10,6 @@ use std::{
 use tokio::time::Instant;
 
 const LATENCY: Duration = Duration::from_millis(400);
-/// A stalling release serves its players this long before it stops answering.
 const STALL_AFTER: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +28,19 @@ pub struct Injection {
     pub kind: FaultKind,
     /// 0 to 1.
     pub ratio: f64,
+    /// A stalling release serves its players this long before it stops answering.
+    pub stall_after: Duration,
+}
+
+impl Injection {
+    #[must_use]
+    pub fn new(kind: FaultKind, ratio: f64) -> Self {
+        Self {
+            kind,
+            ratio,
+            stall_after: STALL_AFTER,
+        }
+    }
 }
 
 impl FromStr for Injection {
@@ -52,7 +64,7 @@ impl FromStr for Injection {
             .map_or(Ok(usual), str::parse)
             .map_err(|_| format!("{text}: the share is no number"))?;
         if (0.0..=1.0).contains(&ratio) {
-            Ok(Self { kind, ratio })
+            Ok(Self::new(kind, ratio))
         } else {
             Err(format!("{text}: the share lies between 0 and 1"))
         }
@@ -79,7 +91,7 @@ pub struct Injector {
 impl Injector {
     #[must_use]
     pub fn new(injection: Option<Injection>) -> Self {
-        if let Some(Injection { kind, ratio }) = injection {
+        if let Some(Injection { kind, ratio, .. }) = injection {
             tracing::warn!(
                 ?kind,
                 ratio,
@@ -92,20 +104,20 @@ impl Injector {
         }
     }
 
-    /// The fate of one request or command of a player.
+    /// The fate of one request or command of a player that came at `now`.
     #[must_use]
-    pub fn draw(&self) -> Fault {
-        let Some(Injection { kind, ratio }) = self.injection else {
+    pub fn draw(&self, now: Instant) -> Fault {
+        let Some(injection) = self.injection else {
             return Fault::None;
         };
-        let serving_since = *self.first_traffic.get_or_init(Instant::now);
-        if !rand::random_bool(ratio) {
+        let serving_since = *self.first_traffic.get_or_init(|| now);
+        if !rand::random_bool(injection.ratio) {
             return Fault::None;
         }
-        match kind {
+        match injection.kind {
             FaultKind::Errors => Fault::Fail,
             FaultKind::Latency => Fault::Delay(LATENCY),
-            FaultKind::Stall if serving_since.elapsed() < STALL_AFTER => Fault::None,
+            FaultKind::Stall if now - serving_since < injection.stall_after => Fault::None,
             FaultKind::Stall => Fault::Swallow,
         }
     }
@@ -117,27 +129,9 @@ mod tests {
 
     #[test]
     fn a_fault_is_read_with_its_share() {
-        assert_eq!(
-            "errors".parse(),
-            Ok(Injection {
-                kind: FaultKind::Errors,
-                ratio: 0.25
-            })
-        );
-        assert_eq!(
-            "latency".parse(),
-            Ok(Injection {
-                kind: FaultKind::Latency,
-                ratio: 1.0
-            })
-        );
-        assert_eq!(
-            "stall@0.5".parse(),
-            Ok(Injection {
-                kind: FaultKind::Stall,
-                ratio: 0.5
-            })
-        );
+        assert_eq!("errors".parse(), Ok(Injection::new(FaultKind::Errors, 0.25)));
+        assert_eq!("latency".parse(), Ok(Injection::new(FaultKind::Latency, 1.0)));
+        assert_eq!("stall@0.5".parse(), Ok(Injection::new(FaultKind::Stall, 0.5)));
         for wrong in [
             "",
             "error",
@@ -151,17 +145,20 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_stall_begins_three_seconds_after_the_first_player() {
-        let injector = Injector::new(Some(Injection {
-            kind: FaultKind::Stall,
-            ratio: 1.0,
-        }));
-        tokio::time::advance(Duration::from_secs(60)).await;
-        assert_eq!(injector.draw(), Fault::None);
-        tokio::time::advance(Duration::from_millis(2_999)).await;
-        assert_eq!(injector.draw(), Fault::None);
-        tokio::time::advance(Duration::from_millis(1)).await;
-        assert_eq!(injector.draw(), Fault::Swallow);
+    #[test]
+    fn a_stall_begins_three_seconds_after_the_first_player() {
+        let injector = Injector::new(Some(Injection::new(FaultKind::Stall, 1.0)));
+        let first = Instant::now();
+        assert_eq!(injector.draw(first), Fault::None);
+        assert_eq!(injector.draw(first + Duration::from_millis(2_999)), Fault::None);
+        assert_eq!(
+            injector.draw(first + Duration::from_millis(3_000)),
+            Fault::Swallow
+        );
+    }
+
+    #[test]
+    fn without_an_injection_nothing_happens() {
+        assert_eq!(Injector::new(None).draw(Instant::now()), Fault::None);
     }
 }

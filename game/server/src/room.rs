@@ -5,28 +5,24 @@
 //! process has acquired the game, nothing that this task still decides can be written, and it
 //! sends its players there. A room never opens a connection and never outlives its game for long.
 
-use std::time::Duration;
+mod commit;
+mod timers;
 
 use starvault_rules::{Color, Command, CommandId, Event, Game, GameId};
-use starvault_store::{
-    Answer, Append, AppendOutcome, CommandKey, Decision, Epoch, Journal as _, Owner, SqliteJournal,
-    StoreError, payload_hash,
-};
+use starvault_store::{Answer, CommandKey, Epoch, Owner, SqliteJournal, payload_hash};
 use starvault_wire::v1::{
     Ack, Matched, OpponentPresence, Relocated, Resumed, error::Code, server_frame::Event as Say,
 };
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+use self::commit::{Committed, NotCommitted};
 use crate::{
     config::Limits,
     session::{Close, SessionHandle},
     time::TimeSource,
     view::{self, Moves},
 };
-
-/// After a failure of the store a room does not ask again before this.
-const RETRY_EVERY: Duration = Duration::from_secs(1);
 
 /// What every room of a process shares.
 #[derive(Debug, Clone)]
@@ -93,21 +89,6 @@ enum Stop {
     Done,
     /// Another process has the game.
     Fenced(Owner),
-}
-
-/// Why a command has no answer from the journal.
-#[derive(Debug)]
-enum NotCommitted {
-    Fenced(Owner),
-    /// Whether it was applied is not known: the same command id tells, later.
-    Unknown,
-}
-
-/// What became of a command.
-enum Committed {
-    Applied { events: Vec<Event> },
-    Answered { answer: Answer, repeated: bool },
-    Conflict,
 }
 
 #[derive(Debug)]
@@ -422,245 +403,10 @@ impl Room {
         Ok(())
     }
 
-    async fn on_timer(&mut self) -> Result<(), Stop> {
-        let now = Instant::now();
-        if let Some(ended_at) = self.ended_at {
-            return if now >= ended_at + self.context.limits.ended_game_kept {
-                Err(Stop::Done)
-            } else {
-                Ok(())
-            };
-        }
-        if self.retry_at.is_some_and(|at| now < at) {
-            return Ok(());
-        }
-        self.retry_at = None;
-        self.on_flag().await?;
-        for color in Color::BOTH {
-            let absent = self.seat(color).session.is_none() && self.game.outcome().is_none();
-            if absent && self.context.time.now_ms() >= self.abandoned_at_ms(color) {
-                self.on_own(color, &Command::Abandon).await?;
-            }
-        }
-        if self.anybody_absent() && now >= self.probe_at {
-            self.probe_at = now + self.context.limits.ownership_probe_every;
-            if let Err(NotCommitted::Fenced(owner)) = self.still_ours().await {
-                return Err(Stop::Fenced(owner));
-            }
-        }
-        Ok(())
-    }
-
-    async fn on_flag(&mut self) -> Result<(), Stop> {
-        match self.game.flag_deadline_ms() {
-            Some(at_ms) if at_ms <= self.context.time.now_ms() => {
-                self.on_own(self.game.to_move(), &Command::Flag).await
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// A command of the server's own.
-    async fn on_own(&mut self, color: Color, command: &Command) -> Result<(), Stop> {
-        match self.commit(color, command, None).await {
-            Ok(Committed::Applied { events }) => self.take_in(&events),
-            // The game went on in between, and the next timer looks again.
-            Ok(Committed::Answered { .. } | Committed::Conflict) | Err(NotCommitted::Unknown) => {
-                self.retry_at = Some(Instant::now() + RETRY_EVERY);
-            }
-            Err(NotCommitted::Fenced(owner)) => return Err(Stop::Fenced(owner)),
-        }
-        Ok(())
-    }
-
-    /// Decides and makes durable. The game here is unchanged: [`Self::take_in`] follows.
-    async fn commit(
-        &mut self,
-        by: Color,
-        command: &Command,
-        key: Option<CommandKey>,
-    ) -> Result<Committed, NotCommitted> {
-        // A second try only after the journal knew more than we did.
-        for _ in 0..2 {
-            self.settle().await?;
-            let at_ms = self.context.time.now_ms();
-            let (decision, answered, events) = match self.game.decide(by, command, at_ms) {
-                Ok(events) => {
-                    let mut after = self.game.clone();
-                    if let Some(error) = events.iter().find_map(|event| after.apply(event).err()) {
-                        tracing::error!(game = %self.game.id(), %error, "the rules refuse their own decision");
-                        return Err(NotCommitted::Unknown);
-                    }
-                    (
-                        Decision::Accepted {
-                            events: events.clone(),
-                            state: after.state(),
-                        },
-                        None,
-                        events,
-                    )
-                }
-                Err(rejection) => {
-                    let (code, message) = (rejection.code().to_owned(), rejection.to_string());
-                    let sequence = self.game.sequence();
-                    let answer = Answer::Rejected {
-                        code: code.clone(),
-                        message: message.clone(),
-                        sequence,
-                    };
-                    if key.is_none() {
-                        // Nobody will ask again.
-                        return Ok(Committed::Answered {
-                            answer,
-                            repeated: false,
-                        });
-                    }
-                    (Decision::Rejected { code, message }, Some(answer), Vec::new())
-                }
-            };
-            let append = Append {
-                game_id: self.game.id().clone(),
-                owner: self.context.owner.clone(),
-                epoch: self.epoch,
-                expected_sequence: self.game.sequence(),
-                command: key.clone(),
-                decision,
-                at_ms,
-            };
-            match self.context.journal.append(append).await {
-                Ok(AppendOutcome::Committed { .. }) => {
-                    return Ok(match answered {
-                        Some(answer) => Committed::Answered {
-                            answer,
-                            repeated: false,
-                        },
-                        None => Committed::Applied { events },
-                    });
-                }
-                Ok(AppendOutcome::Repeated { answer }) => {
-                    return Ok(Committed::Answered {
-                        answer,
-                        repeated: true,
-                    });
-                }
-                Ok(AppendOutcome::Conflict) => return Ok(Committed::Conflict),
-                Ok(AppendOutcome::Fenced { owner, .. }) => return Err(NotCommitted::Fenced(owner)),
-                Ok(AppendOutcome::Gap { current }) => {
-                    tracing::warn!(game = %self.game.id(), current, "the journal is ahead; loading the game again");
-                    self.uncertain = true;
-                }
-                Err(error) => return Err(self.failed(&error)),
-            }
-        }
-        Err(NotCommitted::Unknown)
-    }
-
-    fn failed(&mut self, error: &StoreError) -> NotCommitted {
-        tracing::error!(game = %self.game.id(), %error, "the journal failed");
-        self.uncertain = true;
-        NotCommitted::Unknown
-    }
-
-    /// Takes durable events in and tells both seats.
-    fn take_in(&mut self, events: &[Event]) {
-        for event in events {
-            if let Err(error) = self.game.apply(event) {
-                tracing::error!(game = %self.game.id(), %error, "a durable event does not fit; loading the game again");
-                self.uncertain = true;
-                return;
-            }
-            self.events.push(event.clone());
-            let after = view::game(&self.game, self.context.time.now_ms(), Moves::Omitted);
-            self.tell_both(&Say::GameEvent(view::event(self.game.id(), event, Some(after))));
-        }
-        if self.game.outcome().is_some() {
-            self.ended_at.get_or_insert_with(Instant::now);
-        }
-    }
-
     fn tell_both(&self, say: &Say) {
         for session in [&self.white.session, &self.black.session].into_iter().flatten() {
             session.send(0, say.clone());
         }
-    }
-
-    /// Makes sure that this task knows what the journal knows.
-    async fn settle(&mut self) -> Result<(), NotCommitted> {
-        if !self.uncertain {
-            return Ok(());
-        }
-        self.still_ours().await?;
-        let journal = self.context.journal.clone();
-        let acquired = match journal.acquire(self.game.id(), self.context.owner.clone()).await {
-            Ok(Some(acquired)) => acquired,
-            Ok(None) => {
-                return Err(self.failed(&StoreError::UnknownGame {
-                    game_id: self.game.id().clone(),
-                }));
-            }
-            Err(error) => return Err(self.failed(&error)),
-        };
-        let known = self.game.sequence();
-        self.epoch = acquired.epoch;
-        self.game = acquired.game;
-        self.events = acquired.events;
-        self.uncertain = false;
-        let after = view::game(&self.game, self.context.time.now_ms(), Moves::Omitted);
-        for event in self.events.iter().filter(|event| event.sequence > known) {
-            self.tell_both(&Say::GameEvent(view::event(
-                self.game.id(),
-                event,
-                Some(after.clone()),
-            )));
-        }
-        if self.game.outcome().is_some() {
-            self.ended_at.get_or_insert_with(Instant::now);
-        }
-        Ok(())
-    }
-
-    async fn still_ours(&mut self) -> Result<(), NotCommitted> {
-        let journal = self.context.journal.clone();
-        match journal.owner_of(self.game.id()).await {
-            Ok(Some(found)) if found.owner == self.context.owner && found.epoch == self.epoch => Ok(()),
-            Ok(Some(found)) => Err(NotCommitted::Fenced(found.owner)),
-            Ok(None) => Err(self.failed(&StoreError::UnknownGame {
-                game_id: self.game.id().clone(),
-            })),
-            Err(error) => Err(self.failed(&error)),
-        }
-    }
-
-    fn wakes_at(&self) -> Instant {
-        let now = Instant::now();
-        if let Some(ended_at) = self.ended_at {
-            return ended_at + self.context.limits.ended_game_kept;
-        }
-        let flag_ms = self.game.flag_deadline_ms();
-        let absent = Color::BOTH
-            .into_iter()
-            .filter(|color| self.seat(*color).session.is_none());
-        let by_clock = absent
-            .map(|color| self.abandoned_at_ms(color))
-            .chain(flag_ms)
-            .min();
-        let by_clock = by_clock.map(|at_ms| now + self.context.time.until(at_ms));
-        let probe = self.anybody_absent().then_some(self.probe_at);
-        let next = by_clock
-            .into_iter()
-            .chain(probe)
-            .min()
-            .unwrap_or(now + Duration::from_secs(3600));
-        self.retry_at.map_or(next, |retry_at| next.max(retry_at))
-    }
-
-    fn abandoned_at_ms(&self, color: Color) -> i64 {
-        let grace_ms = i64::try_from(self.context.limits.disconnect_grace.as_millis()).unwrap_or(i64::MAX);
-        self.seat(color).absent_since_ms.saturating_add(grace_ms)
-    }
-
-    fn anybody_absent(&self) -> bool {
-        self.white.session.is_none() || self.black.session.is_none()
     }
 
     fn seat(&self, color: Color) -> &SeatState {

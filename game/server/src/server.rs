@@ -137,3 +137,30 @@ impl Server {
         tracing::info!("down");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ::http::{Request, StatusCode};
+    use axum::body::Body;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_goes_down_says_so_and_takes_no_new_socket() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let release = "v1.2".parse().unwrap();
+        let config = Config::new(path("store.sqlite"), release, path("key.pem"));
+        let listener = net::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let server = Server::build(config, listener).await.unwrap();
+        let health = async || {
+            let request = Request::get("/healthz").body(Body::empty()).unwrap();
+            server.router.clone().oneshot(request).await.unwrap().status()
+        };
+        assert_eq!(health().await, StatusCode::OK);
+        server.app.draining.cancel();
+        assert_eq!(health().await, StatusCode::SERVICE_UNAVAILABLE);
+        server.app.journal.close().await;
+    }
+}

@@ -34,7 +34,7 @@ use crate::{
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 /// Written frames that the operating system has not taken yet (bytes).
 const WRITE_BUFFER_BYTES_MAX: usize = 256 * 1024;
-/// A closing socket stays this long, so that the peer can read why.
+/// A closing socket waits this long for the peer to close as well.
 const LINGER: Duration = Duration::from_millis(500);
 
 /// Opens the socket of a player who shows a token.
@@ -87,19 +87,12 @@ async fn open(
     if selected.is_some() {
         upgrade.set_selected_protocol(HeaderValue::from_static(codec.subprotocol()));
     }
-    let sessions = app.sessions.clone();
-    let response = upgrade.on_upgrade(move |socket| async move {
+    Ok(upgrade.on_upgrade(move |socket| async move {
         // Held until the socket has ended: an upgraded connection counts as well.
         let _permit = permit;
-        run(app, socket, profile, codec).await;
-    });
-    drop(sessions);
-    Ok(response)
-}
-
-async fn run(app: Arc<App>, socket: WebSocket, profile: Profile, codec: Codec) {
-    let sessions = app.sessions.clone();
-    sessions.track_future(converse(app, socket, profile, codec)).await;
+        let sessions = app.sessions.clone();
+        sessions.track_future(converse(app, socket, profile, codec)).await;
+    }))
 }
 
 async fn converse(app: Arc<App>, socket: WebSocket, profile: Profile, codec: Codec) {
@@ -110,11 +103,11 @@ async fn converse(app: Arc<App>, socket: WebSocket, profile: Profile, codec: Cod
         limits.outbox_frames_max,
     );
     tracing::debug!(player = %session.player_id, session = session.id.0, "a player connected");
-    let (sink, stream) = socket.split();
+    let (sink, mut stream) = socket.split();
     session.send(0, Say::Welcome(welcome(&app, profile)));
     let mut writer = tokio::spawn(write(sink, outbox, session.clone(), codec, limits.clone()));
     let mut player = Player::new(app.clone(), session.clone());
-    let close = read(&app, stream, &mut player, codec, &limits).await;
+    let close = read(&app, &mut stream, &mut player, codec, &limits).await;
     app.lobby.gone(session.id).await;
     match close {
         Some(close) => session.close(close),
@@ -128,6 +121,7 @@ async fn converse(app: Arc<App>, socket: WebSocket, profile: Profile, codec: Cod
         session.cut();
         writer.abort();
     }
+    finish(&mut stream).await;
     tracing::debug!(player = %session.player_id, session = session.id.0, ?close, "a player's connection ended");
 }
 
@@ -145,10 +139,23 @@ fn welcome(app: &App, profile: Profile) -> Welcome {
     }
 }
 
+/// Lets the closing handshake end, so that the peer can read why the socket closes.
+async fn finish(stream: &mut (impl Stream<Item = Result<Message, axum::Error>> + Unpin)) {
+    let handshake = async {
+        while let Some(message) = stream.next().await {
+            if message.is_err() {
+                // The peer may still be sending; to close now would reset the connection.
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, handshake).await;
+}
+
 /// Reads until the socket ends. Answers why the server closes it; `None` if there is nobody to tell.
 async fn read(
     app: &App,
-    mut stream: impl Stream<Item = Result<Message, axum::Error>> + Unpin,
+    stream: &mut (impl Stream<Item = Result<Message, axum::Error>> + Unpin),
     player: &mut Player,
     codec: Codec,
     limits: &Limits,
@@ -159,6 +166,8 @@ async fn read(
     loop {
         let message = tokio::select! {
             () = session.was_cut() => return None,
+            // The writer has sent a close that a game asked for.
+            () = session.closed() => return None,
             () = app.draining.cancelled() => return Some(Close::GOING_DOWN),
             message = tokio::time::timeout(limits.idle_timeout, stream.next()) => match message {
                 Ok(message) => message,
@@ -280,13 +289,8 @@ async fn write(
         };
         match written {
             Ok(Ok(None)) => {}
-            Ok(Ok(Some(_))) => {
-                // The outbox ends now, so that games know; the peer still gets to read the reason.
-                drop(outbox);
-                session.cut();
-                tokio::time::sleep(LINGER).await;
-                return;
-            }
+            // The outbox ends here, so that games know.
+            Ok(Ok(Some(_))) => return,
             Ok(Err(_)) | Err(_) => {
                 session.cut();
                 return;

@@ -1,0 +1,179 @@
+//! What a room and the journal agree on: deciding, making durable, taking in, and finding out what
+//! happened when a write had no answer.
+
+use starvault_rules::{Color, Command, Event};
+use starvault_store::{Answer, Append, AppendOutcome, CommandKey, Decision, Journal as _, Owner, StoreError};
+use starvault_wire::v1::server_frame::Event as Say;
+use tokio::time::Instant;
+
+use super::Room;
+use crate::view::{self, Moves};
+
+/// Why a command has no answer from the journal.
+#[derive(Debug)]
+pub(super) enum NotCommitted {
+    Fenced(Owner),
+    /// Whether it was applied is not known: the same command id tells, later.
+    Unknown,
+}
+
+/// What became of a command.
+pub(super) enum Committed {
+    Applied { events: Vec<Event> },
+    Answered { answer: Answer, repeated: bool },
+    Conflict,
+}
+
+impl Room {
+    /// Decides and makes durable. The game here is unchanged: [`Self::take_in`] follows.
+    pub(super) async fn commit(
+        &mut self,
+        by: Color,
+        command: &Command,
+        key: Option<CommandKey>,
+    ) -> Result<Committed, NotCommitted> {
+        // A second try only after the journal knew more than we did.
+        for _ in 0..2 {
+            self.settle().await?;
+            let at_ms = self.context.time.now_ms();
+            let (decision, answered, events) = match self.game.decide(by, command, at_ms) {
+                Ok(events) => {
+                    let mut after = self.game.clone();
+                    if let Some(error) = events.iter().find_map(|event| after.apply(event).err()) {
+                        tracing::error!(game = %self.game.id(), %error, "the rules refuse their own decision");
+                        return Err(NotCommitted::Unknown);
+                    }
+                    (
+                        Decision::Accepted {
+                            events: events.clone(),
+                            state: after.state(),
+                        },
+                        None,
+                        events,
+                    )
+                }
+                Err(rejection) => {
+                    let (code, message) = (rejection.code().to_owned(), rejection.to_string());
+                    let sequence = self.game.sequence();
+                    let answer = Answer::Rejected {
+                        code: code.clone(),
+                        message: message.clone(),
+                        sequence,
+                    };
+                    if key.is_none() {
+                        // Nobody will ask again.
+                        return Ok(Committed::Answered {
+                            answer,
+                            repeated: false,
+                        });
+                    }
+                    (Decision::Rejected { code, message }, Some(answer), Vec::new())
+                }
+            };
+            let append = Append {
+                game_id: self.game.id().clone(),
+                owner: self.context.owner.clone(),
+                epoch: self.epoch,
+                expected_sequence: self.game.sequence(),
+                command: key.clone(),
+                decision,
+                at_ms,
+            };
+            match self.context.journal.append(append).await {
+                Ok(AppendOutcome::Committed { .. }) => {
+                    return Ok(match answered {
+                        Some(answer) => Committed::Answered {
+                            answer,
+                            repeated: false,
+                        },
+                        None => Committed::Applied { events },
+                    });
+                }
+                Ok(AppendOutcome::Repeated { answer }) => {
+                    return Ok(Committed::Answered {
+                        answer,
+                        repeated: true,
+                    });
+                }
+                Ok(AppendOutcome::Conflict) => return Ok(Committed::Conflict),
+                Ok(AppendOutcome::Fenced { owner, .. }) => return Err(NotCommitted::Fenced(owner)),
+                Ok(AppendOutcome::Gap { current }) => {
+                    tracing::warn!(game = %self.game.id(), current, "the journal is ahead; loading the game again");
+                    self.uncertain = true;
+                }
+                Err(error) => return Err(self.failed(&error)),
+            }
+        }
+        Err(NotCommitted::Unknown)
+    }
+
+    fn failed(&mut self, error: &StoreError) -> NotCommitted {
+        tracing::error!(game = %self.game.id(), %error, "the journal failed");
+        self.uncertain = true;
+        NotCommitted::Unknown
+    }
+
+    /// Takes durable events in and tells both seats.
+    pub(super) fn take_in(&mut self, events: &[Event]) {
+        for event in events {
+            if let Err(error) = self.game.apply(event) {
+                tracing::error!(game = %self.game.id(), %error, "a durable event does not fit; loading the game again");
+                self.uncertain = true;
+                return;
+            }
+            self.events.push(event.clone());
+            let after = view::game(&self.game, self.context.time.now_ms(), Moves::Omitted);
+            self.tell_both(&Say::GameEvent(view::event(self.game.id(), event, Some(after))));
+        }
+        if self.game.outcome().is_some() {
+            self.ended_at.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Makes sure that this task knows what the journal knows.
+    pub(super) async fn settle(&mut self) -> Result<(), NotCommitted> {
+        if !self.uncertain {
+            return Ok(());
+        }
+        self.still_ours().await?;
+        let journal = self.context.journal.clone();
+        let acquired = match journal.acquire(self.game.id(), self.context.owner.clone()).await {
+            Ok(Some(acquired)) => acquired,
+            Ok(None) => {
+                return Err(self.failed(&StoreError::UnknownGame {
+                    game_id: self.game.id().clone(),
+                }));
+            }
+            Err(error) => return Err(self.failed(&error)),
+        };
+        let known = self.game.sequence();
+        self.epoch = acquired.epoch;
+        self.game = acquired.game;
+        self.events = acquired.events;
+        self.uncertain = false;
+        let after = view::game(&self.game, self.context.time.now_ms(), Moves::Omitted);
+        for event in self.events.iter().filter(|event| event.sequence > known) {
+            self.tell_both(&Say::GameEvent(view::event(
+                self.game.id(),
+                event,
+                Some(after.clone()),
+            )));
+        }
+        if self.game.outcome().is_some() {
+            self.ended_at.get_or_insert_with(Instant::now);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn still_ours(&mut self) -> Result<(), NotCommitted> {
+        let journal = self.context.journal.clone();
+        match journal.owner_of(self.game.id()).await {
+            Ok(Some(found)) if found.owner == self.context.owner && found.epoch == self.epoch => Ok(()),
+            Ok(Some(found)) => Err(NotCommitted::Fenced(found.owner)),
+            Ok(None) => Err(self.failed(&StoreError::UnknownGame {
+                game_id: self.game.id().clone(),
+            })),
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+}
