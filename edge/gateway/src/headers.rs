@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn grpc_is_told_by_its_content_type() {
         let check = |value: &str, expected| {
-            assert_eq!(is_grpc(&map(&[("content-type", value)])), expected, "{value}")
+            assert_eq!(is_grpc(&map(&[("content-type", value)])), expected, "{value}");
         };
         check("application/grpc", true);
         check("application/grpc+proto", true);

@@ -27,7 +27,7 @@ async fn oversize_headers_are_431() {
 #[tokio::test]
 async fn a_client_that_does_not_finish_its_headers_is_cut() {
     let backend = Backend::start("stable").await;
-    let gateway = Gateway::before_with(backend.address, "limits: { header_read_timeout_ms: 80 }");
+    let gateway = Gateway::before_with(backend.address, "limits: { header_read_timeout_ms: 500 }");
     // Nothing, half of HTTP/2's preface, half a request, and half a second request.
     for begun in [
         "",
@@ -98,7 +98,7 @@ async fn a_client_that_stops_sending_its_body_is_408_and_a_slow_one_is_no_504() 
     let backend = Backend::start("stable").await;
     let gateway = Gateway::before_with(
         backend.address,
-        "upstream_timeout_ms: 40\nlimits: { body_idle_timeout_ms: 200 }",
+        "upstream_timeout_ms: 500\nlimits: { body_idle_timeout_ms: 1200 }",
     );
     let mut raw = Raw::connect(gateway.listen).await;
     raw.write("POST /echo/x HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345")

@@ -44,7 +44,7 @@ impl Raw {
     /// Everything until the other end closes; a reset counts as closing.
     pub async fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
-        let mut buffer = [0; 16 * 1024];
+        let mut buffer = vec![0; 16 * 1024];
         loop {
             match within(self.0.read(&mut buffer)).await {
                 Ok(0) | Err(_) => return rest,

@@ -239,7 +239,7 @@ async fn a_frame_that_never_ends_is_cut_at_the_drain_limit() {
 #[tokio::test]
 async fn a_silent_tunnel_ends_at_the_idle_limit() {
     let (listener, address) = listener().await;
-    let gateway = Gateway::before_with(address, "limits: { stream_idle_timeout_ms: 60 }");
+    let gateway = Gateway::before_with(address, "limits: { stream_idle_timeout_ms: 500 }");
     let (mut client, mut server) = bare(&gateway, &listener, b"").await;
     assert_eq!(client.rest().await, b"");
     assert_eq!(server.rest().await, b"");
@@ -253,7 +253,7 @@ async fn a_silent_tunnel_ends_at_the_idle_limit() {
 async fn one_side_may_finish_first_but_the_other_not_forever() {
     use tokio::io::AsyncWriteExt as _;
     let (listener, address) = listener().await;
-    let gateway = Gateway::before_with(address, "limits: { half_close_timeout_ms: 100 }");
+    let gateway = Gateway::before_with(address, "limits: { half_close_timeout_ms: 1000 }");
     let (mut client, mut server) = bare(&gateway, &listener, b"").await;
     client.write("last words").await;
     client.0.shutdown().await.unwrap();
