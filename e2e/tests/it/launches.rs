@@ -37,7 +37,10 @@ fn gates(item: &Value) -> &[Value] {
 
 fn rehearse_command(out: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(binary("tminus", "tminus-control"));
-    command.args(["rehearse", "--json", "--out"]).arg(out).args(arguments);
+    command
+        .args(["rehearse", "--json", "--out"])
+        .arg(out)
+        .args(arguments);
     command
 }
 
@@ -45,9 +48,16 @@ fn rehearse(out: &Path, arguments: &[&str]) -> Rehearsal {
     let output = rehearse_command(out, arguments).output().expect("tminus starts");
     let progress = String::from_utf8_lossy(&output.stderr).into_owned();
     let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-        panic!("not JSON ({error}): {}\n{progress}", String::from_utf8_lossy(&output.stdout))
+        panic!(
+            "not JSON ({error}): {}\n{progress}",
+            String::from_utf8_lossy(&output.stdout)
+        )
     });
-    Rehearsal { exit_code: output.status.code().expect("an exit code"), report, progress }
+    Rehearsal {
+        exit_code: output.status.code().expect("an exit code"),
+        report,
+        progress,
+    }
 }
 
 /// Exit code and output of `tminus verify`.
@@ -64,7 +74,10 @@ fn verify(checklist: &Path) -> (i32, String) {
 
 fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+    for entry in fs::read_dir(folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+    {
         if entry.is_dir() {
             found.extend(files_below(&entry));
         } else {
@@ -83,14 +96,30 @@ fn assert_a_flip_is_named(checklist: &Path, file: &Path, offset: usize) {
     fs::write(file, &bad).expect("written");
     let (code, text) = verify(checklist);
     fs::write(file, &good).expect("written");
-    assert_eq!(code, 1, "byte {offset} of {} was flipped and nobody noticed:\n{text}", file.display());
+    assert_eq!(
+        code,
+        1,
+        "byte {offset} of {} was flipped and nobody noticed:\n{text}",
+        file.display()
+    );
     let name = file.file_name().expect("a name").to_string_lossy().into_owned();
-    assert!(text.contains(&name), "byte {offset} of {name} was flipped; the answer does not name it:\n{text}");
+    assert!(
+        text.contains(&name),
+        "byte {offset} of {name} was flipped; the answer does not name it:\n{text}"
+    );
 }
 
 fn text_of_pdf(file: &Path) -> String {
-    let output = Command::new(tool(&["pdftotext"], "poppler-utils")).arg(file).arg("-").output().expect("pdftotext starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new(tool(&["pdftotext"], "poppler-utils"))
+        .arg(file)
+        .arg("-")
+        .output()
+        .expect("pdftotext starts");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -105,15 +134,29 @@ fn a_rehearsal_ends_with_a_checklist_in_which_every_byte_counts() {
 
     // What ran has passed, the canary finished, and what cannot run yet is open, not ticked.
     assert_eq!(report["totals"]["crossed"], 0);
-    assert!(report["totals"]["ticked"].as_u64().expect("a number") >= 1, "{report:#}");
-    assert!(report["totals"]["not_checked"].as_u64().expect("a number") >= 1, "{report:#}");
+    assert!(
+        report["totals"]["ticked"].as_u64().expect("a number") >= 1,
+        "{report:#}"
+    );
+    assert!(
+        report["totals"]["not_checked"].as_u64().expect("a number") >= 1,
+        "{report:#}"
+    );
     assert_eq!(report["canary_final_weight_percent"], 100.0);
     assert_eq!(report["games_lost"], 0.0);
-    for item in report["items"].as_array().expect("items").iter().filter(|item| item["status"] == "ticked") {
+    for item in report["items"]
+        .as_array()
+        .expect("items")
+        .iter()
+        .filter(|item| item["status"] == "ticked")
+    {
         assert!(!gates(item).is_empty(), "a tick without a gate: {item:#}");
         for gate in gates(item) {
             assert_eq!(gate["verdict"], "passed", "{item:#}");
-            assert!(gate["evidence_entry"].is_u64(), "a tick without evidence: {item:#}");
+            assert!(
+                gate["evidence_entry"].is_u64(),
+                "a tick without evidence: {item:#}"
+            );
         }
     }
 
@@ -122,7 +165,11 @@ fn a_rehearsal_ends_with_a_checklist_in_which_every_byte_counts() {
     assert!(text.contains("INCOMPLETE"), "{text}");
     let pages = text.split('\u{c}').filter(|page| !page.trim().is_empty());
     for (number, page) in pages.enumerate() {
-        assert!(page.contains("REHEARSAL"), "page {} does not say REHEARSAL:\n{page}", number + 1);
+        assert!(
+            page.contains("REHEARSAL"),
+            "page {} does not say REHEARSAL:\n{page}",
+            number + 1
+        );
     }
 
     let (code, said) = verify(&checklist);
@@ -148,9 +195,18 @@ fn assert_rolled_back(fault: &str) {
     let out = folder.path().join("out");
     let rehearsal = rehearse(&out, &["--players", "200", "--fault", fault]);
     rehearsal.assert_exit(1);
-    assert_eq!(rehearsal.report["canary_final_weight_percent"], 0.0, "{:#}", rehearsal.report);
+    assert_eq!(
+        rehearsal.report["canary_final_weight_percent"], 0.0,
+        "{:#}",
+        rehearsal.report
+    );
     assert_eq!(rehearsal.report["games_lost"], 0.0, "{:#}", rehearsal.report);
-    assert_eq!(rehearsal.canary_item()["status"], "crossed", "{:#}", rehearsal.report);
+    assert_eq!(
+        rehearsal.canary_item()["status"],
+        "crossed",
+        "{:#}",
+        rehearsal.report
+    );
     let (code, said) = verify(&out.join("checklist.pdf"));
     assert_eq!(code, 0, "a crossed item is proven as well: {said}");
 }
@@ -186,8 +242,15 @@ fn a_rehearsal_that_was_killed_goes_on_and_runs_no_gate_twice() {
     let started = Instant::now();
     while record_size(&out) < 10 {
         let ended = killed.try_wait().expect("its state");
-        assert!(ended.is_none(), "it ended before it was killed: {}", fs::read_to_string(&log).unwrap_or_default());
-        assert!(started.elapsed() < Duration::from_secs(300), "the record does not grow");
+        assert!(
+            ended.is_none(),
+            "it ended before it was killed: {}",
+            fs::read_to_string(&log).unwrap_or_default()
+        );
+        assert!(
+            started.elapsed() < Duration::from_secs(300),
+            "the record does not grow"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
     killed.kill().expect("killed");
@@ -204,7 +267,10 @@ fn a_rehearsal_that_was_killed_goes_on_and_runs_no_gate_twice() {
     for item in resumed.report["items"].as_array().expect("items") {
         for gate in gates(item) {
             let attempts = gate["attempts"].as_u64().expect("attempts");
-            assert!(attempts <= 2, "one kill, at most one gate that is started again: {gate:#}");
+            assert!(
+                attempts <= 2,
+                "one kill, at most one gate that is started again: {gate:#}"
+            );
         }
     }
     // Once more: a finished rehearsal that is resumed has nothing left to do and changes nothing.
@@ -216,5 +282,9 @@ fn a_rehearsal_that_was_killed_goes_on_and_runs_no_gate_twice() {
 /// Entries that the record's checkpoint vouches for; 0 while there is none.
 fn record_size(out: &Path) -> u64 {
     let checkpoint = fs::read_to_string(out.join("record/checkpoint")).unwrap_or_default();
-    checkpoint.lines().nth(1).and_then(|line| line.parse().ok()).unwrap_or(0)
+    checkpoint
+        .lines()
+        .nth(1)
+        .and_then(|line| line.parse().ok())
+        .unwrap_or(0)
 }

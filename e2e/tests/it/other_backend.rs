@@ -16,14 +16,19 @@ use crate::common::{Process, alone, binary, eventually};
 /// The whole foreign backend: a greeting, and every `fails_each`th answer is an error.
 async fn greeter(version: &'static str, fails_each: Option<u64>) -> SocketAddr {
     use std::sync::atomic::{AtomicU64, Ordering};
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a free port");
     let address = listener.local_addr().expect("its address");
     let answered: &'static AtomicU64 = Box::leak(Box::default());
     let greet = move || async move {
         let number = answered.fetch_add(1, Ordering::Relaxed);
         match fails_each {
             Some(each) if number % each == 0 => (StatusCode::INTERNAL_SERVER_ERROR, String::new()),
-            _ => (StatusCode::OK, json!({ "hello": "world", "version": version }).to_string()),
+            _ => (
+                StatusCode::OK,
+                json!({ "hello": "world", "version": version }).to_string(),
+            ),
         }
     };
     let app = Router::new().route("/hello", get(greet));
@@ -144,9 +149,16 @@ async fn launch(folder: &Path, canary_fails_each: Option<u64>) -> Launched {
         .expect("tminus starts");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-        panic!("not JSON ({error}): {}\n{said}", String::from_utf8_lossy(&output.stdout))
+        panic!(
+            "not JSON ({error}): {}\n{said}",
+            String::from_utf8_lossy(&output.stdout)
+        )
     });
-    Launched { exit_code: output.status.code().expect("an exit code"), report, said }
+    Launched {
+        exit_code: output.status.code().expect("an exit code"),
+        report,
+        said,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,14 +167,21 @@ async fn a_backend_that_is_not_ours_is_launched() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let launched = launch(folder.path(), None).await;
     assert_eq!(launched.exit_code, 0, "{}\n{:#}", launched.said, launched.report);
-    assert_eq!(launched.report["totals"], json!({ "ticked": 3, "crossed": 0, "not_checked": 0 }));
+    assert_eq!(
+        launched.report["totals"],
+        json!({ "ticked": 3, "crossed": 0, "not_checked": 0 })
+    );
     assert_eq!(launched.report["canary_final_weight_percent"], 100.0);
     let verified = Command::new(binary("tminus", "tminus-control"))
         .arg("verify")
         .arg(folder.path().join("out/checklist.pdf"))
         .output()
         .expect("tminus starts");
-    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+    assert!(
+        verified.status.success(),
+        "{}",
+        String::from_utf8_lossy(&verified.stdout)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -171,6 +190,9 @@ async fn a_faulty_canary_of_a_backend_that_is_not_ours_is_rolled_back() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let launched = launch(folder.path(), Some(4)).await;
     assert_eq!(launched.exit_code, 1, "{}\n{:#}", launched.said, launched.report);
-    assert_eq!(launched.report["totals"], json!({ "ticked": 2, "crossed": 1, "not_checked": 0 }));
+    assert_eq!(
+        launched.report["totals"],
+        json!({ "ticked": 2, "crossed": 1, "not_checked": 0 })
+    );
     assert_eq!(launched.report["canary_final_weight_percent"], 0.0);
 }

@@ -3,10 +3,9 @@
 use fantoccini::actions::{InputSource, MOUSE_BUTTON_LEFT, MouseActions, PointerAction};
 use fantoccini::key::Key;
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, MutexGuard};
 
 use crate::browser::{Driver, Page, Window};
-use crate::common::Starvault;
+use crate::common::{Starvault, alone};
 
 const DESK: Window = Window {
     width: 1280,
@@ -37,12 +36,6 @@ const TOUCH_TARGET_PX: f64 = 40.0;
 const THREE_CHECKS: [&str; 11] = [
     "e2e4", "e7e5", "d1h5", "b8c6", "f1c4", "g8f6", "c4f7", "e8e7", "h5e5", "e7f7", "e5e8",
 ];
-
-/// Browsers are heavy: one test has them at a time.
-async fn alone() -> MutexGuard<'static, ()> {
-    static BROWSERS: Mutex<()> = Mutex::const_new(());
-    BROWSERS.lock().await
-}
 
 async fn state(page: &Page, state: &str) {
     page.until(
