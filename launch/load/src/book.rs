@@ -97,6 +97,8 @@ pub struct Snapshot {
     pub games_lost: u64,
     pub moves: u64,
     pub relocated: u64,
+    /// How often a player was back in its game after losing its connection.
+    pub resumed: u64,
     pub commands: u64,
     pub errors: u64,
     pub recent_commands_per_s: f64,

@@ -131,12 +131,16 @@ pub(crate) fn audit(sides: &[&Side]) -> Audit {
         audit.gaps += gaps(side);
         let mut taken = BTreeSet::new();
         for sent in &side.moves {
-            let Some(at) = sent.acknowledged else { continue };
+            let Some(acknowledged) = sent.acknowledged else { continue };
             audit.acknowledged += 1;
+            let at = sent.follows + 1;
+            // A move that ends the game is two events, and its acknowledgement names the second.
+            let ends = |s: &&Side| matches!(s.events.get(&acknowledged), Some(Seen::Ended { .. }));
+            let misplaced = acknowledged != at && !(acknowledged == at + 1 && sides.iter().any(ends));
             // Two moves cannot have the same place: one of them is not in the game.
             let first = sent.lost || taken.insert(at);
             let found: Vec<Found> = sides.iter().map(|s| find(s, side.color, sent, at)).collect();
-            if sent.lost || !first || found.contains(&Found::Absent) {
+            if sent.lost || !first || misplaced || found.contains(&Found::Absent) {
                 audit.lost += 1;
             } else if found.contains(&Found::Unknown) {
                 audit.unverified += 1;
@@ -182,10 +186,7 @@ fn unexplained(side: &Side, sides: &[&Side]) -> u64 {
         }
     }
     let explained = |at: u32, uci: &str| {
-        side.moves.iter().any(|m| {
-            let place = m.acknowledged.unwrap_or(m.follows + 1);
-            m.uci == uci && place == at
-        })
+        side.moves.iter().any(|m| m.uci == uci && m.follows + 1 == at)
     };
     made.iter().filter(|(at, uci)| !explained(**at, uci)).count() as u64
 }
@@ -286,6 +287,24 @@ mod tests {
             }
             assert_eq!(audit(&[&white, &black]).lost, 1, "{uci}");
         }
+    }
+
+    #[test]
+    fn a_move_that_ends_the_game_is_acknowledged_at_the_sequence_of_the_end() {
+        let (mut white, mut black) = game();
+        white.sent("w2", "d1h5", 3);
+        white.acknowledge("w2", 5);
+        let end = Seen::Ended { winner: WHITE, reason: 1 };
+        for side in [&mut white, &mut black] {
+            side.see(4, mv(WHITE, "d1h5"));
+            side.see(5, end.clone());
+        }
+        assert_eq!(audit(&[&white, &black]), Audit { acknowledged: 3, ..Audit::default() });
+        // The same acknowledgement without an end is one of another place.
+        for side in [&mut white, &mut black] {
+            side.see(5, mv(BLACK, "a7a6"));
+        }
+        assert_eq!(audit(&[&white, &black]).lost, 1);
     }
 
     #[test]

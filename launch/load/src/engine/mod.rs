@@ -296,6 +296,7 @@ impl Watcher {
             games_lost: games.lost,
             moves: book.moves,
             relocated: book.relocated,
+            resumed: book.resumed,
             commands: book.total.count,
             errors: book.total.errors,
             recent_commands_per_s,

@@ -560,7 +560,8 @@ impl Player {
 
     fn plan_move(&self, talk: &mut Talk) {
         let Some(seat) = &self.seat else { return };
-        if talk.pending.is_some() {
+        // Whatever arrives before it: a resume that is owed comes first.
+        if talk.pending.is_some() || talk.due.is_some_and(|due| due.action == Action::Resume) {
             return;
         }
         if seat.unanswered.is_some() {

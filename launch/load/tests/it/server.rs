@@ -10,6 +10,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::serve::ListenerExt as _;
 use prost::Message as _;
 use starvault_wire::v1::{self, client_frame::Command, game_event::Kind, server_frame::Event};
 use tokio::sync::{mpsc, watch};
@@ -53,6 +54,7 @@ struct Inner {
     moves_seen: u32,
 }
 
+#[expect(clippy::large_enum_variant, reason = "nearly all are frames")]
 enum Out {
     Frame(v1::ServerFrame),
     Close(u16),
@@ -93,6 +95,8 @@ impl Server {
             .with_state(shared.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        // An answer and the event that follows it are two small packets.
+        let listener = listener.tap_io(|tcp| tcp.set_nodelay(true).unwrap());
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         tokio::spawn(async move {
