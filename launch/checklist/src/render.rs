@@ -31,7 +31,7 @@ pub fn render(model: &DocumentModel, fonts: &FontSource) -> Result<Vec<u8>, Chec
     let options = PdfOptions {
         ident: Smart::Custom(format!("{}/{}", model.data.record.origin, model.data.record.root)),
         creator: Smart::Custom(Some(model.data.generator.clone())),
-        timestamp: moment(model.data.ended.ms).map(Timestamp::new_utc),
+        timestamp: Some(Timestamp::new_utc(made_at(model)?)),
         standards: PdfStandards::new(&[PdfStandard::A_3a]).map_err(|e| failed(e.message().to_string()))?,
         ..PdfOptions::default()
     };
@@ -44,6 +44,17 @@ pub fn render(model: &DocumentModel, fonts: &FontSource) -> Result<Vec<u8>, Chec
 /// The bytes of the attached data.
 pub(crate) fn data_bytes(data: &ChecklistData) -> Result<Vec<u8>, ChecklistError> {
     serde_json::to_vec_pretty(data).map_err(|e| ChecklistError::Typeset { what: e.to_string() })
+}
+
+/// The newest moment of the record that a calendar has; without a date PDF/A takes no attachments.
+fn made_at(model: &DocumentModel) -> Result<Datetime, ChecklistError> {
+    let epoch = || Datetime::from_ymd_hms(1970, 1, 1, 0, 0, 0);
+    moment(model.data.ended.ms)
+        .or_else(|| moment(model.data.started.ms))
+        .or_else(epoch)
+        .ok_or_else(|| ChecklistError::Typeset {
+            what: "no date to put on it".to_owned(),
+        })
 }
 
 fn moment(ms: u64) -> Option<Datetime> {
