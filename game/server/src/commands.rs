@@ -59,7 +59,7 @@ impl Player {
             Command::LeaveLobby(_) => self.app.lobby.leave(self.session.clone(), request_id).await,
             Command::Resume(resume) => {
                 self.resume(request_id, &resume.game_id, resume.last_sequence)
-                    .await
+                    .await;
             }
             Command::PlayMove(play) if play.uci.len() > UCI_BYTES_MAX => {
                 self.session.refuse(

@@ -104,6 +104,18 @@ impl Injector {
         }
     }
 
+    /// Whether this process has stopped answering anybody. Then its games do nothing by themselves
+    /// either, as those of a process that hangs: nobody forfeits because of the fault.
+    #[must_use]
+    pub fn is_stalled(&self, now: Instant) -> bool {
+        let Some(injection) = self.injection else {
+            return false;
+        };
+        let since = self.first_traffic.get();
+        let stalls = injection.kind == FaultKind::Stall && injection.ratio >= 1.0;
+        stalls && since.is_some_and(|since| now - *since >= injection.stall_after)
+    }
+
     /// The fate of one request or command of a player that came at `now`.
     #[must_use]
     pub fn draw(&self, now: Instant) -> Fault {
@@ -149,8 +161,10 @@ mod tests {
     fn a_stall_begins_three_seconds_after_the_first_player() {
         let injector = Injector::new(Some(Injection::new(FaultKind::Stall, 1.0)));
         let first = Instant::now();
+        assert!(!injector.is_stalled(first));
         assert_eq!(injector.draw(first), Fault::None);
         assert_eq!(injector.draw(first + Duration::from_millis(2_999)), Fault::None);
+        assert!(!injector.is_stalled(first + Duration::from_millis(2_999)));
         assert_eq!(
             injector.draw(first + Duration::from_millis(3_000)),
             Fault::Swallow

@@ -43,7 +43,7 @@ pub fn load_or_create(path: &Path, seed: impl FnOnce() -> [u8; 32]) -> Result<Si
     match fs::read_to_string(path) {
         Ok(pem) => return parse(path, &pem),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            create(path, &SigningKey::from_bytes(&seed()))?
+            create(path, &SigningKey::from_bytes(&seed()))?;
         }
         Err(error) => return Err(io_error("read")(error)),
     }

@@ -50,7 +50,6 @@ pub struct Lobby {
 
 impl Lobby {
     /// The handle, and the task to run until `stop`.
-    #[must_use]
     pub fn new(
         context: RoomContext,
         rooms: Rooms,

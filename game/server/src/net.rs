@@ -11,7 +11,7 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
 };
 use tokio::{
-    io::AsyncWriteExt as _,
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
@@ -24,6 +24,8 @@ use crate::config::Limits;
 /// What the operating system may hold for a slow reader (bytes; Linux doubles it).
 const SEND_BUFFER_BYTES: u32 = 128 * 1024;
 const BACKLOG: u32 = 1024;
+/// Refused connections that are told so at the same time.
+const REFUSALS_MAX: usize = 64;
 /// For requests that are still running when the process ends.
 const LAST_REQUESTS: Duration = Duration::from_secs(2);
 const REFUSAL: &[u8] =
@@ -55,6 +57,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Serves until `stop`, then lets running requests finish for a moment.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
     let permits = Arc::new(Semaphore::new(limits.connections_max));
+    let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
     let graceful = GracefulShutdown::new();
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
@@ -85,7 +88,13 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
             }
         };
         let Ok(permit) = permits.clone().try_acquire_owned() else {
-            connections.spawn(refuse(stream));
+            // Beyond this many refusals at a time a connection is dropped without a word.
+            if let Ok(refusal) = refusals.clone().try_acquire_owned() {
+                connections.spawn(async move {
+                    refuse(stream).await;
+                    drop(refusal);
+                });
+            }
             continue;
         };
         let permit = ConnectionPermit {
@@ -117,10 +126,16 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
     connections.shutdown().await;
 }
 
+/// Reads the request first: an answer that comes before its question is no answer to most clients.
 async fn refuse(mut stream: TcpStream) {
     let _ = tokio::time::timeout(Duration::from_secs(1), async {
-        stream.write_all(REFUSAL).await?;
-        stream.shutdown().await
+        let mut request = [0; 4 * 1024];
+        if stream.read(&mut request).await? > 0 {
+            stream.write_all(REFUSAL).await?;
+            stream.shutdown().await?;
+            while stream.read(&mut request).await? > 0 {}
+        }
+        Ok::<_, io::Error>(())
     })
     .await;
 }

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use self::commit::{Committed, NotCommitted};
 use crate::{
     config::Limits,
+    inject::Injector,
     session::{Close, SessionHandle},
     time::TimeSource,
     view::{self, Moves},
@@ -31,6 +32,7 @@ pub struct RoomContext {
     pub owner: Owner,
     pub time: TimeSource,
     pub limits: Limits,
+    pub injector: Injector,
 }
 
 /// What a room can be told.

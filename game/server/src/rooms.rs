@@ -61,7 +61,6 @@ pub struct Rooms {
 impl Rooms {
     /// The handle, and the task to run. The task ends after `stop`, once every room has finished
     /// what it was doing.
-    #[must_use]
     pub fn new(
         context: RoomContext,
         stop: CancellationToken,

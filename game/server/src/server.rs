@@ -48,6 +48,7 @@ impl Server {
         });
         let (journal, tokens, executable_sha256) = opening.await.map_err(|_| StartError::Interrupted)??;
         let instance = uuid::Uuid::new_v4().simple().to_string();
+        let injector = Injector::new(config.injection);
         let context = RoomContext {
             journal: journal.clone(),
             owner: Owner {
@@ -56,6 +57,7 @@ impl Server {
             },
             time: config.time.clone(),
             limits: config.limits.clone(),
+            injector: injector.clone(),
         };
         let stop_games = CancellationToken::new();
         let mut games = JoinSet::new();
@@ -65,7 +67,7 @@ impl Server {
         let (lobby, lobby_task) = Lobby::new(context, rooms.clone(), config.clock, seed, stop_games.clone());
         games.spawn(lobby_task);
         let app = Arc::new(App {
-            injector: Injector::new(config.injection),
+            injector,
             config,
             journal,
             tokens,

@@ -28,6 +28,10 @@ impl Room {
             return Ok(());
         }
         self.retry_at = None;
+        if self.context.injector.is_stalled(now) {
+            self.retry_at = Some(now + RETRY_EVERY);
+            return Ok(());
+        }
         self.on_flag().await?;
         for color in Color::BOTH {
             let absent = self.seat(color).session.is_none() && self.game.outcome().is_none();

@@ -1,0 +1,23 @@
+//! Real servers on loopback over a temporary store, and players of another WebSocket
+//! implementation than the server's.
+
+#[cfg(test)]
+mod connection;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod frames;
+#[cfg(test)]
+mod lobby;
+#[cfg(test)]
+mod ownership;
+#[cfg(test)]
+mod play;
+#[cfg(test)]
+mod process;
+#[cfg(test)]
+mod sign_in;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod surface;

@@ -1,0 +1,172 @@
+//! The binary itself: its ready file, its end, and the check of the journal.
+
+use std::{
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+use sha2::{Digest as _, Sha256};
+use starvault_wire::{
+    Codec,
+    v1::{JoinLobby, client_frame, server_frame::Event},
+};
+
+use crate::support::{Player, Running, SignedIn, folder, request, soon, store};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_starvault");
+
+fn serve(folder: &Path, ready: &Path) -> Child {
+    Command::new(BINARY)
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--release",
+            "v1.2",
+            "--exit-on-stdin-close",
+        ])
+        .arg("--store")
+        .arg(format!("sqlite:{}", store(folder).display()))
+        .arg("--signing-key")
+        .arg(folder.join("signing-key.pem"))
+        .arg("--ready-file")
+        .arg(ready)
+        .env("RUST_LOG", "warn")
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn check(folder: &Path, more: &[&str]) -> Output {
+    Command::new(BINARY)
+        .args(["journal", "check", "--json", "--store"])
+        .arg(format!("sqlite:{}", store(folder).display()))
+        .args(more)
+        .output()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_process_says_when_it_is_ready_and_ends_with_its_parent() {
+    let folder = folder();
+    let ready = folder.path().join("ready.json");
+    let mut child = serve(folder.path(), &ready);
+    let said = async {
+        loop {
+            if let Ok(text) = std::fs::read_to_string(&ready) {
+                return serde_json::from_str::<serde_json::Value>(&text).unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let said = soon("the ready file is written", said).await;
+    assert_eq!(
+        (&said["pid"], &said["release"]),
+        (&child.id().into(), &"v1.2".into())
+    );
+    let address = said["address"].as_str().unwrap().parse().unwrap();
+
+    let version = request(address, http::Method::GET, "/v1/version", &[], String::new())
+        .await
+        .json();
+    let executable = std::fs::read(BINARY).unwrap();
+    assert_eq!(
+        version["executableSha256"],
+        hex::encode(Sha256::digest(executable))
+    );
+    let guest = request(address, http::Method::POST, "/v1/guests", &[], String::new())
+        .await
+        .json();
+    let who = SignedIn {
+        token: guest["token"].as_str().unwrap().into(),
+        player_id: guest["profile"]["playerId"].as_str().unwrap().into(),
+    };
+    let mut player = Player::connect(address, &who, Codec::Json, None).await;
+    assert!(matches!(
+        player.ask(client_frame::Command::JoinLobby(JoinLobby {})).await,
+        Event::Queued(_)
+    ));
+
+    drop(child.stdin.take());
+    assert_eq!(player.closed().await, 1012);
+    let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
+    assert!(soon("the process ends", ended).await.unwrap().success());
+}
+
+#[tokio::test]
+async fn the_check_exits_with_0_1_or_2() {
+    let folder = folder();
+    let missing = check(folder.path(), &[]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(missing.stdout.is_empty() && !missing.stderr.is_empty());
+
+    let server = Running::start(&folder, "v1.2", |_| {}).await;
+    let mut table = server.two_in_a_game().await;
+    table.play(1, "e2e4").await;
+    server.stop().await;
+    let acknowledged = folder.path().join("acknowledged.jsonl");
+    let line = |command_id: &str| {
+        let (game_id, player_id) = (&table.game_id, &table.white_in.player_id);
+        serde_json::json!({ "game_id": game_id, "command_id": command_id, "sequence": 2, "player_id": player_id })
+            .to_string()
+            + "\n"
+    };
+    std::fs::write(&acknowledged, line("e2e4-1")).unwrap();
+    let path = acknowledged.to_str().unwrap();
+    let sound = check(folder.path(), &["--acknowledged", path]);
+    let report: serde_json::Value = serde_json::from_slice(&sound.stdout).unwrap();
+    assert_eq!(sound.status.code(), Some(0), "{report}");
+    assert_eq!(
+        (&report["games"], &report["events"], &report["acknowledged"]),
+        (&1.into(), &2.into(), &1.into())
+    );
+
+    std::fs::write(&acknowledged, line("e2e4-1") + &line("never-seen")).unwrap();
+    let lost = check(folder.path(), &["--acknowledged", path]);
+    let report: serde_json::Value = serde_json::from_slice(&lost.stdout).unwrap();
+    assert_eq!(
+        (lost.status.code(), &report["lost"]),
+        (Some(1), &1.into()),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_wrong_command_line_could_not_run() {
+    for arguments in [
+        &["serve"][..],
+        &[
+            "serve",
+            "--store",
+            "redis:x",
+            "--release",
+            "v1",
+            "--signing-key",
+            "k",
+        ],
+        &[
+            "serve",
+            "--store",
+            "sqlite:x",
+            "--release",
+            "v 1",
+            "--signing-key",
+            "k",
+        ],
+        &[
+            "serve",
+            "--store",
+            "sqlite:x",
+            "--release",
+            "v1",
+            "--signing-key",
+            "k",
+            "--inject",
+            "fire",
+        ],
+    ] {
+        let output = Command::new(BINARY).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
+}
