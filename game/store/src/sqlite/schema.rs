@@ -124,7 +124,7 @@ pub(crate) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     // Opened for writing, since a file that a killed process left needs its log played back.
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     if identify(&connection, path)? == 0 {
-        return Err(StoreError::ForeignDatabase {
+        return Err(StoreError::Missing {
             path: path.to_owned(),
         });
     }
