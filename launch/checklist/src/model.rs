@@ -241,7 +241,7 @@ fn overall(totals: &TotalsView, finished: bool) -> (Overall, Vec<Bilingual>) {
     }
     if !finished {
         reasons.push(say(
-            "发射流程尚未结束".to_owned(),
+            "上线流程尚未结束".to_owned(),
             "the launch has not been finished".to_owned(),
         ));
     }

@@ -1,7 +1,7 @@
 //! Every file operation of create, open and append, broken in every way, and what reopening finds.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
@@ -22,7 +22,8 @@ enum Stop {
     PowerLoss,
 }
 
-/// The real disk, until operation number `at`; from then on nothing works any more.
+/// A disk that works until operation number `at`; from then on nothing works any more. It knows what is
+/// synced and spares the machine the syncing.
 #[derive(Debug, Clone)]
 struct BreakingDisk(Arc<Mutex<Breaking>>);
 
@@ -103,7 +104,11 @@ impl Disk for BreakingDisk {
             || std::fs::write(path, &bytes[..bytes.len() / 2]).unwrap(),
             |this| {
                 this.unsynced.insert(path.to_owned(), None);
-                RealDisk.write_new(path, bytes)
+                std::fs::OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .open(path)?
+                    .write_all(bytes)
             },
         )
     }
@@ -113,7 +118,7 @@ impl Disk for BreakingDisk {
             || (),
             |this| {
                 this.unsynced.retain(|name, _| name.parent() != Some(path));
-                RealDisk.sync_folder(path)
+                Ok(())
             },
         )
     }
@@ -144,6 +149,10 @@ impl Disk for BreakingDisk {
         // A folder that comes back empty is harmless; its files are restored only with it.
         self.run(|| (), |_| RealDisk.remove_folder(path))
     }
+}
+
+fn healthy() -> Box<dyn Disk> {
+    Box::new(BreakingDisk::new(usize::MAX, Stop::Before))
 }
 
 fn key() -> SigningKey {
@@ -183,11 +192,11 @@ fn at_every_stop(
 
 #[test]
 fn an_append_that_stops_anywhere_leaves_the_old_record_or_the_new_one() {
-    // From empty; within a tile; filling it exactly; across a tile and a level.
-    for (old, new) in [(0, 1), (3, 7), (250, 256), (254, 259), (256, 257), (511, 513)] {
+    // From empty; within a tile; across a tile and into a new level; across a tile within a level.
+    for (old, new) in [(0, 1), (3, 7), (254, 259), (511, 513)] {
         at_every_stop(
             |dir| {
-                let mut record = Record::create(dir, "test", &key()).unwrap();
+                let mut record = Record::create_on(healthy(), dir, "test", &key()).unwrap();
                 record.append(&entries(0, old)).unwrap();
             },
             |disk, dir| {
@@ -196,8 +205,8 @@ fn an_append_that_stops_anywhere_leaves_the_old_record_or_the_new_one() {
                     .map(drop)
             },
             |dir, how| {
-                let mut record =
-                    Record::open(dir, &key()).unwrap_or_else(|e| panic!("{old}→{new}, {how}: {e}"));
+                let mut record = Record::open_on(healthy(), dir, &key())
+                    .unwrap_or_else(|e| panic!("{old}→{new}, {how}: {e}"));
                 assert!(
                     record.size() == old || record.size() == new,
                     "{old}→{new}, {how}: {}",
@@ -242,8 +251,8 @@ fn a_creation_that_stops_anywhere_can_be_repeated_or_is_complete() {
         |_| (),
         |disk, dir| Record::create_on(Box::new(disk), dir, "test", &key()).map(drop),
         |dir, how| {
-            let record = match Record::create(dir, "test", &key()) {
-                Err(RecordError::Exists { .. }) => Record::open(dir, &key()),
+            let record = match Record::create_on(healthy(), dir, "test", &key()) {
+                Err(RecordError::Exists { .. }) => Record::open_on(healthy(), dir, &key()),
                 other => other,
             };
             assert_eq!(record.unwrap_or_else(|e| panic!("{how}: {e}")).size(), 0);
@@ -256,7 +265,7 @@ fn a_creation_that_stops_anywhere_can_be_repeated_or_is_complete() {
 fn an_opening_that_stops_anywhere_can_be_repeated() {
     at_every_stop(
         |dir| {
-            let mut record = Record::create(dir, "test", &key()).unwrap();
+            let mut record = Record::create_on(healthy(), dir, "test", &key()).unwrap();
             record.append(&entries(0, 5)).unwrap();
             drop(record);
             // What an append of three entries leaves that stopped before its checkpoint.
@@ -268,7 +277,7 @@ fn an_opening_that_stops_anywhere_can_be_repeated() {
         },
         |disk, dir| Record::open_on(Box::new(disk), dir, &key()).map(drop),
         |dir, how| {
-            let record = Record::open(dir, &key()).unwrap_or_else(|e| panic!("{how}: {e}"));
+            let record = Record::open_on(healthy(), dir, &key()).unwrap_or_else(|e| panic!("{how}: {e}"));
             assert_eq!(record.entries(), entries(0, 5), "{how}");
             verify(dir, None).unwrap_or_else(|e| panic!("{how}: {e:?}"));
         },

@@ -58,9 +58,9 @@ fn files(dir: &Path) -> Vec<PathBuf> {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                waiting.push(path)
+                waiting.push(path);
             } else {
-                found.push(path)
+                found.push(path);
             }
         }
     }

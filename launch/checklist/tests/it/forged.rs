@@ -160,7 +160,7 @@ fn a_sign_off_of_another_record_is_caught() {
 
 #[test]
 fn a_document_that_was_never_issued_or_came_before_the_end_proves_nothing() {
-    let mut launch = failed_launch();
+    let launch = failed_launch();
     let model = launch.model();
     let pdf = tminus_checklist::render(&model, &FontSource::system().unwrap()).unwrap();
     std::fs::write(launch.pdf(), pdf).unwrap();
