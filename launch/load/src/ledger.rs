@@ -131,16 +131,15 @@ pub(crate) fn audit(sides: &[&Side]) -> Audit {
         audit.gaps += gaps(side);
         let mut taken = BTreeSet::new();
         for sent in &side.moves {
-            let Some(acknowledged) = sent.acknowledged else { continue };
+            if sent.acknowledged.is_none() {
+                continue;
+            }
             audit.acknowledged += 1;
-            let at = sent.follows + 1;
-            // A move that ends the game is two events, and its acknowledgement names the second.
-            let ends = |s: &&Side| matches!(s.events.get(&acknowledged), Some(Seen::Ended { .. }));
-            let misplaced = acknowledged != at && !(acknowledged == at + 1 && sides.iter().any(ends));
+            let at = place(sent, sides);
             // Two moves cannot have the same place: one of them is not in the game.
             let first = sent.lost || taken.insert(at);
             let found: Vec<Found> = sides.iter().map(|s| find(s, side.color, sent, at)).collect();
-            if sent.lost || !first || misplaced || found.contains(&Found::Absent) {
+            if sent.lost || !first || found.contains(&Found::Absent) {
                 audit.lost += 1;
             } else if found.contains(&Found::Unknown) {
                 audit.unverified += 1;
@@ -155,6 +154,18 @@ pub(crate) fn audit(sides: &[&Side]) -> Audit {
             .count() as u64;
     }
     audit
+}
+
+/// Where a move has to be: where its acknowledgement said, or right after what it follows. A move
+/// that ends the game is two events, and its acknowledgement names the second.
+fn place(sent: &SentMove, sides: &[&Side]) -> u32 {
+    let Some(at) = sent.acknowledged else {
+        return sent.follows + 1;
+    };
+    let ended = sides
+        .iter()
+        .any(|s| matches!(s.events.get(&at), Some(Seen::Ended { .. })));
+    if ended { at.saturating_sub(1) } else { at }
 }
 
 #[derive(PartialEq)]
@@ -185,9 +196,7 @@ fn unexplained(side: &Side, sides: &[&Side]) -> u64 {
             made.insert(*at, uci);
         }
     }
-    let explained = |at: u32, uci: &str| {
-        side.moves.iter().any(|m| m.uci == uci && m.follows + 1 == at)
-    };
+    let explained = |at: u32, uci: &str| side.moves.iter().any(|m| m.uci == uci && place(m, sides) == at);
     made.iter().filter(|(at, uci)| !explained(**at, uci)).count() as u64
 }
 
@@ -294,12 +303,21 @@ mod tests {
         let (mut white, mut black) = game();
         white.sent("w2", "d1h5", 3);
         white.acknowledge("w2", 5);
-        let end = Seen::Ended { winner: WHITE, reason: 1 };
+        let end = Seen::Ended {
+            winner: WHITE,
+            reason: 1,
+        };
         for side in [&mut white, &mut black] {
             side.see(4, mv(WHITE, "d1h5"));
             side.see(5, end.clone());
         }
-        assert_eq!(audit(&[&white, &black]), Audit { acknowledged: 3, ..Audit::default() });
+        assert_eq!(
+            audit(&[&white, &black]),
+            Audit {
+                acknowledged: 3,
+                ..Audit::default()
+            }
+        );
         // The same acknowledgement without an end is one of another place.
         for side in [&mut white, &mut black] {
             side.see(5, mv(BLACK, "a7a6"));

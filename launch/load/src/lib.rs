@@ -21,6 +21,7 @@ mod book;
 mod engine;
 pub mod faults;
 mod games;
+mod host;
 pub mod http;
 pub mod latency;
 mod ledger;

@@ -225,6 +225,8 @@ pub struct PlayersReport {
     pub disconnects: u64,
     pub late_starts: u64,
     pub generator_lag: LatencySummary,
+    /// Share of this machine's CPU time that its host gave to others; none where that is not known.
+    pub cpu_stolen_percent: Option<f64>,
     /// Name to (seconds since the start, value): `commands_per_s`, `p50_ms`, `p99_ms`,
     /// `error_percent`, `games_open`, `players_present`.
     pub series: BTreeMap<String, Vec<(f64, f64)>>,
@@ -236,9 +238,9 @@ impl From<Finished> for PlayersReport {
             book,
             games,
             elapsed,
+            cpu_stolen_percent,
             series,
             cancelled,
-            ..
         } = finished;
         let report = |of: &crate::book::OperationBook| OperationReport {
             count: of.count,
@@ -251,10 +253,7 @@ impl From<Finished> for PlayersReport {
         let late = generator_lag.p99_ms > GENERATOR_LAG_P99_MAX.as_secs_f64() * 1000.0;
         let mut notes = Vec::new();
         if late {
-            notes.push(format!(
-                "not valid: the generator was late, p99 {:.0} ms (limit {:?}); give it more CPU or fewer players",
-                generator_lag.p99_ms, GENERATOR_LAG_P99_MAX
-            ));
+            notes.push(late_note(&generator_lag, cpu_stolen_percent));
         }
         if cancelled {
             notes.push("not valid: cancelled before its end".into());
@@ -288,12 +287,27 @@ impl From<Finished> for PlayersReport {
             disconnects: book.disconnects,
             late_starts: book.late_starts,
             generator_lag,
+            cpu_stolen_percent,
             series: series
                 .into_iter()
                 .map(|(name, points)| (name.to_owned(), points))
                 .collect(),
         }
     }
+}
+
+/// Why a late generator makes a run worthless, and what to do about it.
+pub(crate) fn late_note(lag: &LatencySummary, cpu_stolen_percent: Option<f64>) -> String {
+    let stolen = cpu_stolen_percent
+        .filter(|percent| *percent >= 1.0)
+        .map_or_else(String::new, |percent| {
+            format!("; the host gave {percent:.0} % of this machine's CPU time to others")
+        });
+    format!(
+        "not valid: the generator was late, p99 {:.0} ms (limit {GENERATOR_LAG_P99_MAX:?}); \
+         give it more CPU or send less{stolen}",
+        lag.p99_ms
+    )
 }
 
 impl PlayersReport {
@@ -338,6 +352,9 @@ impl PlayersReport {
         put_latency(m, "resume_gap_", &self.resume_gap);
         put(m, "generator_lag_p99_ms", self.generator_lag.p99_ms, "ms");
         put(m, "generator_lag_max_ms", self.generator_lag.max_ms, "ms");
+        if let Some(percent) = self.cpu_stolen_percent {
+            put(m, "cpu_stolen_percent", percent, "%");
+        }
         for (name, count) in [
             ("late_starts", self.late_starts),
             ("players_arrived", self.players_arrived),

@@ -214,6 +214,8 @@ pub struct RecoveryReport {
     pub moves: u64,
     pub players_without_sign_in: u64,
     pub error_codes: BTreeMap<String, u64>,
+    /// Share of this machine's CPU time that its host gave to others; none where that is not known.
+    pub cpu_stolen_percent: Option<f64>,
     pub series: BTreeMap<String, Vec<(f64, f64)>>,
 }
 
@@ -253,6 +255,7 @@ impl RecoveryReport {
             moves: players.moves,
             players_without_sign_in: players.players_without_sign_in,
             error_codes: players.error_codes,
+            cpu_stolen_percent: players.cpu_stolen_percent,
             series: players.series,
         }
     }
@@ -285,6 +288,9 @@ impl RecoveryReport {
             put_count(m, name, count);
         }
         put_latency(m, "resume_", &self.resume);
+        if let Some(percent) = self.cpu_stolen_percent {
+            put(m, "cpu_stolen_percent", percent, "%");
+        }
         for (code, count) in &self.error_codes {
             put_count(m, format!("error_{}", label(code)), *count);
         }

@@ -1,8 +1,9 @@
 //! Runs players: arrivals, end of the run, snapshots. What one player does is in [`player`] (its
-//! life and its connections), [`talk`] (one conversation) and [`seat`] (what it knows of its game).
+//! life and its connections), [`talk`] (one conversation), [`answers`] (its answers) and [`seat`] (what it knows of its game).
 //!
 //! `players` and `recovery` are two faces of this one engine.
 
+mod answers;
 mod player;
 mod seat;
 mod talk;
@@ -23,6 +24,7 @@ use crate::acknowledged::{self, AcknowledgedLog};
 use crate::api::{self, Api};
 use crate::book::{Book, Snapshot};
 use crate::games::{GameCounts, Games};
+use crate::host::CpuWatch;
 use crate::latency::LatencyHistogram;
 use crate::schedule::{Arrivals, starts};
 use crate::series::{Merge, Series};
@@ -112,6 +114,7 @@ pub(crate) struct Finished {
     pub book: Book,
     pub games: GameCounts,
     pub elapsed: Duration,
+    pub cpu_stolen_percent: Option<f64>,
     pub series: Vec<(&'static str, Vec<(f64, f64)>)>,
     /// The caller ended it before its time.
     pub cancelled: bool,
@@ -147,6 +150,7 @@ pub(crate) async fn start(settings: Settings, cancel: CancellationToken) -> Resu
         settings,
     });
     let (sender, snapshots) = watch::channel(Snapshot::default());
+    let cpu = CpuWatch::start();
     let task = tokio::spawn(async move {
         let finished = supervise(&run, &sender).await;
         if let Some(writer) = writer {
@@ -156,6 +160,7 @@ pub(crate) async fn start(settings: Settings, cancel: CancellationToken) -> Resu
             book: std::mem::take(&mut *run.book()),
             games: run.games().counts(),
             elapsed: run.began.elapsed(),
+            cpu_stolen_percent: cpu.stolen_percent(),
             series,
             cancelled: cancel.is_cancelled(),
         })
