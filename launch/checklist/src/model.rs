@@ -30,7 +30,7 @@ pub(crate) const CHECKPOINT_FILE: &str = "record/checkpoint";
 /// Points of a chart; more cannot be told apart on paper.
 const MAX_CHART_POINTS: usize = 150;
 /// Charts of one gate; the attached evidence has all of them.
-const MAX_CHARTS: usize = 4;
+const MAX_CHARTS: usize = 6;
 /// Lines of notes and lengths of texts that are printed; the attached evidence has all of it.
 const MAX_NOTES: usize = 12;
 const MAX_TEXT_CHARS: usize = 600;
