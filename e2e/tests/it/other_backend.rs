@@ -24,7 +24,7 @@ async fn greeter(version: &'static str, fails_each: Option<u64>) -> SocketAddr {
     let greet = move || async move {
         let number = answered.fetch_add(1, Ordering::Relaxed);
         match fails_each {
-            Some(each) if number % each == 0 => (StatusCode::INTERNAL_SERVER_ERROR, String::new()),
+            Some(each) if number.is_multiple_of(each) => (StatusCode::INTERNAL_SERVER_ERROR, String::new()),
             _ => (
                 StatusCode::OK,
                 json!({ "hello": "world", "version": version }).to_string(),
