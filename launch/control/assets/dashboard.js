@@ -4,9 +4,9 @@
 const WORDS = {
   zh: {
     rehearsal: "演练", faster: "倍速", of: "计划共", hours: "小时", ticked: "已打勾", crossed: "未通过", not_checked: "未检查",
-    waiting: "等待", running: "进行中", passed: "通过", now: "正在运行", idle: "没有正在运行的关卡", ended: "发射流程已结束",
+    waiting: "等待", running: "进行中", passed: "通过", now: "正在运行", idle: "没有正在运行的关卡", ended: "上线流程已结束",
     until: "下一个窗口", canary: "灰度流量", stable: "稳定版", canarySide: "灰度版", perSecond: "请求/秒", requests: "请求", errors: "错误",
-    limit: "回滚上限", evidence: "证据强度 e（对数）", weight: "灰度权重", record: "发射记录", entries: "条，默克尔根", checklist: "清单",
+    limit: "回滚上限", evidence: "证据强度 e（对数）", weight: "灰度权重", record: "上线记录", entries: "条，默克尔根", checklist: "清单",
     log: "日志", live: "实时", lost: "连接中断", window: "窗口", measured: "测量值", notCovered: "不含：", owner: "负责人", sign: "签字", other: "EN",
     attempt: "第 {n} 次", preparing: "准备中", seconds: "秒",
   },

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 const ABOUT_LONG: &str = "\
 T-minus takes a backend from a signed load test to a finished canary inside 48 hours.
@@ -96,7 +97,8 @@ Examples:
     Check(PlanCheck),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fault {
     /// A quarter of the canary's answers are errors
     Errors,

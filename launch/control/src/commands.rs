@@ -64,7 +64,7 @@ pub const fn wants_json(cli: &Cli) -> bool {
     }
 }
 
-async fn rehearse(args: Rehearse) -> Result<Exit> {
+async fn rehearse(mut args: Rehearse) -> Result<Exit> {
     let console = Console::new();
     let programs = Programs::beside_this_one()?;
     let plan = match &args.plan {
@@ -87,6 +87,7 @@ async fn rehearse(args: Rehearse) -> Result<Exit> {
         Found::Fresh(book) => (book, false),
         Found::Unfinished(book) => (book, true),
     };
+    settle_settings(&mut args, &layout, begun, &console)?;
     let scale = plan.plan.ends_h() * 3_600.0 / REHEARSAL_S;
     let fault = args
         .fault
@@ -155,6 +156,41 @@ async fn rehearse(args: Rehearse) -> Result<Exit> {
     console.done();
     let (state, book) = ended?;
     finish(&state, &book, &layout, &console, args.json)
+}
+
+/// What a rehearsal was begun with, so that a resume goes on with the same.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+struct Settings {
+    players: u32,
+    seed: u64,
+    fault: Option<crate::cli::Fault>,
+}
+
+fn settle_settings(args: &mut Rehearse, layout: &Layout, begun: bool, console: &Console) -> Result<()> {
+    let file = layout.state().join("rehearsal.json");
+    let given = Settings {
+        players: args.players,
+        seed: args.seed,
+        fault: args.fault,
+    };
+    if !begun {
+        return write_whole(
+            &file,
+            serde_json::to_string(&given).unwrap_or_default().as_bytes(),
+        );
+    }
+    let text = std::fs::read_to_string(&file).map_err(|e| CliError::file("read", &file, &e))?;
+    let begun_with: Settings = serde_json::from_str(&text).map_err(|e| {
+        CliError::new(
+            Kind::Environment,
+            format!("{} cannot be read: {e}", file.display()),
+        )
+    })?;
+    if begun_with != given {
+        console.line("going on with the players, seed and fault that this rehearsal began with");
+    }
+    (args.players, args.seed, args.fault) = (begun_with.players, begun_with.seed, begun_with.fault);
+    Ok(())
 }
 
 fn rehearsal_variables(

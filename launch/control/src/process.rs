@@ -281,6 +281,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_child_that_dies_later_is_told_with_its_name_and_last_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let ready = folder.path().join("ready.json");
+        let script = format!(
+            "echo '{{}}' > {0}.new; mv {0}.new {0}; echo disk on fire; kill -9 $$",
+            ready.display()
+        );
+        let what = Start {
+            name: "gateway".into(),
+            program: Path::new("/bin/sh"),
+            arguments: vec!["-c".into(), script],
+            log: folder.path().join("log"),
+            ready_file: ready,
+        };
+        let said = match start::<serde_json::Value>(what).await {
+            Ok((child, _)) => child.has_died().await.to_string(),
+            // It may die before its ready file is seen.
+            Err(error) => error.to_string(),
+        };
+        for part in ["gateway", "ended by itself", "killed by signal 9", "disk on fire"] {
+            assert!(said.contains(part), "{said}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_child_ends_when_its_standard_input_closes() {
         let folder = tempfile::tempdir().unwrap();
         let ready = folder.path().join("ready.json");

@@ -28,6 +28,9 @@ const METRICS: f64 = 2.0;
 const LEAVE_MAX: Duration = Duration::from_secs(20);
 /// The canary is quiet when it has answered nothing for so long.
 const QUIET: Duration = Duration::from_secs(2);
+/// Players resign after so many plies: a player is given a release when it connects, once for each
+/// game, so short games let a change of weight reach the players within a step.
+const GAME_PLIES: u32 = 12;
 /// Then players go on so long on stable, so that it shows that they can.
 const PLAY_ON: Duration = Duration::from_secs(4);
 /// The last orders to the gateway, after a stop, may take so long.
@@ -114,6 +117,7 @@ pub(super) async fn run(
                 let mut config = players_config(traffic, longest, seed, job, live)?;
                 config.slow_after = Duration::from_millis(u64::from(spec.slow_ms));
                 config.finish_within = Duration::from_secs(1);
+                config.resign_after_plies = Some(GAME_PLIES);
                 TrafficRun::Players(
                     tminus_load::players::start(config, cancel.clone())
                         .await
@@ -297,42 +301,44 @@ impl Steering<'_> {
         });
     }
 
-    /// After a rollback: until nobody plays on the canary any more, and then a while longer.
+    /// After a rollback: until nobody plays on the canary any more and everybody who was sent away is
+    /// back in a game, and then a while longer.
     async fn follow_players(&mut self) -> Result<(), CouldNotRun> {
         let until = Instant::now() + LEAVE_MAX;
         let mut quiet_since = Instant::now();
         let mut before = None;
-        while Instant::now() < until {
+        let (mut away, mut quiet) = (0, false);
+        while !(quiet && away == 0) && Instant::now() < until {
             unless_stopped(&self.hands.stop, tokio::time::sleep(Duration::from_millis(250))).await?;
             let (_, canary) = self.admin.metrics(&self.spec.stable, &self.spec.canary).await?;
-            let witnessed = match &self.traffic {
-                TrafficRun::Players(handle) => handle
-                    .snapshots
-                    .borrow()
-                    .releases
-                    .get(&self.versions.1)
-                    .map_or(0, |r| r.commands),
-                _ => canary.requests,
-            };
+            let mut witnessed = 0;
+            if let TrafficRun::Players(handle) = &self.traffic {
+                let now = handle.snapshots.borrow();
+                witnessed = now.releases.get(&self.versions.1).map_or(0, |r| r.commands);
+                away = now.relocated.saturating_sub(now.resumed);
+            }
             let seen = (canary.requests, witnessed);
             if before != Some(seen) || canary.open_websockets > 0 {
                 before = Some(seen);
                 quiet_since = Instant::now();
             }
+            quiet = quiet_since.elapsed() >= QUIET;
+            let open = canary.open_websockets;
             self.hands.progress(
                 None,
-                format!(
-                    "rolled back; {} connections still on the canary",
-                    canary.open_websockets
-                ),
+                format!("rolled back; {open} connections on the canary, {away} players on their way"),
             );
-            if quiet_since.elapsed() >= QUIET {
-                break;
-            }
         }
-        if quiet_since.elapsed() < QUIET {
+        if !quiet {
             self.notes.push(format!(
                 "the canary still answered {} s after the drain",
+                LEAVE_MAX.as_secs()
+            ));
+        }
+        if away > 0 {
+            // Their game may have ended without them; whether one is lost, the journal says.
+            self.notes.push(format!(
+                "{away} players had not resumed {} s after the drain",
                 LEAVE_MAX.as_secs()
             ));
         }

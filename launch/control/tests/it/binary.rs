@@ -41,7 +41,7 @@ fn a_malformed_plan_ends_with_2_and_names_file_and_line() {
     let output = tminus().args(["plan", "check"]).arg(&file).output().unwrap();
     assert_eq!(code(&output), 2);
     let said = text(&output.stderr);
-    assert!(said.contains(&format!("{}:10:", file.display())), "{said}");
+    assert!(said.contains(&format!("{}:11:", file.display())), "{said}");
     assert!(said.contains("comand"), "{said}");
 
     let output = tminus()
@@ -112,7 +112,7 @@ fn an_unknown_variable_is_named_with_its_line_before_anything_begins() {
     assert_eq!(code(&output), 2);
     let said = text(&output.stderr);
     assert!(
-        said.contains("plan.yaml:10:") && said.contains("${program}") && said.contains("--var"),
+        said.contains("plan.yaml:11:") && said.contains("${program}") && said.contains("--var"),
         "{said}"
     );
     assert!(!out.exists());

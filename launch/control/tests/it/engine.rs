@@ -1,9 +1,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tminus_control::console::Console;
 use tminus_control::engine::book::Book;
 use tminus_control::error::{Exit, Kind};
+use tminus_control::layout::Layout;
 use tminus_control::report;
+use tminus_control::session::{self, Found, Wish};
 use tminus_plan::{Fact, ItemStatus, LaunchState};
 use tminus_record::Record;
 
@@ -212,6 +215,53 @@ async fn a_stop_in_the_middle_of_a_gate_leaves_the_gate_open_and_a_resume_runs_i
     let state = resumed.engine.run().await.unwrap();
     assert_eq!(state.gate("first", "b").unwrap().attempts.len(), 2);
     assert_eq!(state.items[0].status, ItemStatus::Ticked);
+}
+
+#[tokio::test]
+async fn what_stands_in_the_folder_decides_how_a_rehearsal_may_begin() {
+    let parent = tempfile::tempdir().unwrap();
+    let out = parent.path().join("out");
+    let layout = Layout::new(&out);
+    layout.create().unwrap();
+    key(1).store_new(&layout.launch_key()).unwrap();
+    begin(&out, &plan(PLAN), true);
+    let console = Console::silent();
+    let wish = |resume, rehearsal| Wish { resume, rehearsal };
+
+    // Unfinished: only to go on with, and only as what it is.
+    let said = session::open(&layout, wish(false, true), &console)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        said.contains("has not ended") && said.contains("--resume"),
+        "{said}"
+    );
+    let said = session::open(&layout, wish(true, false), &console)
+        .unwrap_err()
+        .to_string();
+    assert!(said.contains("holds a rehearsal"), "{said}");
+    let Found::Unfinished(book) = session::open(&layout, wish(true, true), &console).unwrap() else {
+        panic!("an unfinished rehearsal")
+    };
+
+    let launch_id = book.state().unwrap().launch_id;
+    engine(&out, book, Arc::new(runner()), true)
+        .engine
+        .run()
+        .await
+        .unwrap();
+    assert!(matches!(
+        session::open(&layout, wish(true, true), &console).unwrap(),
+        Found::Ended(_)
+    ));
+    // Finished: moved aside, whole, and a new one begins.
+    assert!(matches!(
+        session::open(&layout, wish(false, true), &console).unwrap(),
+        Found::Fresh(_)
+    ));
+    let aside = parent.path().join(format!("out.{launch_id}"));
+    assert!(tminus_record::verify(&aside.join("record"), None).is_ok());
+    assert!(aside.join("checklist.pdf").is_file());
 }
 
 #[tokio::test]

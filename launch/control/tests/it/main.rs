@@ -5,6 +5,10 @@ mod bench;
 #[cfg(test)]
 mod binary;
 #[cfg(test)]
+mod canary;
+#[cfg(test)]
+mod dashboard;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod gates;
