@@ -180,7 +180,7 @@ function drawChart(c) {
   }
   chart.append(svg("line", { class: "grid", x1: left, x2: w - right, y1: y(0), y2: y(0) }));
   chart.append(svg("line", { class: "limit", x1: left, x2: w - right, y1: y(limit), y2: y(limit) }));
-  chart.append(svg("text", { class: "limit-text", x: w - right, y: y(limit) - 5, "text-anchor": "end" }, `${t("limit")} e ≥ ${Math.round(Math.exp(limit)).toLocaleString("en")}`));
+  chart.append(svg("text", { class: "limit-text", x: left + 2, y: y(limit) - 5 }, `${t("limit")} e ≥ ${Math.round(Math.exp(limit)).toLocaleString("en")}`));
   chart.append(svg("text", { x: left + 2, y: 16 }, t("evidence")));
   chart.append(svg("text", { x: left + 2, y: h - 7 }, "0"));
   chart.append(svg("text", { x: w - right, y: h - 7, "text-anchor": "end" }, `${Math.round(last)} ${t("seconds")}`));
