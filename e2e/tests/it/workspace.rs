@@ -147,12 +147,13 @@ fn tracked_texts() -> Vec<(String, String)> {
 
 #[test]
 fn no_unfinished_marks_are_left_in_the_code() {
-    // Put together here, so that this file does not find itself.
+    // Put together here, so that this file does not find itself. A test may be left out of the
+    // plain run if it says why; one that is only silenced may not.
     let marks = [
         concat!("FIX", "ME"),
         concat!("XX", "X"),
         concat!("todo", "!("),
-        concat!("#[ig", "nore"),
+        concat!("#[ig", "nore]"),
     ];
     let found: Vec<String> = tracked_texts()
         .iter()
