@@ -60,6 +60,43 @@ fn rehearse(out: &Path, arguments: &[&str]) -> Rehearsal {
     }
 }
 
+/// The share of the CPU, in percent, that a virtual machine's host may take away before figures of
+/// latency say more of the host than of us.
+const STOLEN_PERCENT_MAX: f64 = 3.0;
+/// How often a rehearsal is tried on a machine that is taken away from us.
+const TRIES: u32 = 3;
+
+impl Rehearsal {
+    /// Whether it failed and its own evidence says that the machine was not ours meanwhile: the
+    /// host took CPU away, or the load generator could not keep its own schedule.
+    fn was_disturbed(&self) -> bool {
+        let items = self.report["items"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let stolen = items
+            .iter()
+            .flat_map(gates)
+            .filter_map(|gate| gate["measurements"]["cpu_stolen_percent"]["value"].as_f64())
+            .fold(0.0, f64::max);
+        let late = self.progress.contains("the load generator was late in every run");
+        self.exit_code != 0 && (stolen > STOLEN_PERCENT_MAX || late)
+    }
+}
+
+/// Runs `scenario` in a fresh folder, and again if the machine was taken away from it.
+fn undisturbed(scenario: impl Fn(&Path) -> Rehearsal) -> (tempfile::TempDir, Rehearsal) {
+    for attempt in 1.. {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let rehearsal = scenario(&folder.path().join("out"));
+        if attempt == TRIES || !rehearsal.was_disturbed() {
+            return (folder, rehearsal);
+        }
+        eprintln!("attempt {attempt} was disturbed:\n{}", rehearsal.progress);
+    }
+    unreachable!("the last attempt returns")
+}
+
 /// Exit code and output of `tminus verify`.
 fn verify(checklist: &Path) -> (i32, String) {
     let output = Command::new(binary("tminus", "tminus-control"))
@@ -126,9 +163,8 @@ fn text_of_pdf(file: &Path) -> String {
 #[test]
 fn a_rehearsal_ends_with_a_checklist_in_which_every_byte_counts() {
     let _alone = alone_blocking();
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (folder, rehearsal) = undisturbed(|out| rehearse(out, &["--seed", "7"]));
     let out = folder.path().join("out");
-    let rehearsal = rehearse(&out, &["--seed", "7"]);
     rehearsal.assert_exit(0);
     let report = &rehearsal.report;
 
@@ -226,21 +262,19 @@ fn a_canary_that_stops_answering_is_rolled_back_without_losing_a_game() {
     assert_rolled_back("stall");
 }
 
-#[test]
-fn a_rehearsal_that_was_killed_goes_on_and_runs_no_gate_twice() {
-    let _alone = alone_blocking();
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let out = folder.path().join("out");
-    let arguments = ["--players", "100"];
-    let log = folder.path().join("killed.log");
-    let mut killed = rehearse_command(&out, &arguments)
+const RESUME: [&str; 3] = ["--players", "100", "--resume"];
+
+/// Starts a rehearsal and kills it, without a word, once some of its gates have run.
+fn kill_in_the_middle(out: &Path) {
+    let log = out.with_extension("log");
+    let mut killed = rehearse_command(out, &["--players", "100"])
         .stdout(Stdio::null())
         .stderr(fs::File::create(&log).expect("a log"))
         .spawn()
         .expect("tminus starts");
     // Two entries are written when the first gate starts; ten mean that some gates have run.
     let started = Instant::now();
-    while record_size(&out) < 10 {
+    while record_size(out) < 10 {
         let ended = killed.try_wait().expect("its state");
         assert!(
             ended.is_none(),
@@ -255,10 +289,16 @@ fn a_rehearsal_that_was_killed_goes_on_and_runs_no_gate_twice() {
     }
     killed.kill().expect("killed");
     killed.wait().expect("gone");
+}
 
-    let mut resumed_arguments = arguments.to_vec();
-    resumed_arguments.push("--resume");
-    let resumed = rehearse(&out, &resumed_arguments);
+#[test]
+fn a_rehearsal_that_was_killed_goes_on_and_runs_no_gate_twice() {
+    let _alone = alone_blocking();
+    let (folder, resumed) = undisturbed(|out| {
+        kill_in_the_middle(out);
+        rehearse(out, &RESUME)
+    });
+    let out = folder.path().join("out");
     resumed.assert_exit(0);
     assert_eq!(resumed.report["canary_final_weight_percent"], 100.0);
     assert_eq!(resumed.report["games_lost"], 0.0);
@@ -275,7 +315,7 @@ fn a_rehearsal_that_was_killed_goes_on_and_runs_no_gate_twice() {
     }
     // Once more: a finished rehearsal that is resumed has nothing left to do and changes nothing.
     let size = record_size(&out);
-    rehearse(&out, &resumed_arguments).assert_exit(0);
+    rehearse(&out, &RESUME).assert_exit(0);
     assert_eq!(record_size(&out), size);
 }
 
