@@ -64,24 +64,25 @@ fn rehearse(out: &Path, arguments: &[&str]) -> Rehearsal {
 /// latency say more of the host than of us.
 const STOLEN_PERCENT_MAX: f64 = 3.0;
 /// How often a rehearsal is tried on a machine that is taken away from us.
-const TRIES: u32 = 3;
+pub const TRIES: u32 = 3;
 
 impl Rehearsal {
-    /// Whether it failed and its own evidence says that the machine was not ours meanwhile: the
-    /// host took CPU away, or the load generator could not keep its own schedule.
     fn was_disturbed(&self) -> bool {
-        let items = self.report["items"]
-            .as_array()
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        let stolen = items
-            .iter()
-            .flat_map(gates)
-            .filter_map(|gate| gate["measurements"]["cpu_stolen_percent"]["value"].as_f64())
-            .fold(0.0, f64::max);
-        let late = self.progress.contains("the load generator was late in every run");
-        self.exit_code != 0 && (stolen > STOLEN_PERCENT_MAX || late)
+        was_disturbed(self.exit_code, &self.report, &self.progress)
     }
+}
+
+/// Whether a launch failed and its own evidence says that the machine was not ours meanwhile: the
+/// host took CPU away, or the load generator could not keep its own schedule.
+pub fn was_disturbed(exit_code: i32, report: &Value, progress: &str) -> bool {
+    let items = report["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let stolen = items
+        .iter()
+        .flat_map(gates)
+        .filter_map(|gate| gate["measurements"]["cpu_stolen_percent"]["value"].as_f64())
+        .fold(0.0, f64::max);
+    let late = progress.contains("the load generator was late in every run");
+    exit_code != 0 && (stolen > STOLEN_PERCENT_MAX || late)
 }
 
 /// Runs `scenario` in a fresh folder, and again if the machine was taken away from it.
