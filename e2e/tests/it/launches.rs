@@ -63,6 +63,16 @@ fn rehearse(out: &Path, arguments: &[&str]) -> Rehearsal {
 /// The share of the CPU, in percent, that a virtual machine's host may take away before figures of
 /// latency say more of the host than of us.
 const STOLEN_PERCENT_MAX: f64 = 3.0;
+/// Measurements that no machine, however slow, excuses.
+const DAMAGE: [&str; 7] = [
+    "lost",
+    "twice",
+    "diverged",
+    "broken",
+    "games_lost",
+    "lost_moves",
+    "mismatches",
+];
 /// How often a rehearsal is tried on a machine that is taken away from us.
 pub const TRIES: u32 = 3;
 
@@ -73,7 +83,8 @@ impl Rehearsal {
 }
 
 /// Whether a launch failed and its own evidence says that the machine was not ours meanwhile: the
-/// host took CPU away, or the load generator could not keep its own schedule.
+/// host took CPU away, or the load generator could not keep its own schedule. A slow host explains
+/// late answers; it never explains a lost or doubled move, so such a run is no disturbed one.
 pub fn was_disturbed(exit_code: i32, report: &Value, progress: &str) -> bool {
     let items = report["items"].as_array().map(Vec::as_slice).unwrap_or_default();
     let stolen = items
@@ -82,7 +93,16 @@ pub fn was_disturbed(exit_code: i32, report: &Value, progress: &str) -> bool {
         .filter_map(|gate| gate["measurements"]["cpu_stolen_percent"]["value"].as_f64())
         .fold(0.0, f64::max);
     let late = progress.contains("the load generator was late in every run");
-    exit_code != 0 && (stolen > STOLEN_PERCENT_MAX || late)
+    let is_damage = |name: &str| {
+        let counted = |gate: &Value| gate["measurements"][name]["value"].as_f64();
+        items
+            .iter()
+            .flat_map(gates)
+            .filter_map(counted)
+            .any(|count| count > 0.0)
+    };
+    let damaged = DAMAGE.iter().any(|name| is_damage(name));
+    exit_code != 0 && !damaged && (stolen > STOLEN_PERCENT_MAX || late)
 }
 
 /// Runs `scenario` in a fresh folder, and again if the machine was taken away from it.
