@@ -1,5 +1,7 @@
 //! What the document says, read back by an independent reader.
 
+use std::process::Command;
+
 use tminus_checklist::{FontSource, Overall, render};
 use tminus_plan::{Evidence, Fact};
 
@@ -7,11 +9,32 @@ use crate::launch::Launch;
 
 const PLAN: &str = include_str!("plan.yaml");
 
+/// The text of each page as poppler reads it: a program that shares no code with the writer.
+fn pages_of(pdf: &[u8]) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("checklist.pdf");
+    std::fs::write(&file, pdf).unwrap();
+    let output = Command::new("pdftotext")
+        .arg(&file)
+        .arg("-")
+        .output()
+        .expect("pdftotext cannot be started; it is in the package poppler-utils");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    // It ends every page with a form feed.
+    let text = text.strip_suffix('\x0c').unwrap_or(&text);
+    text.split('\x0c').map(str::to_owned).collect()
+}
+
 /// All text without white space: readers put spaces between runs of glyphs as they like.
 fn text_of(pdf: &[u8]) -> String {
-    pdf_extract::extract_text_from_mem(pdf)
-        .unwrap()
-        .split_whitespace()
+    pages_of(pdf)
+        .iter()
+        .flat_map(|page| page.split_whitespace())
         .collect()
 }
 
@@ -70,7 +93,7 @@ fn a_complete_launch_shows_every_item_figure_and_signature() {
     says(&text, &launch.key().key_id());
     says(&text, "tminus verify checklist.pdf --record record");
     // On every page: what it is and which record it belongs to.
-    let pages = pdf_extract::extract_text_from_mem_by_pages(&pdf).unwrap();
+    let pages = pages_of(&pdf);
     let (date, time) = (&model.data.ended.utc[..10], &model.data.ended.utc[11..19]);
     let mark = format!(
         "CONFIDENTIAL-{date}-{time}Z-{}",
