@@ -101,6 +101,10 @@ impl Player {
                 self.in_game(request_id, &answer.game_id, &answer.command_id, command)
                     .await;
             }
+            Command::OfferRematch(_) | Command::AnswerRematch(_) => {
+                self.session
+                    .refuse(request_id, Code::NoRematch, "this release offers no rematch");
+            }
         }
     }
 

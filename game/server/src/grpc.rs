@@ -33,6 +33,10 @@ impl PlayerService for Grpc {
         let caller = self.0.tokens.caller(&metadata.into_headers())?;
         Ok(Response::new(self.0.get_profile(&caller, &request).await?))
     }
+
+    async fn equip_item(&self, _: Request<v1::EquipItemRequest>) -> Result<Response<v1::Profile>, Status> {
+        Err(Status::unimplemented("items come with a later release"))
+    }
 }
 
 #[tonic::async_trait]

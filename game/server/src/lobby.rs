@@ -201,6 +201,7 @@ impl Pool {
                     request_id,
                     Say::Queued(Queued {
                         since_ms: since_ms as i64,
+                        ..Queued::default()
                     }),
                 );
             }

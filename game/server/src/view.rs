@@ -54,6 +54,7 @@ pub fn game(game: &Game, now_ms: i64, moves: Moves) -> GameView {
             rating: seat.rating,
             hp: game.hp(color).points().into(),
             clock_ms: game.clock_ms(color, at_ms),
+            ..Seat::default()
         }
     };
     GameView {
@@ -87,6 +88,7 @@ pub fn event(game_id: &rules::GameId, event: &Event, after: Option<GameView>) ->
             uci: uci.clone(),
             san: san.clone(),
             check: *check,
+            ..MoveMade::default()
         }),
         EventKind::DrawOffered { by } => Kind::DrawOffered(v1::DrawOffered {
             by: color(*by).into(),
@@ -142,5 +144,6 @@ pub fn profile(profile: &starvault_store::Profile) -> v1::Profile {
             .as_ref()
             .map(ToString::to_string)
             .unwrap_or_default(),
+        ..v1::Profile::default()
     }
 }

@@ -136,6 +136,7 @@ fn welcome(app: &App, profile: Profile) -> Welcome {
             .active_game_id
             .map(|id| id.to_string())
             .unwrap_or_default(),
+        ..Welcome::default()
     }
 }
 

@@ -7,7 +7,9 @@ use starvault_wire::{
 
 use crate::support::{Running, folder};
 
-const JOIN: Command = Command::JoinLobby(JoinLobby {});
+const JOIN: Command = Command::JoinLobby(JoinLobby {
+    region: String::new(),
+});
 
 #[tokio::test]
 async fn one_ticket_per_player_and_the_newest_connection_holds_it() {

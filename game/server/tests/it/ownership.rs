@@ -103,7 +103,9 @@ async fn releases_never_meet_in_one_game() {
     let canary = Running::start(&folder, "v1.3", |_| {}).await;
     let lonely = stable.sign_in("Ada").await;
     let mut ada = stable.connect(&lonely, Codec::Json).await;
-    let join = starvault_wire::v1::client_frame::Command::JoinLobby(starvault_wire::v1::JoinLobby {});
+    let join = starvault_wire::v1::client_frame::Command::JoinLobby(starvault_wire::v1::JoinLobby {
+        region: String::new(),
+    });
     assert!(matches!(ada.ask(join).await, Event::Queued(_)));
     // Two players of the other release find each other and not Ada, who was first.
     canary.two_in_a_game().await;

@@ -63,7 +63,11 @@ async fn a_game_to_the_third_check_and_then_another_one() {
     let first_game = table.game_id.clone();
     for player in [&mut table.white, &mut table.black] {
         assert!(matches!(
-            player.ask(Command::JoinLobby(JoinLobby {})).await,
+            player
+                .ask(Command::JoinLobby(JoinLobby {
+                    region: String::new()
+                }))
+                .await,
             Event::Queued(_)
         ));
     }

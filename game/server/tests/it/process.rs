@@ -84,7 +84,11 @@ async fn a_process_says_when_it_is_ready_and_ends_with_its_parent() {
     };
     let mut player = Player::connect(address, &who, Codec::Json, None).await;
     assert!(matches!(
-        player.ask(client_frame::Command::JoinLobby(JoinLobby {})).await,
+        player
+            .ask(client_frame::Command::JoinLobby(JoinLobby {
+                region: String::new()
+            }))
+            .await,
         Event::Queued(_)
     ));
 

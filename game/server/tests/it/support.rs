@@ -102,8 +102,14 @@ impl Running {
         let (ada, bo) = (self.sign_in("Ada").await, self.sign_in("Bo").await);
         let mut one = self.connect(&ada, Codec::Json).await;
         let mut two = self.connect(&bo, Codec::Proto).await;
-        one.ask(Command::JoinLobby(JoinLobby {})).await;
-        two.ask(Command::JoinLobby(JoinLobby {})).await;
+        one.ask(Command::JoinLobby(JoinLobby {
+            region: String::new(),
+        }))
+        .await;
+        two.ask(Command::JoinLobby(JoinLobby {
+            region: String::new(),
+        }))
+        .await;
         let (seat_one, seat_two) = (one.matched().await, two.matched().await);
         assert_eq!(
             seat_one.game.as_ref().unwrap().game_id,

@@ -41,7 +41,8 @@ impl Player {
                     self.plan_anew(talk);
                 }
             }
-            Event::Welcome(_) | Event::Pong(_) => {}
+            // Players of a load run take their next opponent from the lobby.
+            Event::RematchOffered(_) | Event::RematchDeclined(_) | Event::Welcome(_) | Event::Pong(_) => {}
         }
         None
     }

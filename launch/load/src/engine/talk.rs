@@ -178,7 +178,12 @@ impl Player {
         let (operation, command) = match due.action {
             Action::Join => {
                 talk.queued_since.get_or_insert_with(Instant::now);
-                (Operation::Join, Command::JoinLobby(v1::JoinLobby {}))
+                (
+                    Operation::Join,
+                    Command::JoinLobby(v1::JoinLobby {
+                        region: String::new(),
+                    }),
+                )
             }
             Action::LeaveLobby => (Operation::LeaveLobby, Command::LeaveLobby(v1::LeaveLobby {})),
             Action::Resume => {

@@ -477,7 +477,7 @@ impl Inner {
         }
         let Some(other) = self.queue.take().filter(|waiting| waiting != player) else {
             self.queue = Some(player.into());
-            return self.tell(player, id, Event::Queued(v1::Queued { since_ms: 0 }));
+            return self.tell(player, id, Event::Queued(v1::Queued::default()));
         };
         self.next += 1;
         let game_id = format!("game-{}", self.next);
