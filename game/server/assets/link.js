@@ -8,9 +8,9 @@ const PING_EVERY_MS = 10000;
 const ANSWER_WITHIN_MS = 12000;
 
 /** Close codes of the contract and of RFC 6455 that ask for something other than a plain retry. */
-const CLOSE = { restart: 1012, policy: 1008, relocated: 4001 };
-// Of the reasons for 1008, the one after which coming back would only push the other window out.
-const REPLACED = 'newer connection';
+const CLOSE = { restart: 1012, relocated: 4001, replaced: 4002 };
+// A release before 4002 said the same with 1008, among other reasons for that code.
+const replacedOfOld = (code, reason) => code === 1008 && reason.includes('newer connection');
 
 export class Link {
   /**
@@ -18,7 +18,7 @@ export class Link {
    * @param {() => {url: string, protocols: string[]}} uses.target where to connect, asked at each try
    * @param {(frame: object) => void} uses.onFrame every frame but pongs
    * @param {(state: 'open'|'connecting'|'waiting'|'closed'|'refused', detail: object) => void} uses.onState
-   *   `waiting` has `retryAt` (ms), `refused` has `code` and `reason`: the server does not want this connection back
+   *   `waiting` has `retryAt` (ms) and `moving` (the server asked us to come back), `refused` has `code` and `reason`: the server does not want this connection back
    */
   constructor({ target, onFrame, onState }) {
     this.target = target;
@@ -68,11 +68,14 @@ export class Link {
     return this.welcomed === true;
   }
 
-  /** Sends one command; returns its request id, or 0 when there is no connection. */
-  send(command) {
+  /**
+   * Sends one command; returns its request id, or 0 when there is no connection.
+   * `answered: false` for a command that the contract answers with nothing of its own.
+   */
+  send(command, { answered = true } = {}) {
     if (!this.socket || this.socket.readyState !== WebSocket.OPEN) return 0;
     const requestId = ++this.requestId;
-    this.unanswered.set(requestId, Date.now());
+    if (answered) this.unanswered.set(requestId, Date.now());
     this.socket.send(JSON.stringify({ requestId, ...command }));
     return requestId;
   }
@@ -131,7 +134,8 @@ export class Link {
   #closed(code, reason) {
     this.#drop();
     if (!this.wanted) return;
-    if (code === CLOSE.policy && reason.includes(REPLACED)) {
+    // Coming back would only push the other window out.
+    if (code === CLOSE.replaced || replacedOfOld(code, reason)) {
       this.wanted = false;
       this.onState('refused', { code, reason });
     } else {
@@ -143,9 +147,10 @@ export class Link {
     let waitMs = Math.min(RETRY_MS_MAX, RETRY_MS_FIRST * 2 ** this.failures);
     waitMs *= 0.5 + Math.random() / 2;
     // The server asked for it and another is ready: come back at once, but not all in one instant.
-    if ((code === CLOSE.relocated || code === CLOSE.restart) && this.failures === 0) waitMs = Math.random() * 250;
+    const moving = code === CLOSE.relocated || code === CLOSE.restart;
+    if (moving && this.failures === 0) waitMs = Math.random() * 250;
     this.failures += 1;
     this.retryTimer = setTimeout(() => this.#connect(), waitMs);
-    this.onState('waiting', { retryAt: Date.now() + waitMs, code, failures: this.failures });
+    this.onState('waiting', { retryAt: Date.now() + waitMs, moving, failures: this.failures });
   }
 }
