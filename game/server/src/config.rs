@@ -1,6 +1,6 @@
 //! Everything that one server process is started with. Values only: nothing here opens or reads.
 
-use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use starvault_rules::Clock;
 
@@ -14,6 +14,8 @@ pub struct Config {
     pub release: Release,
     pub signing_key: PathBuf,
     pub clock: Clock,
+    /// Where matches are made; players of one region meet.
+    pub regions: Regions,
     pub limits: Limits,
     pub injection: Option<Injection>,
     pub time: TimeSource,
@@ -32,6 +34,7 @@ impl Config {
                 initial_ms: 180_000,
                 increment_ms: 2_000,
             },
+            regions: Regions::default(),
             limits: Limits::default(),
             injection: None,
             time: TimeSource::system(),
@@ -70,6 +73,12 @@ pub struct Limits {
     pub refusals_max: u32,
     /// How long a player may be away from a running game.
     pub disconnect_grace: Duration,
+    /// How long a ticket keeps its place in the lobby while its player has no connection.
+    pub ticket_grace: Duration,
+    /// How long a matched player has to show up at the game before it is aborted.
+    pub arrival_timeout: Duration,
+    /// Players whose last opponent the lobby remembers.
+    pub last_opponents_max: usize,
     /// How often a game asks whether it still belongs to this process while a seat is empty.
     pub ownership_probe_every: Duration,
     /// How long an ended game still answers repeated commands from memory.
@@ -98,6 +107,9 @@ impl Default for Limits {
             commands_burst: 100,
             refusals_max: 1_000,
             disconnect_grace: Duration::from_secs(30),
+            ticket_grace: Duration::from_secs(10),
+            arrival_timeout: Duration::from_secs(10),
+            last_opponents_max: 100_000,
             ownership_probe_every: Duration::from_secs(1),
             ended_game_kept: Duration::from_secs(60),
             rooms_max: 20_000,
@@ -133,6 +145,73 @@ impl FromStr for Release {
         } else {
             Err("a release label has 1 to 64 characters of A-Z a-z 0-9 . _ -, e.g. v1.3".into())
         }
+    }
+}
+
+/// A region's name: 1 to 32 of `a-z 0-9 -`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Region(Arc<str>);
+
+impl Region {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Region {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if (1..=32).contains(&text.len()) && text.chars().all(fits) {
+            Ok(Self(text.into()))
+        } else {
+            Err("a region has 1 to 32 characters of a-z 0-9 -, e.g. eu-west".into())
+        }
+    }
+}
+
+/// The regions of one process: at least one, each once, the first is the default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Regions(Vec<Region>);
+
+impl Regions {
+    /// Each region is a pool of its own, and pools with nobody in them help nobody.
+    const MAX: usize = 64;
+
+    #[must_use]
+    pub fn as_slice(&self) -> &[Region] {
+        &self.0
+    }
+}
+
+impl Default for Regions {
+    fn default() -> Self {
+        Self(vec![Region("local".into())])
+    }
+}
+
+impl FromStr for Regions {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut regions: Vec<Region> = Vec::new();
+        for name in text.split(',') {
+            let region: Region = name.trim().parse()?;
+            if regions.contains(&region) {
+                return Err(format!("the region {region} stands there twice"));
+            }
+            regions.push(region);
+        }
+        if regions.len() > Self::MAX {
+            return Err(format!("there are at most {} regions", Self::MAX));
+        }
+        Ok(Self(regions))
     }
 }
 
@@ -176,6 +255,34 @@ mod tests {
         );
         for wrong in ["", "180", "0+2", "-1+2", "1+86401", "3:00+2", "99999999999+0"] {
             assert!(parse_clock(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn regions_are_listed_once_each_and_never_none() {
+        let names = |text: &str| {
+            let regions = text.parse::<Regions>()?;
+            Ok::<_, String>(
+                regions
+                    .as_slice()
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(names("eu, asia"), Ok(vec!["eu".into(), "asia".into()]));
+        let too_many = (0..65).map(|n| format!("r{n}")).collect::<Vec<_>>().join(",");
+        for wrong in [
+            "",
+            "eu,",
+            "eu,eu",
+            "EU",
+            "a b",
+            "亚洲",
+            &"x".repeat(33),
+            &too_many,
+        ] {
+            assert!(names(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -17,6 +17,7 @@ mod grpc;
 mod http;
 mod inject;
 mod keys;
+mod link;
 mod lobby;
 mod net;
 mod rate;
@@ -29,7 +30,7 @@ mod tokens;
 mod view;
 mod ws;
 
-pub use config::{Config, Limits, Release, parse_clock};
+pub use config::{Config, Limits, Region, Regions, Release, parse_clock};
 pub use error::StartError;
 pub use inject::{FaultKind, Injection};
 pub use net::bind;

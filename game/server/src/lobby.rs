@@ -18,7 +18,8 @@ use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    room::RoomContext,
+    config::Region,
+    room::{Arrival, RoomContext},
     rooms::Rooms,
     session::{SessionHandle, SessionId},
 };
@@ -28,11 +29,20 @@ const MAILBOX_MAX: usize = 1024;
 const BEGINNINGS_MAX: usize = 256;
 
 /// Somebody who wants to play.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Candidate {
     pub session: SessionHandle,
     pub display_name: String,
     pub rating: i32,
+}
+
+/// A matched player whose opponent never arrived: back in the pool, with the seniority of the wait.
+#[derive(Debug)]
+pub struct Returning {
+    pub candidate: Candidate,
+    pub region: Region,
+    /// When the wait began, in milliseconds since 1970-01-01 UTC.
+    pub enqueued_at_ms: u64,
 }
 
 #[derive(Debug)]
@@ -54,7 +64,9 @@ impl Lobby {
         context: RoomContext,
         rooms: Rooms,
         clock: Clock,
+        region: Region,
         seed: u64,
+        returns: mpsc::Receiver<Returning>,
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (mailbox, receiver) = mpsc::channel(MAILBOX_MAX);
@@ -62,6 +74,7 @@ impl Lobby {
             context,
             rooms,
             clock,
+            region,
             coin: StdRng::seed_from_u64(seed),
             queue: Queue::new(Settings::default()),
             waiting: HashMap::new(),
@@ -69,7 +82,7 @@ impl Lobby {
             beginning: HashMap::new(),
             matched: VecDeque::new(),
         };
-        (Self { mailbox }, pool.run(receiver, stop))
+        (Self { mailbox }, pool.run(receiver, returns, stop))
     }
 
     /// The answer goes to the session: `Queued`, or an error.
@@ -106,6 +119,7 @@ struct Pool {
     context: RoomContext,
     rooms: Rooms,
     clock: Clock,
+    region: Region,
     coin: StdRng,
     queue: Queue,
     waiting: HashMap<TicketId, Candidate>,
@@ -116,7 +130,12 @@ struct Pool {
 }
 
 impl Pool {
-    async fn run(mut self, mut mailbox: mpsc::Receiver<Message>, stop: CancellationToken) {
+    async fn run(
+        mut self,
+        mut mailbox: mpsc::Receiver<Message>,
+        mut returns: mpsc::Receiver<Returning>,
+        stop: CancellationToken,
+    ) {
         let mut beginnings = JoinSet::new();
         loop {
             self.match_up(&mut beginnings);
@@ -127,6 +146,7 @@ impl Pool {
                     Some(message) => self.on_message(message),
                     None => break,
                 },
+                Some(returning) = returns.recv() => self.on_returning(returning),
                 Some(begun) = beginnings.join_next(), if !beginnings.is_empty() => {
                     if let Ok(begun) = begun {
                         self.on_begun(begun).await;
@@ -213,6 +233,34 @@ impl Pool {
                     "too many players are waiting; try again",
                 );
             }
+        }
+    }
+
+    fn on_returning(&mut self, returning: Returning) {
+        let Returning {
+            candidate,
+            enqueued_at_ms,
+            ..
+        } = returning;
+        let session = &candidate.session;
+        if session.is_closed() || self.by_player.contains_key(&session.player_id) {
+            return;
+        }
+        let ticket = Ticket {
+            id: ticket_id(session.id),
+            rating: candidate.rating,
+            enqueued_at_ms,
+        };
+        if self.queue.add(ticket).is_ok() {
+            session.send(
+                0,
+                Say::Queued(Queued {
+                    since_ms: enqueued_at_ms as i64,
+                    ..Queued::default()
+                }),
+            );
+            self.by_player.insert(session.player_id.clone(), ticket.id);
+            self.waiting.insert(ticket.id, candidate);
         }
     }
 
@@ -310,11 +358,16 @@ impl Pool {
         match outcome {
             Ok(CreateOutcome::Created(created)) => {
                 let (white, black) = if older_plays_white {
-                    (older.1, younger.1)
+                    (older, younger)
                 } else {
-                    (younger.1, older.1)
+                    (younger, older)
                 };
-                self.rooms.begin(created, white.session, black.session).await;
+                let [white, black] = [white, black].map(|(reserved, candidate)| Arrival {
+                    session: candidate.session,
+                    region: self.region.clone(),
+                    enqueued_at_ms: reserved.ticket.enqueued_at_ms,
+                });
+                self.rooms.begin(created, white, black).await;
             }
             Ok(CreateOutcome::AlreadyPlaying { player_id, .. }) => {
                 for (reserved, candidate) in [older, younger] {

@@ -18,8 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::commit::{Committed, NotCommitted};
 use crate::{
-    config::Limits,
+    config::{Limits, Region},
     inject::Injector,
+    lobby::Returning,
     session::{Close, SessionHandle},
     time::TimeSource,
     view::{self, Moves},
@@ -33,6 +34,17 @@ pub struct RoomContext {
     pub time: TimeSource,
     pub limits: Limits,
     pub injector: Injector,
+    /// Where a player goes whose opponent never arrived.
+    pub returns: mpsc::Sender<Returning>,
+}
+
+/// A matched player on the way from the lobby to the game.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    pub session: SessionHandle,
+    pub region: Region,
+    /// When the wait in the lobby began, in milliseconds since 1970-01-01 UTC.
+    pub enqueued_at_ms: u64,
 }
 
 /// What a room can be told.
@@ -151,8 +163,8 @@ impl Room {
     }
 
     /// Seats both players of a game that has just begun and tells them.
-    pub fn seat_both(&mut self, white: SessionHandle, black: SessionHandle) {
-        for (color, session) in [(Color::White, white), (Color::Black, black)] {
+    pub fn seat_both(&mut self, white: Arrival, black: Arrival) {
+        for (color, Arrival { session, .. }) in [(Color::White, white), (Color::Black, black)] {
             let game = view::game(&self.game, self.context.time.now_ms(), Moves::Included);
             session.send(
                 0,

@@ -13,10 +13,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    room::{Room, RoomContext, RoomHandle},
-    session::SessionHandle,
-};
+use crate::room::{Arrival, Room, RoomContext, RoomHandle};
 
 const MAILBOX_MAX: usize = 1024;
 
@@ -46,8 +43,8 @@ enum Message {
     },
     Begin {
         created: Box<Created>,
-        white: SessionHandle,
-        black: SessionHandle,
+        white: Arrival,
+        black: Arrival,
     },
 }
 
@@ -104,7 +101,7 @@ impl Rooms {
     }
 
     /// Opens the room of a game that has just begun.
-    pub async fn begin(&self, created: Box<Created>, white: SessionHandle, black: SessionHandle) {
+    pub async fn begin(&self, created: Box<Created>, white: Arrival, black: Arrival) {
         // After the stop nobody is there to tell; both players find the game by resuming it.
         let _ = self
             .mailbox

@@ -11,7 +11,7 @@ use starvault_store::{Owner, SqliteJournal, SqliteOptions};
 use starvault_wire::v1::{
     player_service_server::PlayerServiceServer, system_service_server::SystemServiceServer,
 };
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
@@ -22,6 +22,9 @@ use crate::{
 
 /// For games to finish the write that they are in.
 const LAST_WRITES: Duration = Duration::from_secs(10);
+
+/// Players on the way back from games whose other player never arrived.
+const RETURNS_MAX: usize = 1024;
 
 /// A server that is ready to run: its store is open and its port is taken.
 #[derive(Debug)]
@@ -49,6 +52,7 @@ impl Server {
         let (journal, tokens, executable_sha256) = opening.await.map_err(|_| StartError::Interrupted)??;
         let instance = uuid::Uuid::new_v4().simple().to_string();
         let injector = Injector::new(config.injection);
+        let (returns, returning) = mpsc::channel(RETURNS_MAX);
         let context = RoomContext {
             journal: journal.clone(),
             owner: Owner {
@@ -58,13 +62,22 @@ impl Server {
             time: config.time.clone(),
             limits: config.limits.clone(),
             injector: injector.clone(),
+            returns,
         };
         let stop_games = CancellationToken::new();
         let mut games = JoinSet::new();
         let (rooms, rooms_task) = Rooms::new(context.clone(), stop_games.clone());
         games.spawn(rooms_task);
         let seed = config.seed.unwrap_or_else(rand::random);
-        let (lobby, lobby_task) = Lobby::new(context, rooms.clone(), config.clock, seed, stop_games.clone());
+        let (lobby, lobby_task) = Lobby::new(
+            context,
+            rooms.clone(),
+            config.clock,
+            config.regions.as_slice()[0].clone(),
+            seed,
+            returning,
+            stop_games.clone(),
+        );
         games.spawn(lobby_task);
         let app = Arc::new(App {
             injector,

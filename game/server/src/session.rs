@@ -4,10 +4,14 @@
 //! So the end of an old connection concerns only those who still hold *that* one, and can never
 //! take a newer connection of the same player away.
 
+use std::{sync::Arc, time::Duration};
+
 use starvault_rules::PlayerId;
 use starvault_wire::v1::{Error, ServerFrame, error::Code, server_frame::Event};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+pub use crate::link::{Link, SharedFrame};
 
 /// Names one connection within this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,6 +60,10 @@ impl Close {
 #[derive(Debug)]
 pub enum Outgoing {
     Frame(Box<ServerFrame>),
+    /// One frame for several sockets, written out at most once per codec.
+    Shared(Arc<SharedFrame>),
+    /// A WebSocket ping with this number; see [`SessionHandle::ping`].
+    Ping(u32),
     /// The last thing that is written.
     Close(Close),
 }
@@ -67,6 +75,7 @@ pub struct SessionHandle {
     pub player_id: PlayerId,
     outbox: mpsc::Sender<Outgoing>,
     cut: CancellationToken,
+    link: Arc<Link>,
 }
 
 impl SessionHandle {
@@ -83,6 +92,7 @@ impl SessionHandle {
                 player_id,
                 outbox,
                 cut: CancellationToken::new(),
+                link: Arc::new(Link::new()),
             },
             receiver,
         )
@@ -109,6 +119,37 @@ impl SessionHandle {
             current_sequence,
         };
         self.send(request_id, Event::Error(error));
+    }
+
+    /// Queues a frame that other sockets are told as well.
+    pub fn send_shared(&self, frame: &Arc<SharedFrame>) {
+        self.put(Outgoing::Shared(frame.clone()));
+    }
+
+    /// Queues a WebSocket ping behind what is queued already and answers its number. Once
+    /// [`Self::ponged`] is ready for it, the client has received everything that was sent before.
+    pub fn ping(&self) -> u32 {
+        let number = self.link.next_ping();
+        self.put(Outgoing::Ping(number));
+        number
+    }
+
+    /// Ready once the client has answered the ping `number` or a later one. Never, if it does not.
+    pub async fn ponged(&self, number: u32) {
+        self.link.ponged(number).await;
+    }
+
+    /// The smoothed time from here to the client and back, measured by this server's own pings;
+    /// `None` before the first answer.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.link.round_trip()
+    }
+
+    /// What the two halves of the socket know about the way to the client.
+    #[must_use]
+    pub fn link(&self) -> &Link {
+        &self.link
     }
 
     /// Ends the connection after what is queued already.

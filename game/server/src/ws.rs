@@ -15,8 +15,8 @@ use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
 use http::{HeaderMap, HeaderValue, header};
 use starvault_store::Profile;
 use starvault_wire::{
-    CLIENT_FRAME_BYTES_MAX, Codec, Payload, SUBPROTOCOL_BEARER_PREFIX,
-    v1::{ClientFrame, ServerFrame, Welcome, error::Code, server_frame::Event as Say},
+    CLIENT_FRAME_BYTES_MAX, Codec, SUBPROTOCOL_BEARER_PREFIX,
+    v1::{ClientFrame, Welcome, error::Code, server_frame::Event as Say},
 };
 use tokio::{sync::mpsc, time::Instant};
 
@@ -25,6 +25,7 @@ use crate::{
     commands::Player,
     config::Limits,
     error::AppError,
+    link::encode,
     net::ConnectionPermit,
     rate::TokenBucket,
     session::{Close, Outgoing, SessionHandle},
@@ -191,7 +192,11 @@ async fn read(
                 }
                 continue;
             }
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+            Some(Ok(Message::Pong(payload))) => {
+                session.link().on_pong(&payload, Instant::now());
+                continue;
+            }
+            Some(Ok(Message::Ping(_))) => continue,
             Some(Ok(Message::Close(_))) | None => return None,
             Some(Err(error)) => return close_for(error),
         };
@@ -252,14 +257,7 @@ async fn write(
             biased;
             () = session.was_cut() => return,
             outgoing = outbox.recv() => outgoing,
-            _ = pings.tick() => {
-                let ping = sink.send(Message::Ping(axum::body::Bytes::new()));
-                if !matches!(tokio::time::timeout(limits.write_timeout, ping).await, Ok(Ok(()))) {
-                    session.cut();
-                    return;
-                }
-                continue;
-            }
+            _ = pings.tick() => Some(Outgoing::Ping(session.link().next_ping())),
         };
         let Some(first) = first else { return };
         let written = async {
@@ -268,6 +266,12 @@ async fn write(
             while let Some(outgoing) = next {
                 match outgoing {
                     Outgoing::Frame(frame) => sink.feed(encode(codec, &frame)).await?,
+                    Outgoing::Shared(frame) => sink.feed(frame.message(codec)).await?,
+                    Outgoing::Ping(number) => {
+                        let payload = session.link().on_ping(number, Instant::now());
+                        let payload = axum::body::Bytes::copy_from_slice(&payload);
+                        sink.feed(Message::Ping(payload)).await?;
+                    }
                     Outgoing::Close(last) => {
                         let frame = CloseFrame {
                             code: last.code,
@@ -296,17 +300,6 @@ async fn write(
                 session.cut();
                 return;
             }
-        }
-    }
-}
-
-fn encode(codec: Codec, frame: &ServerFrame) -> Message {
-    match codec.encode(frame) {
-        Ok(Payload::Text(text)) => Message::Text(text.into()),
-        Ok(Payload::Binary(bytes)) => Message::Binary(bytes.into()),
-        Err(error) => {
-            tracing::error!(%error, "a frame cannot be written");
-            Message::Text("{}".into())
         }
     }
 }

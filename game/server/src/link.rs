@@ -1,0 +1,210 @@
+//! The way to one client: its pings and how long they take, and frames that several sockets share.
+//!
+//! Only this server's own pings are measured: what a client claims about its lag counts for
+//! nothing. A pong proves that everything written before its ping has arrived.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::extract::ws::Message;
+use starvault_wire::{Codec, Payload, v1::ServerFrame};
+use tokio::{sync::watch, time::Instant};
+
+/// Pings whose answers are awaited at the same time; of more, the oldest are not measured.
+const PINGS_MAX: usize = 8;
+/// The smoothing of RFC 6298, section 2: a new sample counts for one part in this many.
+const SMOOTHING: u32 = 8;
+
+/// What one connection knows about the way to its client.
+#[derive(Debug)]
+pub struct Link {
+    numbers: AtomicU32,
+    /// When pings that are not answered yet were written.
+    sent: Mutex<VecDeque<(u32, Instant)>>,
+    answered: watch::Sender<u32>,
+    /// Microseconds; 0 before the first answer.
+    round_trip_us: AtomicU32,
+}
+
+impl Link {
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            numbers: AtomicU32::new(0),
+            sent: Mutex::new(VecDeque::new()),
+            answered: watch::Sender::new(0),
+            round_trip_us: AtomicU32::new(0),
+        }
+    }
+
+    /// A number for a ping; they count from 1.
+    pub fn next_ping(&self) -> u32 {
+        self.numbers.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The writer is about to write this ping: its payload.
+    pub fn on_ping(&self, number: u32, now: Instant) -> [u8; 4] {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        if sent.len() >= PINGS_MAX {
+            sent.pop_front();
+        }
+        sent.push_back((number, now));
+        number.to_be_bytes()
+    }
+
+    /// The reader has read a pong. One that answers no ping of ours (RFC 6455, section 5.5.3,
+    /// allows it) says nothing.
+    pub fn on_pong(&self, payload: &[u8], now: Instant) {
+        let Ok(number) = payload.try_into().map(u32::from_be_bytes) else {
+            return;
+        };
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(at) = sent.iter().find(|(sent, _)| *sent == number).map(|(_, at)| *at) else {
+            return;
+        };
+        // Section 5.5.3 again: a client may answer only the most recent ping.
+        sent.retain(|(sent, _)| *sent > number);
+        drop(sent);
+        let sample = u32::try_from(now.saturating_duration_since(at).as_micros()).unwrap_or(u32::MAX);
+        let sample = sample.max(1);
+        // The reader is the only one that writes this.
+        let smoothed = match self.round_trip_us.load(Ordering::Relaxed) {
+            0 => sample,
+            so_far => so_far - so_far / SMOOTHING + sample / SMOOTHING,
+        };
+        self.round_trip_us.store(smoothed.max(1), Ordering::Relaxed);
+        self.answered.send_if_modified(|answered| {
+            let later = number > *answered;
+            *answered = number.max(*answered);
+            later
+        });
+    }
+
+    /// Ready once the ping `number` or a later one was answered.
+    pub async fn ponged(&self, number: u32) {
+        let mut answered = self.answered.subscribe();
+        // The sender lives in this very link.
+        let _ = answered.wait_for(|answered| *answered >= number).await;
+    }
+
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
+        match self.round_trip_us.load(Ordering::Relaxed) {
+            0 => None,
+            us => Some(Duration::from_micros(us.into())),
+        }
+    }
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A frame for several sockets. Whoever writes it first in a codec encodes it for all.
+#[derive(Debug)]
+pub struct SharedFrame {
+    frame: ServerFrame,
+    json: OnceLock<Message>,
+    proto: OnceLock<Message>,
+}
+
+impl SharedFrame {
+    #[must_use]
+    pub fn new(frame: ServerFrame) -> Self {
+        Self {
+            frame,
+            json: OnceLock::new(),
+            proto: OnceLock::new(),
+        }
+    }
+
+    #[must_use]
+    pub fn frame(&self) -> &ServerFrame {
+        &self.frame
+    }
+
+    /// The WebSocket message in this codec; the bytes are shared.
+    #[must_use]
+    pub fn message(&self, codec: Codec) -> Message {
+        let encoded = match codec {
+            Codec::Json => &self.json,
+            Codec::Proto => &self.proto,
+        };
+        encoded.get_or_init(|| encode(codec, &self.frame)).clone()
+    }
+}
+
+/// The WebSocket message of a frame.
+#[must_use]
+pub fn encode(codec: Codec, frame: &ServerFrame) -> Message {
+    match codec.encode(frame) {
+        Ok(Payload::Text(text)) => Message::Text(text.into()),
+        Ok(Payload::Binary(bytes)) => Message::Binary(bytes.into()),
+        Err(error) => {
+            tracing::error!(%error, "a frame cannot be written");
+            Message::Text("{}".into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_pong_is_measured_once_and_smoothed() {
+        let (link, start) = (Link::new(), Instant::now());
+        let ms = Duration::from_millis;
+        let payload = link.on_ping(link.next_ping(), start);
+        assert_eq!(link.round_trip(), None);
+        link.on_pong(&payload, start + ms(80));
+        assert_eq!(link.round_trip(), Some(ms(80)));
+        link.ponged(1).await;
+        link.on_pong(&payload, start + ms(9_000));
+        assert_eq!(link.round_trip(), Some(ms(80)), "answered already");
+        let payload = link.on_ping(link.next_ping(), start);
+        link.on_pong(&payload, start + ms(160));
+        assert_eq!(link.round_trip(), Some(ms(90)), "one part in eight");
+    }
+
+    #[tokio::test]
+    async fn only_an_answer_to_our_own_ping_counts() {
+        let (link, start) = (Link::new(), Instant::now());
+        for unsolicited in [&b""[..], b"x", &[0; 4], &9_u32.to_be_bytes(), &[0; 125]] {
+            link.on_pong(unsolicited, start);
+        }
+        assert_eq!(link.round_trip(), None);
+        // Far more pings than are remembered: the last one still proves that all have arrived.
+        let payloads: Vec<_> = (0..100).map(|_| link.on_ping(link.next_ping(), start)).collect();
+        assert!(link.sent.lock().unwrap().len() <= PINGS_MAX);
+        link.on_pong(&payloads[0], start);
+        assert_eq!(*link.answered.borrow(), 0, "forgotten");
+        link.on_pong(&payloads[99], start + Duration::from_millis(1));
+        link.ponged(1).await;
+        assert!(link.sent.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_shared_frame_is_encoded_once_per_codec() {
+        let shared = SharedFrame::new(ServerFrame {
+            request_id: 3,
+            event: None,
+        });
+        let (Message::Text(one), Message::Text(two)) =
+            (shared.message(Codec::Json), shared.message(Codec::Json))
+        else {
+            panic!("text")
+        };
+        assert_eq!(one.as_ptr(), two.as_ptr(), "the same bytes");
+        assert_eq!(one.as_str(), r#"{"requestId":3}"#);
+        assert!(matches!(shared.message(Codec::Proto), Message::Binary(bytes) if &bytes[..] == [8, 3]));
+    }
+}
