@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{AddError, Match, Reserved, Settings, Ticket, TicketId};
+use crate::{AddError, Match, PlayerKey, Reserved, Settings, Ticket, TicketId};
 
 /// Rating first, so that neighbours in the map are neighbours in strength; then order of arrival.
 type Key = (i32, u64);
@@ -35,6 +35,8 @@ pub struct Queue {
     /// (when the wait began, order of arrival, rating): the first is the oldest.
     by_age: BTreeSet<(u64, u64, i32)>,
     timers: BTreeSet<(u64, Key)>,
+    by_player: BTreeMap<PlayerKey, TicketId>,
+    suspended: BTreeMap<TicketId, (Reserved, u64)>,
 }
 
 impl Queue {
@@ -47,22 +49,79 @@ impl Queue {
             by_id: BTreeMap::new(),
             by_age: BTreeSet::new(),
             timers: BTreeSet::new(),
+            by_player: BTreeMap::new(),
+            suspended: BTreeMap::new(),
         }
     }
 
     #[must_use]
     pub fn len(&self) -> usize {
-        self.by_rating.len()
+        self.by_rating.len() + self.suspended.len()
     }
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.by_rating.is_empty()
+        self.len() == 0
     }
 
     #[must_use]
     pub fn contains(&self, id: TicketId) -> bool {
-        self.by_id.contains_key(&id)
+        self.by_id.contains_key(&id) || self.suspended.contains_key(&id)
+    }
+
+    /// The ticket with which a player waits here.
+    #[must_use]
+    pub fn ticket_of(&self, player: PlayerKey) -> Option<TicketId> {
+        self.by_player.get(&player).copied()
+    }
+
+    /// How many tickets are suspended.
+    #[must_use]
+    pub fn suspended_len(&self) -> usize {
+        self.suspended.len()
+    }
+
+    /// Keeps a ticket out of matches, with its seniority, until [`Queue::resume`]; its player's
+    /// connection is gone, say. From `expires_at_ms` on, [`Queue::expire`] drops it. Suspending a
+    /// suspended ticket sets the new moment. False if the ticket is not here.
+    pub fn suspend(&mut self, id: TicketId, expires_at_ms: u64) -> bool {
+        if let Some((_, expires)) = self.suspended.get_mut(&id) {
+            *expires = expires_at_ms;
+            return true;
+        }
+        let Some(reserved) = self.by_id.get(&id).copied().and_then(|key| self.take(key)) else {
+            return false;
+        };
+        self.by_player.insert(reserved.ticket.player, id);
+        self.suspended.insert(id, (reserved, expires_at_ms));
+        true
+    }
+
+    /// Lets a suspended ticket be matched again. Ask [`Queue::poll`] afterwards. False if no such
+    /// ticket is suspended here.
+    pub fn resume(&mut self, id: TicketId) -> bool {
+        let Some((reserved, _)) = self.suspended.remove(&id) else {
+            return false;
+        };
+        self.by_player.remove(&reserved.ticket.player);
+        self.insert(reserved).is_ok()
+    }
+
+    /// Drops and returns the suspended tickets whose time is over at `now_ms`.
+    pub fn expire(&mut self, now_ms: u64) -> Vec<Ticket> {
+        let due: Vec<TicketId> = self
+            .suspended
+            .iter()
+            .filter(|(_, (_, expires))| *expires <= now_ms)
+            .map(|(id, _)| *id)
+            .collect();
+        due.into_iter().filter_map(|id| self.remove(id)).collect()
+    }
+
+    /// When [`Queue::expire`] next has something to drop.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<u64> {
+        self.suspended.values().map(|(_, expires)| *expires).min()
     }
 
     /// When the longest wait began, in milliseconds.
@@ -98,6 +157,10 @@ impl Queue {
 
     /// Takes a ticket out. `None` if it does not wait here (any more).
     pub fn remove(&mut self, id: TicketId) -> Option<Ticket> {
+        if let Some((reserved, _)) = self.suspended.remove(&id) {
+            self.by_player.remove(&reserved.ticket.player);
+            return Some(reserved.ticket);
+        }
         let key = *self.by_id.get(&id)?;
         self.take(key).map(|reserved| reserved.ticket)
     }
@@ -248,9 +311,14 @@ impl Queue {
 
     fn insert(&mut self, reserved: Reserved) -> Result<(), AddError> {
         let Reserved { ticket, arrival } = reserved;
-        if self.by_id.contains_key(&ticket.id) {
+        if self.contains(ticket.id) {
             return Err(AddError::AlreadyWaiting { id: ticket.id });
         }
+        if let Some(id) = self.ticket_of(ticket.player) {
+            let player = ticket.player;
+            return Err(AddError::PlayerWaiting { player, id });
+        }
+        self.by_player.insert(ticket.player, ticket.id);
         let key = (ticket.rating, arrival);
         self.by_id.insert(ticket.id, key);
         self.by_age
@@ -264,6 +332,7 @@ impl Queue {
         let waiting = self.by_rating.remove(&key)?;
         let (rating, arrival) = key;
         self.by_id.remove(&waiting.ticket.id);
+        self.by_player.remove(&waiting.ticket.player);
         self.by_age
             .remove(&(waiting.ticket.enqueued_at_ms, arrival, rating));
         if let Some(timer) = waiting.timer {

@@ -4,20 +4,23 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use crate::{AddError, Match, Queue, Settings, Ticket, TicketId};
+use crate::{AddError, Match, PlayerKey, Queue, Settings, Ticket, TicketId};
 
 const NARROW: Settings = Settings {
     window_initial: 50,
     window_growth_per_second: 25,
     wait_ms_max: 20_000,
+    avoid_ms: 5_000,
     tickets_max: 64,
 };
 
 fn ticket(id: u64, rating: i32, enqueued_at_ms: u64) -> Ticket {
     Ticket {
         id: TicketId(id),
+        player: PlayerKey(id),
         rating,
         enqueued_at_ms,
+        avoid: None,
     }
 }
 
@@ -192,7 +195,7 @@ proptest! {
     #[test]
     fn nobody_who_fits_is_left_waiting(steps in proptest::collection::vec(step(), 1..60)) {
         // Milliseconds are coarse here so that the model can look at each of them.
-        let settings = Settings { window_initial: 20, window_growth_per_second: 200, wait_ms_max: 1_500, tickets_max: 64 };
+        let settings = Settings { window_initial: 20, window_growth_per_second: 200, wait_ms_max: 1_500, avoid_ms: 700, tickets_max: 64 };
         let mut queue = Queue::new(settings);
         let mut waiting: Vec<Ticket> = Vec::new();
         let mut returned = None;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
-use starvault_matchmaking::{Match, Queue, Reserved, Settings, Ticket, TicketId};
+use starvault_matchmaking::{Match, PlayerKey, Queue, Reserved, Settings, Ticket, TicketId};
 use starvault_rules::{Clock, GameId, PlayerId, Seat, Setup};
 use starvault_store::{CreateOutcome, Journal as _, NewGame, StoreError};
 use starvault_wire::v1::{LeftLobby, Queued, error::Code, server_frame::Event as Say};
@@ -210,8 +210,10 @@ impl Pool {
         let since_ms = self.now_ms();
         let ticket = Ticket {
             id: ticket_id(session.id),
+            player: PlayerKey(session.id.0),
             rating: candidate.rating,
             enqueued_at_ms: since_ms,
+            avoid: None,
         };
         match self.queue.add(ticket) {
             Ok(()) => {
