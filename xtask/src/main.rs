@@ -1,9 +1,10 @@
-//! The project's own commands: `cargo xtask rehearse | verify | test | setup`.
+//! The project's own commands: `cargo xtask rehearse | verify | test | bench | setup`.
 //!
 //! This crate installs what a fresh machine lacks, builds, and starts; it never decides whether a
 //! launch is good. It keeps to the standard library where it can, because it is the first thing
 //! that a newcomer compiles.
 
+mod bench;
 mod build;
 mod setup;
 mod tests;
@@ -42,6 +43,12 @@ enum Command {
     },
     /// Run every check: format, lints, licences, all tests, whole launches.
     Test(tests::TestArguments),
+    /// Measure speed: ours beside a baseline, in one run.
+    #[command(disable_help_flag = true)]
+    Bench {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Install what tests and rehearsals need on a Debian machine, and say what was done.
     Setup,
 }
@@ -71,6 +78,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
             build::hand_over(&bin.join("tminus"), "verify", &arguments)
         }
         Command::Test(arguments) => tests::run(&arguments).context("cargo xtask test"),
+        Command::Bench { arguments } => bench::run(&arguments),
         Command::Setup => {
             setup::ensure(setup::EVERYTHING)?;
             println!("everything that tests and rehearsals need is installed");

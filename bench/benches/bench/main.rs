@@ -1,0 +1,89 @@
+//! Measures and prints; judges against the figures that the project promises, and says which one
+//! is missed. Started by `cargo xtask bench`, which builds the programs that are measured.
+//!
+//! The clients of a run live in this one process, on one thread, so that a two-core machine leaves
+//! the other core to the server. The server's CPU time and memory are read from `/proc`.
+
+mod client;
+mod engine;
+mod matchmaking;
+mod process;
+mod report;
+mod rooms;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask bench",
+    about = "Measure speed: ours beside a baseline, in one run"
+)]
+struct Cli {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Decisions of the queue beside a global mutex and 16 shards; tickets through real sockets.
+    Matchmaking(Options),
+    /// Memory of a connection, CPU of a move, round trips, what one core holds.
+    Rooms(Options),
+}
+
+/// How a run is made.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// The server to measure.
+    #[arg(long, value_name = "PROGRAM")]
+    server: PathBuf,
+    /// The gateway to measure through.
+    #[arg(long, value_name = "PROGRAM")]
+    gateway: PathBuf,
+    /// Connected players.
+    #[arg(long, default_value_t = 10_000)]
+    players: usize,
+    /// Decides arrivals, moves and thinking times.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Given by cargo; means nothing here.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<bool> {
+    let (report, json) = match cli.what {
+        What::Matchmaking(options) => (matchmaking::run(&options)?, options.json),
+        What::Rooms(options) => (rooms::run(&options)?, options.json),
+    };
+    if json {
+        println!("{}", report.to_json());
+    } else {
+        print!("{}", report.to_table());
+    }
+    Ok(report.holds())
+}
+
+/// One thread for all clients: see the module.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?)
+}

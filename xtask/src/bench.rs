@@ -1,0 +1,41 @@
+//! `cargo xtask bench`: builds what is measured, optimised, and hands over to the measuring program.
+
+use anyhow::{Context as _, bail};
+
+use crate::build;
+
+/// Everything after the command goes to the measuring program; see `cargo xtask bench --help`.
+pub fn run(arguments: &[String]) -> anyhow::Result<u8> {
+    let built = build::cargo()?
+        .args(["build", "--release", "--locked"])
+        .args(["--package", "starvault-server", "--package", "tminus-gateway"])
+        .status()
+        .context("cannot start cargo")?;
+    if !built.success() {
+        bail!("the build failed ({built}); its errors stand above");
+    }
+    let release = build::target_directory()?.join("release");
+    let mut command = build::cargo()?;
+    command
+        .args([
+            "bench",
+            "--quiet",
+            "--locked",
+            "--package",
+            "starvault-bench",
+            "--bench",
+            "bench",
+            "--",
+        ])
+        .args(arguments);
+    let asks_for_help = arguments.is_empty() || arguments.iter().any(|one| one == "--help" || one == "-h");
+    if !asks_for_help {
+        command.arg("--server").arg(release.join("starvault"));
+        command.arg("--gateway").arg(release.join("tminus-gateway"));
+    }
+    let status = command.status().context("cannot start cargo")?;
+    match status.code() {
+        Some(code) => Ok(u8::try_from(code).unwrap_or(2)),
+        None => bail!("the measuring program was ended by a signal ({status})"),
+    }
+}
