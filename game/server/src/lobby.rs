@@ -250,8 +250,10 @@ impl Pool {
         }
         let ticket = Ticket {
             id: ticket_id(session.id),
+            player: PlayerKey(session.id.0),
             rating: candidate.rating,
             enqueued_at_ms,
+            avoid: None,
         };
         if self.queue.add(ticket).is_ok() {
             session.send(
