@@ -11,9 +11,12 @@
 //! A ticket that has waited [`Settings::wait_ms_max`] fits anybody: that is the bound on starvation,
 //! and the oldest goes first.
 
+mod heap;
 mod pools;
 mod queue;
+mod ratings;
 mod settings;
+mod slots;
 #[cfg(test)]
 mod tests;
 mod ticket;

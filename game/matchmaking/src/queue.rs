@@ -1,62 +1,91 @@
-//! The pool itself: tickets ordered by rating, an index by age, and one timer per ticket.
+//! The pool itself.
 //!
-//! Why one timer per ticket is enough: a pair's moment depends only on its two tickets, never on
+//! **What is kept.** Waiting tickets in the order of ratings; of each the age; of each at most one
+//! timer. Suspended tickets are in none of these, so no search ever steps over one.
+//!
+//! **Why one timer per ticket is enough.** A pair's moment depends only on its two tickets, never on
 //! the time of asking. A ticket's timer is set to the earliest moment over all partners that are
-//! there when it is computed. Somebody who arrives later computes the moment of the new pair
-//! itself; somebody who leaves can only make a timer too early, and a timer that fires without a
-//! partner is computed again. So at any time the earliest pair is covered by a timer of one side.
+//! there when it is set. Somebody who arrives later looks at the new pairs itself; somebody who
+//! leaves can only make a timer too early, and a timer that fires without its partner is set again.
+//! So at any time the earliest pair is covered by a timer of one side, or by the bound on waiting.
+//!
+//! **What a step costs.** A search looks at one rating after the other, outward, and at each only at
+//! its most senior ticket that is not avoided. At most [`Queue::AVOIDERS_MAX`] + 1 tickets in the
+//! whole queue are avoided for one searcher. After a poll any two tickets whose gap lies within
+//! `window_initial` are an avoided pair (or they would have met), and since every ticket avoids at
+//! most one other there are no more than three such tickets in `window_initial` points. So a
+//! search passes at most 6 × (widest window / `window_initial` + 1) tickets. Between polls tickets may
+//! crowd: then whoever has somebody within `window_initial` is done at once, and the others are more
+//! than `window_initial` apart from each other, so that there are few. A search never looks at
+//! more ratings than twice the widest window, which [`Settings::validate`] limits. Everything else
+//! is a constant number of steps in trees, heaps and hash maps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::{
+    AddError, Match, PlayerKey, Reserved, Settings, Ticket, TicketId,
+    heap::Moments,
+    ratings::{ByRating, Key, Rank, TIME_LIMIT_MS},
+    slots::{Entry, Slots},
+};
 
-use crate::{AddError, Match, PlayerKey, Reserved, Settings, Ticket, TicketId};
-
-/// Rating first, so that neighbours in the map are neighbours in strength; then order of arrival.
-type Key = (i32, u64);
-
-#[derive(Debug, Clone, Copy)]
-struct Waiting {
-    ticket: Ticket,
-    timer: Option<Timer>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Timer {
-    at_ms: u64,
-    partner: Key,
-}
+const FRESH_SPARED: usize = 1024;
 
 /// One pool of waiting tickets. See the crate's documentation for who fits whom.
+///
+/// After every [`add`](Queue::add), [`put_back`](Queue::put_back) and [`resume`](Queue::resume) ask
+/// [`poll`](Queue::poll), then [`next_deadline`](Queue::next_deadline) for the moment to ask again.
+/// A caller that cannot take matches for a while asks neither, and catches up with one poll.
 #[derive(Debug)]
 pub struct Queue {
     settings: Settings,
     arrivals: u64,
-    by_rating: BTreeMap<Key, Waiting>,
-    by_id: BTreeMap<TicketId, Key>,
-    /// (when the wait began, order of arrival, rating): the first is the oldest.
-    by_age: BTreeSet<(u64, u64, i32)>,
-    timers: BTreeSet<(u64, Key)>,
-    by_player: BTreeMap<PlayerKey, TicketId>,
-    suspended: BTreeMap<TicketId, (Reserved, u64)>,
+    slots: Slots,
+    by_rating: ByRating,
+    ages: Moments,
+    timers: Moments,
+    expiries: Moments,
+    /// Tickets (slot, arrival) that came since the last question and have not looked around yet.
+    fresh: Vec<(u32, u64)>,
+}
+
+/// What a ticket sees when it looks around.
+enum Outlook {
+    /// Somebody (a slot) fits now.
+    Fits(u32),
+    /// The first of those who wait now (a slot) will fit at this moment.
+    Later(u64, u32),
+    /// Nobody will before the bound on waiting.
+    Nobody,
 }
 
 impl Queue {
+    /// So many tickets may avoid one and the same player at a time; the wish of a further one is not
+    /// heeded. A player is the last opponent of one other who has just finished, so it takes as
+    /// many finished games within one wait to get there.
+    pub const AVOIDERS_MAX: usize = 16;
+
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
             arrivals: 0,
-            by_rating: BTreeMap::new(),
-            by_id: BTreeMap::new(),
-            by_age: BTreeSet::new(),
-            timers: BTreeSet::new(),
-            by_player: BTreeMap::new(),
-            suspended: BTreeMap::new(),
+            slots: Slots::default(),
+            by_rating: ByRating::default(),
+            ages: Moments::default(),
+            timers: Moments::default(),
+            expiries: Moments::default(),
+            fresh: Vec::new(),
         }
     }
 
     #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Tickets here, suspended ones included.
+    #[must_use]
     pub fn len(&self) -> usize {
-        self.by_rating.len() + self.suspended.len()
+        self.slots.len()
     }
 
     #[must_use]
@@ -66,83 +95,41 @@ impl Queue {
 
     #[must_use]
     pub fn contains(&self, id: TicketId) -> bool {
-        self.by_id.contains_key(&id) || self.suspended.contains_key(&id)
+        self.slots.slot_of(id).is_some()
     }
 
     /// The ticket with which a player waits here.
     #[must_use]
     pub fn ticket_of(&self, player: PlayerKey) -> Option<TicketId> {
-        self.by_player.get(&player).copied()
+        self.slots.ticket_of(player)
     }
 
     /// How many tickets are suspended.
     #[must_use]
     pub fn suspended_len(&self) -> usize {
-        self.suspended.len()
+        self.expiries.len()
     }
 
-    /// Keeps a ticket out of matches, with its seniority, until [`Queue::resume`]; its player's
-    /// connection is gone, say. From `expires_at_ms` on, [`Queue::expire`] drops it. Suspending a
-    /// suspended ticket sets the new moment. False if the ticket is not here.
-    pub fn suspend(&mut self, id: TicketId, expires_at_ms: u64) -> bool {
-        if let Some((_, expires)) = self.suspended.get_mut(&id) {
-            *expires = expires_at_ms;
-            return true;
-        }
-        let Some(reserved) = self.by_id.get(&id).copied().and_then(|key| self.take(key)) else {
-            return false;
-        };
-        self.by_player.insert(reserved.ticket.player, id);
-        self.suspended.insert(id, (reserved, expires_at_ms));
-        true
-    }
-
-    /// Lets a suspended ticket be matched again. Ask [`Queue::poll`] afterwards. False if no such
-    /// ticket is suspended here.
-    pub fn resume(&mut self, id: TicketId) -> bool {
-        let Some((reserved, _)) = self.suspended.remove(&id) else {
-            return false;
-        };
-        self.by_player.remove(&reserved.ticket.player);
-        self.insert(reserved).is_ok()
-    }
-
-    /// Drops and returns the suspended tickets whose time is over at `now_ms`.
-    pub fn expire(&mut self, now_ms: u64) -> Vec<Ticket> {
-        let due: Vec<TicketId> = self
-            .suspended
-            .iter()
-            .filter(|(_, (_, expires))| *expires <= now_ms)
-            .map(|(id, _)| *id)
-            .collect();
-        due.into_iter().filter_map(|id| self.remove(id)).collect()
-    }
-
-    /// When [`Queue::expire`] next has something to drop.
-    #[must_use]
-    pub fn next_expiry(&self) -> Option<u64> {
-        self.suspended.values().map(|(_, expires)| *expires).min()
-    }
-
-    /// When the longest wait began, in milliseconds.
+    /// When the longest wait began, in milliseconds, suspended tickets aside.
     #[must_use]
     pub fn oldest_enqueued_at_ms(&self) -> Option<u64> {
-        self.by_age.first().map(|(enqueued_at_ms, ..)| *enqueued_at_ms)
+        self.ages.first().map(|(enqueued_at_ms, _)| enqueued_at_ms)
     }
 
     /// Takes a new ticket. Ask [`Queue::poll`] afterwards: it may fit somebody at once.
     ///
     /// # Errors
-    /// The id is waiting already, or the queue is full.
+    /// The id or its player is waiting already, the queue is full, or the time is absurd.
     pub fn add(&mut self, ticket: Ticket) -> Result<(), AddError> {
+        self.admit(&ticket)?;
         if self.len() >= self.settings.tickets_max {
             return Err(AddError::Full {
                 tickets_max: self.settings.tickets_max,
             });
         }
         let arrival = self.arrivals;
-        self.insert(Reserved { ticket, arrival })?;
         self.arrivals += 1;
+        self.insert(Reserved { ticket, arrival });
         Ok(())
     }
 
@@ -150,45 +137,87 @@ impl Queue {
     /// of tickets does not apply, because it had been counted before.
     ///
     /// # Errors
-    /// The id is waiting already: its player has queued again in the meantime.
+    /// The id or its player is waiting already: the player has queued again in the meantime.
     pub fn put_back(&mut self, reserved: Reserved) -> Result<(), AddError> {
-        self.insert(reserved)
+        self.admit(&reserved.ticket)?;
+        self.insert(reserved);
+        Ok(())
     }
 
-    /// Takes a ticket out. `None` if it does not wait here (any more).
+    /// Takes a ticket out, suspended or not. `None` if it is not here (any more): then it has been
+    /// matched, removed or dropped, and whoever asks has lost the race.
     pub fn remove(&mut self, id: TicketId) -> Option<Ticket> {
-        if let Some((reserved, _)) = self.suspended.remove(&id) {
-            self.by_player.remove(&reserved.ticket.player);
-            return Some(reserved.ticket);
+        let slot = self.slots.slot_of(id)?;
+        self.take(slot).map(|reserved| reserved.ticket)
+    }
+
+    /// Keeps a ticket out of matches, with its seniority, until [`Queue::resume`]; its player's
+    /// connection is gone, say. From `expires_at_ms` on, [`Queue::expire`] drops it. Suspending a
+    /// suspended ticket sets the new moment. False if the ticket is not here.
+    pub fn suspend(&mut self, id: TicketId, expires_at_ms: u64) -> bool {
+        let Some(slot) = self.slots.slot_of(id) else {
+            return false;
+        };
+        self.withdraw(slot);
+        if let Some(entry) = self.slots.get_mut(slot) {
+            entry.suspended = true;
+            self.expiries.set(slot, expires_at_ms, entry.arrival);
         }
-        let key = *self.by_id.get(&id)?;
-        self.take(key).map(|reserved| reserved.ticket)
+        true
+    }
+
+    /// Lets a suspended ticket be matched again. Ask [`Queue::poll`] afterwards. False if no such
+    /// ticket is suspended here.
+    pub fn resume(&mut self, id: TicketId) -> bool {
+        let Some(slot) = self.slots.slot_of(id) else {
+            return false;
+        };
+        let Some(entry) = self.slots.get_mut(slot).filter(|entry| entry.suspended) else {
+            return false;
+        };
+        entry.suspended = false;
+        self.expiries.clear(slot);
+        self.offer(slot);
+        true
+    }
+
+    /// Drops and returns the suspended tickets whose time is over at `now_ms`.
+    pub fn expire(&mut self, now_ms: u64) -> Vec<Ticket> {
+        let mut dropped = Vec::new();
+        while let Some((at_ms, slot)) = self.expiries.first()
+            && at_ms <= now_ms
+        {
+            dropped.extend(self.take(slot).map(|reserved| reserved.ticket));
+        }
+        dropped
+    }
+
+    /// When [`Queue::expire`] next has something to drop.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<u64> {
+        self.expiries.first().map(|(at_ms, _)| at_ms)
     }
 
     /// The next moment (milliseconds) at which a pair that waits now fits. [`Queue::poll`] at that
     /// moment makes a match; before it, none unless somebody arrives. A moment in the past means
     /// that a match is due already. `None`: no pair here will ever fit.
     pub fn next_deadline(&mut self) -> Option<u64> {
+        self.settle_fresh();
         let by_timer = loop {
-            let Some(&(at_ms, key)) = self.timers.first() else {
+            let Some((at_ms, slot)) = self.timers.first() else {
                 break None;
             };
-            let partner = self
-                .by_rating
-                .get(&key)
-                .and_then(|waiting| waiting.timer)
-                .map(|timer| timer.partner);
-            if partner.is_some_and(|partner| self.by_rating.contains_key(&partner)) {
+            let partner = self.slots.get(slot).map(|entry| entry.partner);
+            if partner.is_some_and(|(partner, arrival)| self.waits(partner, arrival)) {
                 break Some(at_ms);
             }
-            self.set_timer(key);
+            let outlook = self.look_around(slot, None);
+            self.set_timer(slot, &outlook);
         };
-        let by_age = if self.len() >= 2 {
-            self.oldest_enqueued_at_ms()
-                .map(|enqueued| enqueued.saturating_add(self.settings.wait_ms_max))
-        } else {
-            None
-        };
+        let by_age = self
+            .oldest_enqueued_at_ms()
+            .filter(|_| self.by_rating.len() >= 2)
+            .map(|enqueued_at_ms| enqueued_at_ms.saturating_add(self.settings.wait_ms_max));
         match (by_timer, by_age) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -198,119 +227,166 @@ impl Queue {
     /// Every match that is due at `now_ms`. Afterwards no two waiting tickets fit each other.
     pub fn poll(&mut self, now_ms: u64) -> Vec<Match> {
         let mut matches = Vec::new();
-        while let Some(found) = self.match_overdue(now_ms).or_else(|| self.match_by_timer(now_ms)) {
+        while let Some(found) = self.match_overdue(now_ms) {
             matches.push(found);
+        }
+        let fresh = std::mem::take(&mut self.fresh);
+        for (slot, arrival) in &fresh {
+            if self.waits(*slot, *arrival) {
+                matches.extend(self.match_or_wait(*slot, now_ms));
+            }
+        }
+        // Kept for its room.
+        self.fresh = fresh;
+        self.fresh.clear();
+        while let Some((at_ms, slot)) = self.timers.first()
+            && at_ms <= now_ms
+        {
+            // If the partner that this timer was for has left, the next moment may be later.
+            matches.extend(self.match_or_wait(slot, now_ms));
         }
         matches
     }
 
     /// The oldest ticket, once it has waited for the maximum, with whoever is nearest.
     fn match_overdue(&mut self, now_ms: u64) -> Option<Match> {
-        let &(enqueued_at_ms, arrival, rating) = self.by_age.first()?;
+        let (enqueued_at_ms, slot) = self.ages.first()?;
         if enqueued_at_ms.saturating_add(self.settings.wait_ms_max) > now_ms {
             return None;
         }
-        let key = (rating, arrival);
-        let partner = self.outward(key).next()?.0;
-        self.pair(key, partner)
+        let partner = self.nearest_of_all(slot)?;
+        self.pair(slot, partner)
     }
 
-    fn match_by_timer(&mut self, now_ms: u64) -> Option<Match> {
-        loop {
-            let &(at_ms, key) = self.timers.first()?;
-            if at_ms > now_ms {
-                return None;
-            }
-            match self.best_partner(key, now_ms) {
-                Some(partner) => return self.pair(key, partner),
-                // The partner that this timer was for has left: the next moment is later.
-                None => self.set_timer(key),
+    fn match_or_wait(&mut self, slot: u32, now_ms: u64) -> Option<Match> {
+        match self.look_around(slot, Some(now_ms)) {
+            Outlook::Fits(partner) => self.pair(slot, partner),
+            outlook => {
+                self.set_timer(slot, &outlook);
+                None
             }
         }
     }
 
-    /// The nearest ticket that fits `key` at `now_ms`; of two equally near ones the older.
-    fn best_partner(&self, key: Key, now_ms: u64) -> Option<Key> {
-        let ticket = self.by_rating.get(&key)?.ticket;
-        let window = self.settings.window(now_ms.saturating_sub(ticket.enqueued_at_ms));
-        let mut best: Option<(u32, u64, Key)> = None;
-        for (other_key, other) in self.outward(key) {
-            let gap = ticket.rating.abs_diff(other.rating);
-            if u64::from(gap) > window || best.is_some_and(|(best_gap, ..)| gap > best_gap) {
-                break;
-            }
-            if self
-                .fits_at_ms(&ticket, &other)
-                .is_some_and(|at_ms| at_ms <= now_ms)
-            {
-                let candidate = (gap, other.enqueued_at_ms, other_key);
-                best = Some(best.map_or(candidate, |so_far| so_far.min(candidate)));
-            }
-        }
-        best.map(|(_, _, partner)| partner)
-    }
-
-    /// When both windows hold the gap. The younger ticket's window is never the wider one.
-    fn fits_at_ms(&self, a: &Ticket, b: &Ticket) -> Option<u64> {
-        let younger = a.enqueued_at_ms.max(b.enqueued_at_ms);
-        let wait_ms = self.settings.wait_for_gap(a.rating.abs_diff(b.rating))?;
-        Some(younger.saturating_add(wait_ms))
-    }
-
-    /// Everybody else, nearest rating first.
-    fn outward(&self, key: Key) -> impl Iterator<Item = (Key, Ticket)> + '_ {
-        let mut below = self.by_rating.range(..key).rev().peekable();
-        let above_start = (std::ops::Bound::Excluded(key), std::ops::Bound::Unbounded);
-        let mut above = self.by_rating.range(above_start).peekable();
-        std::iter::from_fn(move || {
-            let next = match (below.peek(), above.peek()) {
-                (Some((low, _)), Some((high, _))) if key.0.abs_diff(low.0) <= high.0.abs_diff(key.0) => {
-                    below.next()
-                }
-                (Some(_), None) => below.next(),
-                _ => above.next(),
-            };
-            next.map(|(key, waiting)| (*key, waiting.ticket))
-        })
-    }
-
-    /// Sets the timer of `key` to the earliest moment at which it fits anybody who waits now.
-    fn set_timer(&mut self, key: Key) {
-        let Some(waiting) = self.by_rating.get(&key).copied() else {
+    fn set_timer(&mut self, slot: u32, outlook: &Outlook) {
+        let Outlook::Later(at_ms, partner) = *outlook else {
+            self.timers.clear(slot);
             return;
         };
-        let mut earliest: Option<Timer> = None;
-        for (partner, other) in self.outward(key) {
-            let gap = waiting.ticket.rating.abs_diff(other.rating);
-            // Nobody further out can fit before the own window reaches that far, and whoever has
-            // to wait for the bound on waiting is found by age.
-            let Some(own_wait_ms) = self.settings.wait_for_gap(gap) else {
-                break;
-            };
-            let own_ms = waiting.ticket.enqueued_at_ms.saturating_add(own_wait_ms);
-            if own_wait_ms > self.settings.wait_ms_max || earliest.is_some_and(|timer| timer.at_ms <= own_ms)
-            {
-                break;
-            }
-            if let Some(at_ms) = self.fits_at_ms(&waiting.ticket, &other)
-                && earliest.is_none_or(|timer| at_ms < timer.at_ms)
-            {
-                earliest = Some(Timer { at_ms, partner });
-            }
-        }
-        if let Some(timer) = waiting.timer {
-            self.timers.remove(&(timer.at_ms, key));
-        }
-        if let Some(timer) = earliest {
-            self.timers.insert((timer.at_ms, key));
-        }
-        if let Some(waiting) = self.by_rating.get_mut(&key) {
-            waiting.timer = earliest;
+        let partner_arrival = self.slots.get(partner).map_or(u64::MAX, |entry| entry.arrival);
+        if let Some(entry) = self.slots.get_mut(slot) {
+            entry.partner = (partner, partner_arrival);
+            self.timers.set(slot, at_ms, entry.arrival);
         }
     }
 
-    fn insert(&mut self, reserved: Reserved) -> Result<(), AddError> {
-        let Reserved { ticket, arrival } = reserved;
+    /// Who fits `slot` at `now_ms`, or who will first. Somebody who is not avoided comes before
+    /// somebody who is, then the nearest rating, then the older ticket. Without `now_ms` nobody
+    /// fits yet and the earliest moment is wanted, past or future.
+    fn look_around(&self, slot: u32, now_ms: Option<u64>) -> Outlook {
+        let Some(own) = self.slots.get(slot) else {
+            return Outlook::Nobody;
+        };
+        let mut best: Option<(bool, u32, u128, u32)> = None;
+        let mut earliest: Option<(u64, u32)> = None;
+        for (gap, rank) in self.by_rating.outward(Rank::of(own.ticket.rating)) {
+            // Nobody further out can fit before the own window reaches that far, and whoever has
+            // to wait for the bound on waiting is found by age.
+            let Some(wait_ms) = self.settings.wait_for_gap(gap) else {
+                break;
+            };
+            let own_ms = own.ticket.enqueued_at_ms.saturating_add(wait_ms);
+            let done = match best {
+                Some((avoided, best_gap, ..)) => {
+                    now_ms.is_some_and(|now_ms| own_ms > now_ms) || (!avoided && gap > best_gap)
+                }
+                None => {
+                    wait_ms > self.settings.wait_ms_max || earliest.is_some_and(|(at_ms, _)| at_ms <= own_ms)
+                }
+            };
+            if done {
+                break;
+            }
+            for (key, other_slot, other, avoided) in self.others(rank, slot, own) {
+                let wait_ms = if avoided {
+                    wait_ms.max(self.settings.avoid_ms)
+                } else {
+                    wait_ms
+                };
+                let younger_ms = own.ticket.enqueued_at_ms.max(other.ticket.enqueued_at_ms);
+                let at_ms = younger_ms.saturating_add(wait_ms);
+                if now_ms.is_some_and(|now_ms| at_ms <= now_ms) {
+                    let candidate = (avoided, gap, key.seniority(), other_slot);
+                    best = Some(best.map_or(candidate, |so_far| so_far.min(candidate)));
+                } else if earliest.is_none_or(|(so_far_ms, _)| at_ms < so_far_ms) {
+                    earliest = Some((at_ms, other_slot));
+                }
+                // Of the others with this rating none fits earlier.
+                if !avoided {
+                    break;
+                }
+            }
+        }
+        match (best, earliest) {
+            (Some((.., partner)), _) => Outlook::Fits(partner),
+            (None, Some((at_ms, partner))) => Outlook::Later(at_ms, partner),
+            (None, None) => Outlook::Nobody,
+        }
+    }
+
+    /// The nearest ticket whatever the windows say; somebody avoided only if there is nobody else.
+    fn nearest_of_all(&self, slot: u32) -> Option<u32> {
+        let own = self.slots.get(slot)?;
+        let mut best: Option<(bool, u32, u128, u32)> = None;
+        for (gap, rank) in self.by_rating.outward(Rank::of(own.ticket.rating)) {
+            if best.is_some_and(|(avoided, best_gap, ..)| !avoided && gap > best_gap) {
+                break;
+            }
+            for (key, other_slot, _, avoided) in self.others(rank, slot, own) {
+                let candidate = (avoided, gap, key.seniority(), other_slot);
+                best = Some(best.map_or(candidate, |so_far| so_far.min(candidate)));
+                if !avoided {
+                    break;
+                }
+            }
+        }
+        best.map(|(.., partner)| partner)
+    }
+
+    /// Whoever has not looked around yet does so now, for a timer only.
+    fn settle_fresh(&mut self) {
+        for (slot, arrival) in std::mem::take(&mut self.fresh) {
+            if self.waits(slot, arrival) {
+                let outlook = self.look_around(slot, None);
+                self.set_timer(slot, &outlook);
+            }
+        }
+    }
+
+    /// Everybody else of one rating, the most senior first: (key, slot, ticket, avoided).
+    fn others<'a>(
+        &'a self,
+        rank: Rank,
+        slot: u32,
+        own: &'a Entry,
+    ) -> impl Iterator<Item = (Key, u32, &'a Entry, bool)> + 'a {
+        self.by_rating
+            .group(rank)
+            .filter(move |(_, other_slot)| *other_slot != slot)
+            .filter_map(move |(key, other_slot)| {
+                let other = self.slots.get(other_slot)?;
+                Some((key, other_slot, other, own.avoids(other)))
+            })
+    }
+
+    /// The ticket is still there, and not suspended.
+    fn waits(&self, slot: u32, arrival: u64) -> bool {
+        self.slots
+            .get(slot)
+            .is_some_and(|entry| entry.arrival == arrival && !entry.suspended)
+    }
+
+    fn admit(&self, ticket: &Ticket) -> Result<(), AddError> {
         if self.contains(ticket.id) {
             return Err(AddError::AlreadyWaiting { id: ticket.id });
         }
@@ -318,33 +394,53 @@ impl Queue {
             let player = ticket.player;
             return Err(AddError::PlayerWaiting { player, id });
         }
-        self.by_player.insert(ticket.player, ticket.id);
-        let key = (ticket.rating, arrival);
-        self.by_id.insert(ticket.id, key);
-        self.by_age
-            .insert((ticket.enqueued_at_ms, arrival, ticket.rating));
-        self.by_rating.insert(key, Waiting { ticket, timer: None });
-        self.set_timer(key);
+        if ticket.enqueued_at_ms >= TIME_LIMIT_MS {
+            return Err(AddError::TimeOutOfRange {
+                enqueued_at_ms: ticket.enqueued_at_ms,
+                limit_ms: TIME_LIMIT_MS,
+            });
+        }
         Ok(())
     }
 
-    fn take(&mut self, key: Key) -> Option<Reserved> {
-        let waiting = self.by_rating.remove(&key)?;
-        let (rating, arrival) = key;
-        self.by_id.remove(&waiting.ticket.id);
-        self.by_player.remove(&waiting.ticket.player);
-        self.by_age
-            .remove(&(waiting.ticket.enqueued_at_ms, arrival, rating));
-        if let Some(timer) = waiting.timer {
-            self.timers.remove(&(timer.at_ms, key));
-        }
-        Some(Reserved {
-            ticket: waiting.ticket,
-            arrival,
-        })
+    fn insert(&mut self, reserved: Reserved) {
+        let Reserved { ticket, arrival } = reserved;
+        let slot = self.slots.insert(ticket, arrival, Self::AVOIDERS_MAX);
+        self.offer(slot);
     }
 
-    fn pair(&mut self, a: Key, b: Key) -> Option<Match> {
+    /// Makes a ticket visible to the others.
+    fn offer(&mut self, slot: u32) {
+        if let Some(Entry { ticket, arrival, .. }) = self.slots.get(slot) {
+            let key = Key::new(ticket.rating, ticket.enqueued_at_ms, *arrival);
+            self.by_rating.insert(key, slot);
+            self.ages.set(slot, ticket.enqueued_at_ms, *arrival);
+            self.fresh.push((slot, *arrival));
+        }
+        // Tickets that come and go while nobody asks leave traces; they are few again after this.
+        if self.fresh.len() > 2 * self.len() + FRESH_SPARED {
+            self.settle_fresh();
+        }
+    }
+
+    /// The opposite of [`Queue::offer`].
+    fn withdraw(&mut self, slot: u32) {
+        if let Some(Entry { ticket, arrival, .. }) = self.slots.get(slot) {
+            let key = Key::new(ticket.rating, ticket.enqueued_at_ms, *arrival);
+            self.by_rating.remove(key);
+            self.ages.clear(slot);
+            self.timers.clear(slot);
+        }
+    }
+
+    fn take(&mut self, slot: u32) -> Option<Reserved> {
+        self.withdraw(slot);
+        self.expiries.clear(slot);
+        let Entry { ticket, arrival, .. } = self.slots.remove(slot)?;
+        Some(Reserved { ticket, arrival })
+    }
+
+    fn pair(&mut self, a: u32, b: u32) -> Option<Match> {
         let (a, b) = (self.take(a)?, self.take(b)?);
         let age = |reserved: &Reserved| (reserved.ticket.enqueued_at_ms, reserved.arrival);
         Some(if age(&a) <= age(&b) {
