@@ -2,24 +2,19 @@
 // Owns: the state of the page and what each frame does to it. Drawing is in view.js and board.js,
 // the connection in link.js, every text in words.js.
 
+import { equipItem, readProfile, readRelease, signInAsGuest } from './account.js';
 import { afterMove, Board, piecesOf } from './board.js';
+import { Commands, isPassing, retryAfterMs } from './commands.js';
+import { kept, preferred } from './keep.js';
 import { Link } from './link.js';
+import { announce, byId, toast } from './parts.js';
+import { colorOf, gainsOf, gameOf, opposite, waitOf } from './shapes.js';
+import { moveFocus, renderPage, tickPage } from './view.js';
 import { applyWords, has, sayMove, t, toggleLanguage } from './words.js';
-import { announce, byId, renderPage, tickPage, toast } from './view.js';
 
-const COLORS = { WHITE: 'white', BLACK: 'black' };
 const SUBPROTOCOL = 'starvault.v1.json';
-// Answers after which the same command, with the same id, is worth another try.
-const TRY_AGAIN = new Set(['UNAVAILABLE', 'INTERNAL', 'RATE_LIMITED']);
-const COMMAND_TRIES = 6;
-const COMMAND_RETRY_MS = 300;
+const RESUME_RETRY_MS = 300;
 const MATCH_WITHIN_MS = 1500;
-
-// Per tab, so that two tabs are two players; survives a reload, not the tab.
-const kept = {
-  get: (key) => sessionStorage.getItem(`starvault.${key}`) ?? '',
-  set: (key, value) => (value ? sessionStorage.setItem(`starvault.${key}`, value) : sessionStorage.removeItem(`starvault.${key}`)),
-};
 
 const state = {
   screen: 'signed-out', // signed-out | lobby | queued | playing | ended
@@ -27,34 +22,45 @@ const state = {
   name: kept.get('name'),
   playerId: '',
   rating: 0,
-  profile: null,
+  profile: null, // see profileOf; null until it was read
+  equipping: '', // the item that is on its way on or off
   release: '',
   busy: false,
   link: 'closed', // see Link
   retryAt: 0,
   relocating: false,
+  moving: false, // the server asked us to connect again
   superseded: false,
   clockSkewMs: null, // the server's clock minus ours
-  queuedSince: 0,
+  regions: [],
+  region: preferred.get('region'), // the player's choice, which this release may not have
+  wait: null, // see waitOf
   joinTries: 0,
   color: 'white',
-  game: null, // GameView in our own shape, see takeView
+  game: null, // see gameOf
   moves: [], // SAN
   seenSequence: 0, // of the last event that was taken in
-  pending: null, // the command that no Ack has answered yet: {kind, body, tries, acked, requestId}
+  get pending() { return commands.pending; },
   resumeRequest: 0, // the request id of a Resume under way
   opponent: { connected: true, forfeitAt: 0 },
+  lagMs: { white: 0, black: 0 }, // of the last move of each
+  rematch: '', // '' | sent (by us) | asked (by the opponent) | none (there will be none)
+  rematchRequest: 0,
+  gains: null, // what the ended game brought, see gainsOf
   resultHidden: false,
 };
 
 const board = new Board(byId('board'), byId('promotion'), playMove);
 const link = new Link({ target: linkTarget, onFrame, onState: onLinkState });
+const commands = new Commands({ link, takeSeat: resume, onRefused });
 
 // --- drawing ---
 
 function render() {
+  const before = document.body.dataset.state;
   document.body.dataset.state = state.screen;
-  renderPage(state);
+  renderPage(state, serverNow());
+  if (before !== state.screen) moveFocus(state.screen);
   const { game } = state;
   if (!game) return;
   const move = state.pending?.kind === 'playMove' && state.pending.body.expectedSequence === game.sequence ? state.pending.body.uci : '';
@@ -88,12 +94,10 @@ async function signIn(name) {
   state.busy = true;
   render();
   try {
-    const answer = await post('/v1/guests', { displayName: name });
-    state.token = answer.token;
-    state.name = answer.profile?.displayName ?? name;
-    kept.set('token', state.token);
-    kept.set('name', state.name);
-    state.busy = false;
+    const { token, name: displayName } = await signInAsGuest(name);
+    Object.assign(state, { token, name: displayName, busy: false });
+    kept.set('token', token);
+    kept.set('name', displayName);
     link.start();
   } catch (error) {
     state.busy = false;
@@ -104,47 +108,41 @@ async function signIn(name) {
 
 function signOut(message = '') {
   link.stop();
+  commands.forget();
   for (const key of ['token', 'game', 'release']) kept.set(key, '');
   Object.assign(state, {
-    screen: 'signed-out', token: '', playerId: '', profile: null, game: null, pending: null, superseded: false,
+    screen: 'signed-out', token: '', playerId: '', profile: null, game: null, wait: null, superseded: false,
   });
   render();
   if (message) toast(message);
 }
 
-async function post(path, body) {
-  for (let attempt = 1; ; attempt += 1) {
-    let response;
-    try {
-      response = await fetch(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
-    } catch {
-      throw new Error(t('errOffline'));
-    }
-    const answer = await response.json().catch(() => ({}));
-    if (response.ok) return answer;
-    if (response.status < 500 || attempt === 3) throw new Error(answer.message || `HTTP ${response.status}`);
-    await new Promise((resolve) => setTimeout(resolve, 200 * 2 ** attempt));
-  }
-}
-
-/** Reads our own profile; null when it cannot be had just now, false when the token is refused. */
-async function readProfile() {
-  try {
-    const response = await fetch('/v1/players/me', { headers: { authorization: `Bearer ${state.token}` } });
-    if (response.status === 401) return false;
-    return response.ok ? await response.json() : null;
-  } catch {
-    return null;
-  }
+/** Takes in what we are now; the older of two answers changes nothing. */
+function takeProfile(profile) {
+  if (!profile || profile.version < (state.profile?.version ?? 0)) return;
+  state.profile = profile;
+  state.rating = profile.rating;
 }
 
 async function refreshProfile() {
-  const profile = await readProfile();
-  if (profile) {
-    state.profile = profile;
-    state.rating = profile.rating ?? 0;
-    render();
+  const { token } = state;
+  const profile = await readProfile(token);
+  if (token !== state.token) return;
+  takeProfile(profile);
+  render();
+}
+
+async function wear(itemId) {
+  if (state.equipping || !state.profile) return;
+  state.equipping = itemId;
+  render();
+  try {
+    takeProfile(await equipItem(state.token, itemId, !state.profile.equipped.includes(itemId)));
+  } catch (error) {
+    toast(t('errItem', { message: error.message }));
   }
+  state.equipping = '';
+  render();
 }
 
 // --- the connection ---
@@ -160,6 +158,7 @@ function linkTarget() {
 function onLinkState(linkState, detail) {
   state.link = linkState;
   state.retryAt = detail.retryAt ?? 0;
+  state.moving = detail.moving ?? (state.moving && linkState === 'connecting');
   if (linkState === 'refused') state.superseded = true;
   // A browser does not say why a handshake failed: after a few, ask whether the token still counts.
   if ((linkState === 'waiting' && detail.failures === 3) || linkState === 'refused') checkToken();
@@ -168,7 +167,7 @@ function onLinkState(linkState, detail) {
 
 async function checkToken() {
   const { token } = state;
-  if ((await readProfile()) === false && token === state.token) signOut(t('errExpired'));
+  if ((await readProfile(token)) === false && token === state.token) signOut(t('errExpired'));
 }
 
 function onFrame(frame) {
@@ -186,6 +185,7 @@ const HANDLERS = {
     state.name = welcome.displayName ?? '';
     state.rating = welcome.rating ?? 0;
     state.release = welcome.release ?? '';
+    state.regions = welcome.regions ?? [];
     state.clockSkewMs = Number(welcome.serverTimeMs ?? Date.now()) - Date.now();
     const wasQueued = state.screen === 'queued';
     state.resumeRequest = 0;
@@ -194,7 +194,8 @@ const HANDLERS = {
       kept.set('game', gameId);
       resume(gameId);
     } else if (wasQueued) {
-      link.send({ joinLobby: {} });
+      // A wait that outlived the connection is answered with ALREADY_QUEUED, and goes on.
+      joinLobby();
     } else if (state.screen !== 'ended') {
       toLobby();
     }
@@ -203,8 +204,13 @@ const HANDLERS = {
   },
 
   queued(queued) {
-    state.screen = 'queued';
-    state.queuedSince = Number(queued.sinceMs ?? serverNow());
+    const returned = state.game?.outcome?.reason === 'ABORTED';
+    Object.assign(state, { screen: 'queued', game: null, moves: [], wait: waitOf(queued, serverNow()) });
+    commands.forget();
+    if (returned) {
+      toast(t('placeKept'));
+      announce(t('placeKept'));
+    }
   },
 
   leftLobby() {
@@ -212,8 +218,11 @@ const HANDLERS = {
   },
 
   matched(matched) {
+    // Said again to a player whose connection was lost just then.
+    if (matched.game.gameId === state.game?.gameId && (matched.game.sequence ?? 0) < state.seenSequence) return;
+    const again = matched.game.gameId === state.game?.gameId;
     startGame(matched);
-    announce(t('gameStarted', { color: t(state.color), name: seatOf(otherColor()).name }));
+    if (!again) announce(t('gameStarted', { color: t(state.color), name: state.game[opposite(state.color)].name }));
   },
 
   resumed(resumed) {
@@ -223,18 +232,12 @@ const HANDLERS = {
     startGame(resumed);
     for (const event of resumed.missed ?? []) if (event.sequence > seen) announceEvent(event);
     if (reloaded) announce(t('gameResumed', { color: t(state.color) }));
-    const { pending } = state;
-    if (pending && pending.body.gameId === state.game.gameId) sendPending();
-    else state.pending = null;
+    if (state.pending?.body.gameId === state.game.gameId) commands.again();
+    else commands.forget();
   },
 
   ack(ack) {
-    if (ack.commandId === state.pending?.body.commandId) {
-      // Its effect comes with the events that follow; until then the move stays drawn.
-      state.pending.acked = true;
-      state.pending.ackedSequence = ack.sequence ?? 0;
-      if (state.pending.ackedSequence <= state.seenSequence) state.pending = null;
-    }
+    commands.acked(ack, state.seenSequence);
   },
 
   gameEvent(event) {
@@ -247,8 +250,9 @@ const HANDLERS = {
     }
     state.seenSequence = sequence;
     if (event.moveMade?.san) state.moves.push(event.moveMade.san);
+    if (event.moveMade) state.lagMs[colorOf(event.moveMade.by, 'white')] = event.moveMade.lagMs ?? 0;
     if (event.game) takeView(event.game);
-    if (state.pending?.acked && sequence >= state.pending.ackedSequence) state.pending = null;
+    commands.seen(sequence);
     announceEvent(event);
   },
 
@@ -260,6 +264,18 @@ const HANDLERS = {
       announce(connected ? t('opponentBack') : t('opponentLeft', { seconds: Math.ceil(graceMs / 1000) }));
     }
     state.opponent = { connected, forfeitAt: connected ? 0 : Date.now() + graceMs };
+  },
+
+  rematchOffered({ gameId }) {
+    if (gameId !== state.game?.gameId || state.screen !== 'ended') return;
+    // Both asked at once: that is an agreement.
+    if (state.rematch === 'sent') return answerRematch(true);
+    state.rematch = 'asked';
+    announce(t('rematchAsked', { name: state.game[opposite(state.color)].name }));
+  },
+
+  rematchDeclined({ gameId }) {
+    if (gameId === state.game?.gameId && state.screen === 'ended') noRematch();
   },
 
   relocated(relocated) {
@@ -280,11 +296,13 @@ const HANDLERS = {
       setTimeout(() => { if (state.screen !== 'playing') link.reconnect(); }, MATCH_WITHIN_MS);
       return;
     }
-    const { pending } = state;
-    if (pending && pending.requestId === requestId) return commandFailed(code);
-    if (state.screen === 'queued' && TRY_AGAIN.has(code) && state.joinTries < COMMAND_TRIES) {
+    if (commands.failed(code, requestId)) return;
+    // Whatever the reason, also that the release does not know rematches.
+    if (requestId && requestId === state.rematchRequest) return noRematch();
+    const waitMs = retryAfterMs(state.joinTries + 1);
+    if (state.screen === 'queued' && isPassing(code) && waitMs !== null) {
       state.joinTries += 1;
-      setTimeout(() => { if (state.screen === 'queued') link.send({ joinLobby: {} }); }, COMMAND_RETRY_MS * state.joinTries);
+      setTimeout(() => { if (state.screen === 'queued') joinLobby(); }, waitMs);
       return;
     }
     if (state.screen === 'queued' || state.screen === 'lobby') toLobby();
@@ -299,12 +317,12 @@ function resume(gameId) {
 
 function resumeFailed(code) {
   state.resumeRequest = 0;
-  if (TRY_AGAIN.has(code)) {
-    setTimeout(() => link.reconnect(), COMMAND_RETRY_MS * (1 + Math.random()));
+  if (isPassing(code)) {
+    setTimeout(() => link.reconnect(), RESUME_RETRY_MS * (1 + Math.random()));
     return;
   }
   kept.set('game', '');
-  state.pending = null;
+  commands.forget();
   toLobby();
   toast(t('errGone'));
 }
@@ -312,110 +330,68 @@ function resumeFailed(code) {
 // --- the game ---
 
 function startGame({ youPlay, game, missed }) {
-  state.color = COLORS[youPlay] ?? 'white';
+  state.color = colorOf(youPlay, 'white');
   state.moves = game.moves ?? [];
   state.screen = 'playing';
+  state.wait = null;
   state.resultHidden = false;
+  if (game.gameId !== state.game?.gameId) {
+    Object.assign(state, { lagMs: { white: 0, black: 0 }, rematch: '', rematchRequest: 0, gains: null });
+  }
   if (!missed) state.opponent = { connected: true, forfeitAt: 0 };
   kept.set('game', game.gameId);
   takeView(game);
   state.seenSequence = state.game.sequence;
 }
 
-/** Takes a GameView in, with the defaults that ProtoJSON leaves out put back. */
 function takeView(view) {
-  const seat = (s = {}) => ({
-    playerId: s.playerId ?? '',
-    name: s.displayName ?? '',
-    rating: s.rating ?? 0,
-    hp: s.hp ?? 0,
-    clockMs: Number(s.clockMs ?? 0),
-  });
   const wasOver = Boolean(state.game?.outcome) && state.game.gameId === view.gameId;
-  state.game = {
-    gameId: view.gameId,
-    sequence: view.sequence ?? 0,
-    white: seat(view.white),
-    black: seat(view.black),
-    fen: view.fen ?? '8/8/8/8/8/8/8/8 w - - 0 1',
-    toMove: COLORS[view.toMove] ?? 'white',
-    legalMoves: view.legalMoves ?? [],
-    lastMove: view.lastMove ?? '',
-    inCheck: view.inCheck ?? false,
-    drawOfferedBy: COLORS[view.drawOfferedBy] ?? '',
-    outcome: view.outcome ? { winner: COLORS[view.outcome.winner] ?? '', reason: view.outcome.reason ?? 'REASON_UNSPECIFIED' } : null,
-    atMs: Number(view.atMs ?? serverNow()),
-  };
+  state.game = gameOf(view, serverNow());
   if (state.game.outcome && !wasOver) endGame();
 }
 
 function endGame() {
   state.screen = 'ended';
-  state.pending = null;
+  commands.forget();
   kept.set('game', '');
   byId('resign-ask').close();
   byId('promotion').close();
-  refreshProfile();
+  const { game, profile: before } = state;
+  refreshProfile().then(() => {
+    if (state.game?.gameId !== game.gameId) return;
+    state.gains = gainsOf(before, state.profile);
+    render();
+  });
 }
 
 function toLobby() {
-  state.screen = 'lobby';
-  state.game = null;
-  state.moves = [];
+  Object.assign(state, { screen: 'lobby', game: null, moves: [], wait: null });
 }
-
-const otherColor = () => (state.color === 'white' ? 'black' : 'white');
-const seatOf = (color) => state.game[color];
 
 function announceEvent(event) {
   if (event.moveMade) {
     const { by, san = '', uci = '', check = false } = event.moveMade;
-    const color = COLORS[by] ?? 'white';
+    const color = colorOf(by, 'white');
     const checked = color === 'white' ? event.game?.black : event.game?.white;
     announce(sayMove({ by: color, san, uci, check, hp: event.game ? checked?.hp ?? 0 : null }));
   } else if (event.drawOffered) {
-    announce(t('drawOfferedBy', { color: t(COLORS[event.drawOffered.by] ?? 'white') }));
+    announce(t('drawOfferedBy', { color: t(colorOf(event.drawOffered.by, 'white')) }));
   } else if (event.drawDeclined) {
-    announce(t('drawDeclined', { color: t(COLORS[event.drawDeclined.by] ?? 'white') }));
+    announce(t('drawDeclined', { color: t(colorOf(event.drawDeclined.by, 'white')) }));
   }
 }
 
 // --- commands ---
 
 function command(kind, extra = {}) {
-  if (state.pending || state.screen !== 'playing') return;
-  state.pending = { kind, body: { gameId: state.game.gameId, commandId: crypto.randomUUID?.() ?? fallbackId(), ...extra }, tries: 0, acked: false };
-  sendPending();
+  if (state.screen !== 'playing') return;
+  commands.send(kind, { gameId: state.game.gameId, ...extra });
   render();
 }
 
-// randomUUID exists only on https and localhost; a phone on the local network has neither.
-function fallbackId() {
-  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
-}
-
-// Without a connection it stays pending, and goes out again, with the same id, once resumed.
-function sendPending() {
-  state.pending.requestId = link.send({ [state.pending.kind]: state.pending.body });
-}
-
-function commandFailed(code) {
-  const { pending } = state;
-  if (TRY_AGAIN.has(code) && pending.tries < COMMAND_TRIES) {
-    pending.tries += 1;
-    setTimeout(() => {
-      if (state.pending === pending && state.link === 'open') sendPending();
-    }, COMMAND_RETRY_MS * pending.tries * (0.5 + Math.random()));
-    return;
-  }
-  if (code === 'NOT_IN_GAME' && pending.tries < COMMAND_TRIES) {
-    // This connection has no seat yet; once it has, the command goes out again.
-    pending.tries += 1;
-    return resume(pending.body.gameId);
-  }
-  state.pending = null;
+function onRefused(code, { body }) {
   if (code === 'SEQUENCE_GAP') {
-    const { uci, expectedSequence, gameId } = pending.body;
+    const { uci, expectedSequence, gameId } = body;
     // A draw offer came in between: the move still stands, as a new command on the new sequence.
     if (state.game.sequence > expectedSequence && state.game.legalMoves.includes(uci)) return playMove(uci);
     resume(gameId);
@@ -432,19 +408,46 @@ function playMove(uci) {
 }
 
 function findOpponent() {
-  state.game = null;
-  state.moves = [];
-  state.screen = 'queued';
-  state.queuedSince = serverNow();
-  state.joinTries = 0;
-  if (!link.send({ joinLobby: {} })) link.retryNow();
+  leaveTable();
+  Object.assign(state, { screen: 'queued', game: null, moves: [], wait: waitOf({}, serverNow()), joinTries: 0 });
+  if (!joinLobby()) link.retryNow();
   render();
+}
+
+function joinLobby() {
+  const region = state.regions.includes(state.region) ? { region: state.region } : {};
+  return link.send({ joinLobby: region });
 }
 
 function leaveQueue() {
   link.send({ leaveLobby: {} });
   toLobby();
   render();
+}
+
+// --- another game with the same opponent ---
+
+function offerRematch() {
+  if (state.screen !== 'ended' || state.rematch) return;
+  state.rematchRequest = link.send({ offerRematch: { gameId: state.game.gameId } }, { answered: false });
+  if (state.rematchRequest) state.rematch = 'sent';
+  render();
+}
+
+function answerRematch(accept) {
+  state.rematchRequest = link.send({ answerRematch: { gameId: state.game.gameId, accept } }, { answered: false });
+  state.rematch = accept ? 'sent' : 'none';
+  render();
+}
+
+function noRematch() {
+  state.rematch = 'none';
+  announce(t('rematchNone'));
+}
+
+/** Going elsewhere answers an opponent who waits for us. */
+function leaveTable() {
+  if (state.screen === 'ended' && state.rematch === 'asked') answerRematch(false);
 }
 
 // --- what people touch ---
@@ -466,8 +469,22 @@ function wire() {
   on('again', findOpponent);
   on('again-side', findOpponent);
   on('to-lobby', () => {
+    leaveTable();
     toLobby();
     render();
+  });
+  for (const side of ['', '-side']) {
+    on(`rematch${side}`, offerRematch);
+    on(`rematch-accept${side}`, () => answerRematch(true));
+    on(`rematch-decline${side}`, () => answerRematch(false));
+  }
+  byId('regions').addEventListener('change', (event) => {
+    state.region = event.target.value;
+    preferred.set('region', state.region);
+  });
+  byId('items').addEventListener('click', (event) => {
+    const item = event.target.closest('[data-item]');
+    if (item) wear(item.dataset.item);
   });
   on('view-board', () => {
     state.resultHidden = true;
@@ -490,11 +507,10 @@ function wire() {
 }
 
 async function showRelease() {
-  try {
-    const version = await (await fetch('/v1/version')).json();
-    state.release ||= version.release ?? '';
-    render();
-  } catch { /* the small print can wait for Welcome */ }
+  const release = await readRelease();
+  // Welcome knows better.
+  state.release ||= release;
+  render();
 }
 
 applyWords();

@@ -1,37 +1,26 @@
-// Everything on the page around the board, drawn from the page's state.
+// Everything on the page around the board, drawn from the page's state; the lobby is in lobby.js.
 // Owns: what each part shows. Never changes the state, never talks to the network.
 
-import { t } from './words.js';
+import { itemIcon, renderLobby, tickWait } from './lobby.js';
+import { announce, byId, clockText, icon, LOW_CLOCK_MS, setText, show } from './parts.js';
+import { opposite } from './shapes.js';
+import { nameOf, t } from './words.js';
 
-export const byId = (id) => document.getElementById(id);
-
-const SVG = 'http://www.w3.org/2000/svg';
 const LIVES = 3;
-const LOW_CLOCK_MS = 20000;
-const TOAST_MS = 5000;
-
-// --- words for the ear and passing messages ---
-
-/** Says something to a screen reader; several in one instant are all said. */
-export function announce(text) {
-  const line = document.createElement('p');
-  line.textContent = text;
-  byId('announcer').append(line);
-  while (byId('announcer').childElementCount > 6) byId('announcer').firstElementChild.remove();
-}
-
-let toastTimer;
-/** Shows a passing message. */
-export function toast(text) {
-  byId('toast').textContent = text;
-  clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => { byId('toast').textContent = ''; }, TOAST_MS);
-}
+// Below this, lag is what every connection has.
+const LAG_SHOWN_MS_MIN = 10;
 
 // --- the page ---
 
+/** After a change of screen, the focus must not stay on something that is gone. */
+export function moveFocus(screen) {
+  if (document.activeElement !== document.body && document.activeElement?.checkVisibility()) return;
+  const place = { lobby: byId('find').disabled ? byId('lobby-title') : byId('find'), queued: byId('cancel'), playing: document.querySelector('#board [tabindex="0"]') }[screen];
+  place?.focus({ preventScroll: true });
+}
+
 /** Draws everything but the board. */
-export function renderPage(state) {
+export function renderPage(state, serverNowMs) {
   const at = state.screen;
   const inGame = Boolean(state.game);
   const resuming = Boolean(state.token) && at === 'signed-out';
@@ -45,19 +34,24 @@ export function renderPage(state) {
   byId('sign-in').textContent = t(state.busy ? 'signingIn' : 'signIn');
   byId('release').textContent = state.release ? t('release', { release: state.release }) : t('noRelease');
   renderBanner(state);
-  renderLobby(state);
+  renderTitle(state);
+  if (!byId('lobby-view').hidden) renderLobby(state, serverNowMs);
   if (inGame) renderTable(state);
 }
 
 /** Redraws what changes with time alone: clocks, waiting, countdowns. */
 export function tickPage(state, serverNowMs) {
-  if (state.screen === 'queued') {
-    byId('lobby-wait').textContent = `${t('searching')} ${t('waited', { time: clockText(Math.max(0, serverNowMs - state.queuedSince)) })}`;
-  }
+  if (state.screen === 'queued') tickWait(state, serverNowMs);
   if (state.link === 'waiting') renderBanner(state);
   if (!state.game) return;
   for (const color of ['white', 'black']) renderClock(state, color, serverNowMs);
   renderPresence(state);
+}
+
+/** A tab in the background tells whose turn it is. */
+function renderTitle({ screen, game, color }) {
+  const turn = screen === 'playing' && game.toMove === color ? `● ${t('yourTurn')} · ` : '';
+  if (document.title !== turn + t('docTitle')) document.title = turn + t('docTitle');
 }
 
 function renderBanner(state) {
@@ -66,36 +60,22 @@ function renderBanner(state) {
   if (state.superseded) text = t('superseded');
   else if (!state.token || state.link === 'open' || state.link === 'closed') text = '';
   else if (state.relocating) text = t('relocating');
+  else if (state.moving) text = t('moving');
   else if (state.link === 'waiting' && seconds > 1) text = t('reconnectIn', { seconds });
   else if (state.screen === 'signed-out') text = t('connecting');
   else text = t('reconnecting');
   show('banner', text !== '');
-  if (byId('banner-text').textContent !== text) byId('banner-text').textContent = text;
+  setText('banner-text', text);
   byId('banner').classList.toggle('still', state.superseded);
   show('retry', state.superseded || (state.link === 'waiting' && seconds > 1));
   byId('retry').textContent = t(state.superseded ? 'takeOver' : 'retryNow');
-}
-
-function renderLobby(state) {
-  const queued = state.screen === 'queued';
-  const { profile } = state;
-  byId('lobby-title').textContent = t('hello', { name: state.name });
-  const record = profile?.gamesPlayed
-    ? ` · ${t('record', { wins: profile.wins ?? 0, losses: profile.losses ?? 0, draws: profile.draws ?? 0 })}`
-    : '';
-  byId('lobby-profile').textContent = t('rating', { rating: state.rating }) + record;
-  show('lobby-wait', queued);
-  show('find', !queued);
-  show('cancel', queued);
-  byId('find').disabled = state.link !== 'open';
-  byId('lobby-view').classList.toggle('searching', queued);
 }
 
 // --- the table ---
 
 function renderTable(state) {
   const { game, color } = state;
-  const other = color === 'white' ? 'black' : 'white';
+  const other = opposite(color);
   renderSeat(byId('seat-top'), state, other);
   renderSeat(byId('seat-bottom'), state, color);
   renderMoves(state);
@@ -112,15 +92,19 @@ function renderTable(state) {
   byId('offer-draw').disabled = blocked || offered !== '';
   for (const id of ['resign', 'accept-draw', 'decline-draw']) byId(id).disabled = blocked;
   renderResult(state);
+  renderRematch(state);
 }
 
 function renderSeat(seat, state, color) {
   if (seat.dataset.color !== color) buildSeat(seat, color);
-  const { name, rating, hp } = state.game[color];
+  const { name, rating, level, equipped, hp } = state.game[color];
   const mine = color === state.color;
   seat.classList.toggle('turn', state.game.toMove === color && state.screen === 'playing');
   seat.querySelector('.name').textContent = name;
-  seat.querySelector('.about').textContent = `${t(color)}${mine ? ` · ${t('you')}` : ''} · ${rating}`;
+  seat.querySelector('.side-name').textContent = `${t(color)}${mine ? ` · ${t('you')}` : ''} · `;
+  seat.querySelector('.strength').textContent = level ? `${rating} · ${t('levelShort', { level })}` : String(rating);
+  renderWorn(seat.querySelector('.wears'), equipped);
+  renderLag(seat.querySelector('.lag'), state.lagMs[color]);
   const hearts = seat.querySelector('.hearts');
   hearts.setAttribute('aria-label', t('hp', { color: t(color), hp }));
   const before = Number(hearts.dataset.hp ?? hp);
@@ -129,6 +113,20 @@ function renderSeat(seat, state, color) {
     heart.classList.toggle('lost', i >= hp);
     heart.classList.toggle('breaking', i >= hp && i < before);
   });
+}
+
+function renderWorn(place, equipped) {
+  place.hidden = equipped.length === 0;
+  place.setAttribute('aria-label', t('wears', { items: equipped.map((id) => nameOf('item', id)).join(', ') }));
+  if (place.dataset.items === equipped.join(' ')) return;
+  place.dataset.items = equipped.join(' ');
+  place.replaceChildren(...equipped.map(itemIcon));
+}
+
+function renderLag(place, ms) {
+  place.hidden = ms < LAG_SHOWN_MS_MIN;
+  setText(place, t('lag', { ms }));
+  place.title = t('lagNote', { ms });
 }
 
 function buildSeat(seat, color) {
@@ -142,21 +140,19 @@ function buildSeat(seat, color) {
   seat.dataset.testid = `seat-${color}`;
   const disc = part(`disc ${color}`);
   const who = part('player');
-  who.append(part('name'), part('about'), part('presence'));
+  const name = part('name-line');
+  name.append(part('name'), part('wears', 'img'));
+  const about = part('about');
+  about.append(part('side-name'), part('strength'));
+  who.append(name, about, part('presence'));
   const hearts = part('hearts', 'img');
   hearts.dataset.testid = `hp-${color}`;
-  for (let i = 0; i < LIVES; i += 1) {
-    const svg = document.createElementNS(SVG, 'svg');
-    svg.setAttribute('class', 'heart');
-    svg.setAttribute('viewBox', '0 0 24 24');
-    const use = document.createElementNS(SVG, 'use');
-    use.setAttribute('href', '#heart');
-    svg.append(use);
-    hearts.append(svg);
-  }
+  for (let i = 0; i < LIVES; i += 1) hearts.append(icon('heart', 'heart'));
   const clock = part('clock', 'timer');
   clock.dataset.testid = `clock-${color}`;
-  seat.replaceChildren(disc, who, hearts, clock);
+  const time = part('time');
+  time.append(clock, part('lag'));
+  seat.replaceChildren(disc, who, hearts, time);
 }
 
 function renderClock(state, color, serverNowMs) {
@@ -172,14 +168,6 @@ function renderClock(state, color, serverNowMs) {
   clock.classList.toggle('low', running && ms < LOW_CLOCK_MS);
 }
 
-/** `4:07`; the last seconds with tenths when `exact`. */
-function clockText(ms, exact = false) {
-  const seconds = exact && ms < LOW_CLOCK_MS ? ms / 1000 : Math.floor(ms / 1000);
-  const minutes = Math.floor(seconds / 60);
-  const rest = exact && ms < LOW_CLOCK_MS ? seconds.toFixed(1).padStart(4, '0') : String(seconds % 60).padStart(2, '0');
-  return `${minutes}:${rest}`;
-}
-
 function renderPresence(state) {
   const { connected, forfeitAt } = state.opponent;
   const presence = document.querySelector('#seat-top .presence');
@@ -191,7 +179,7 @@ function renderPresence(state) {
     if (connected) text = t('present');
     else text = left > 0 ? t('absentFor', { time: clockText(left) }) : t('absent');
   }
-  if (presence.textContent !== text) presence.textContent = text;
+  setText(presence, text);
 }
 
 function renderMoves({ moves, game }) {
@@ -240,8 +228,9 @@ function resultWords({ game, color }) {
   const { winner, reason } = game.outcome;
   const loser = winner === 'white' ? t('black') : t('white');
   const won = winner === color;
+  const undecided = reason === 'ABORTED' ? 'aborted' : 'drawn';
   return {
-    title: t(winner === '' ? 'drawn' : won ? 'youWon' : 'youLost'),
+    title: t(winner === '' ? undecided : won ? 'youWon' : 'youLost'),
     reason: t(reason, { loser }),
     tone: winner === '' ? 'even' : won ? 'good' : 'bad',
   };
@@ -265,12 +254,34 @@ function renderResult(state) {
   byId('result-title').textContent = said.title;
   byId('result-reason').textContent = said.reason;
   byId('result-score').textContent = `${t('hp', { color: t('white'), hp: game.white.hp })} · ${t('hp', { color: t('black'), hp: game.black.hp })}`;
+  renderGains(state);
   if (appears) {
     announce(`${said.title}. ${said.reason}`);
     byId('result-title').focus({ preventScroll: true });
   }
 }
 
-function show(id, visible) {
-  byId(id).hidden = !visible;
+function renderGains({ gains }) {
+  const signed = (n) => (n < 0 ? `−${-n}` : `+${n}`);
+  const parts = [];
+  if (gains) parts.push(t('gainRating', { rating: gains.rating, by: signed(gains.ratingBy) }));
+  if (gains?.xpBy > 0) parts.push(t('gainXp', { by: signed(gains.xpBy) }));
+  if (gains?.level) parts.push(t('gainLevel', { level: gains.level }));
+  for (const id of gains?.items ?? []) parts.push(t('gainItem', { item: nameOf('item', id) }));
+  setText('result-gains', parts.join(' · '));
+  show('result-gains', parts.length > 0);
+}
+
+// Twice on the page: over the board, and beside it for when the board is looked at.
+function renderRematch({ screen, rematch, game, color, link }) {
+  const possible = screen === 'ended' && game.outcome.reason !== 'ABORTED';
+  for (const side of ['', '-side']) {
+    show(`rematch-ask${side}`, possible && rematch === 'asked');
+    setText(`rematch-ask-text${side}`, t('rematchAsked', { name: game[opposite(color)].name }));
+    for (const answer of ['accept', 'decline']) byId(`rematch-${answer}${side}`).disabled = link !== 'open';
+    show(`rematch${side}`, possible && rematch !== 'asked');
+    byId(`rematch${side}`).disabled = rematch !== '' || link !== 'open';
+    setText(`rematch${side}`, t(rematch === 'sent' ? 'rematchSent' : rematch === 'none' ? 'rematchNone' : 'rematch'));
+    byId(`again${side}`).className = possible && rematch !== 'none' ? 'secondary' : 'primary';
+  }
 }

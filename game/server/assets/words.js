@@ -1,6 +1,8 @@
 // Every word that the page shows or speaks, in Chinese and English.
 // Owns: the language in use. Never touches the game or the network.
 
+import { preferred } from './keep.js';
+
 const WORDS = {
   // page
   title: ['星穹棋局', 'Starvault'],
@@ -20,12 +22,44 @@ const WORDS = {
   guestNote: ['无需注册。关闭此标签页后访客身份即失效。', 'No account needed. Your guest identity lives in this tab.'],
   // lobby
   hello: ['你好，{name}', 'Hello, {name}'],
-  rating: ['等级分 {rating}', 'Rating {rating}'],
-  record: ['{wins} 胜 · {losses} 负 · {draws} 和', '{wins} won · {losses} lost · {draws} drawn'],
+  ready: ['准备好了吗？', 'Ready to play?'],
   find: ['寻找对手', 'Find an opponent'],
   cancel: ['取消', 'Cancel'],
+  region: ['地区', 'Region'],
+  'region-local': ['本地', 'Local'],
+  'region-eu': ['欧洲', 'Europe'],
+  'region-asia': ['亚洲', 'Asia'],
+  'region-us': ['美国', 'United States'],
+  'region-na': ['北美', 'North America'],
+  'region-sa': ['南美', 'South America'],
+  'region-af': ['非洲', 'Africa'],
+  'region-oce': ['大洋洲', 'Oceania'],
   searching: ['正在寻找对手…', 'Looking for an opponent…'],
-  waited: ['已等待 {time}', 'Waiting for {time}'],
+  searchingIn: ['正在寻找对手 · {region}', 'Looking for an opponent · {region}'],
+  waited: ['已等待', 'Waiting for'],
+  window: ['等级分 {low} 至 {high}', 'Ratings {low} to {high}'],
+  windowAnybody: ['任何等级分', 'Any rating'],
+  windowAround: ['在你的 {rating} 分上下 {points} 分', '{points} points either side of your {rating}'],
+  anybodyIn: ['范围逐渐放宽，{time} 后接受任何对手', 'It widens; anyone will do in {time}'],
+  anybodyNow: ['等待已久，任何对手都可以', 'The wait was long enough: anyone will do'],
+  placeKept: ['对手没有到场。你已回到队列，原来的等待时间保留。', 'Your opponent never came. You are back in the queue and keep your place.'],
+  // profile
+  profileTitle: ['我的档案', 'My profile'],
+  level: ['{level} 级', 'Level {level}'],
+  levelShort: ['{level} 级', 'Lv {level}'],
+  experience: ['经验值', 'Experience'],
+  xpOf: ['{xp} / {next} 经验', '{xp} / {next} XP'],
+  xpLast: ['{xp} 经验 · 已满级', '{xp} XP · highest level'],
+  rating: ['等级分', 'Rating'],
+  ratingSettling: ['{rating} ± {deviation}', '{rating} ± {deviation}'],
+  won: ['胜', 'Won'],
+  lost: ['负', 'Lost'],
+  drew: ['和', 'Drawn'],
+  items: ['物品', 'Items'],
+  itemsHint: ['点按即可佩戴或取下，对手也能看到。', 'Tap to wear or take off. Your opponents see it too.'],
+  noItems: ['升级后获得第一件物品', 'Your first item comes with a level'],
+  worn: ['佩戴中', 'worn'],
+  wears: ['佩戴：{items}', 'wears {items}'],
   rulesTitle: ['怎样取胜', 'How to win'],
   rule1: ['将军三次：对方的王失去全部三点生命。', 'Give check three times: the other king loses all three lives.'],
   rule2: ['或者将死对方的王。', 'Or checkmate the other king.'],
@@ -45,6 +79,8 @@ const WORDS = {
   checkMark: ['，被将军', ', in check'],
   hp: ['{color}生命 {hp}/3', '{color}: {hp} of 3 lives'],
   clock: ['{color}时钟 {time}', '{color} clock {time}'],
+  lag: ['补时 {ms} 毫秒', '+{ms} ms lag'],
+  lagNote: ['上一步有 {ms} 毫秒花在网络上，不计时', '{ms} ms of the last move were spent on the network and not charged'],
   yourTurn: ['轮到你走', 'Your move'],
   theirTurn: ['等待对方走棋', 'Waiting for their move'],
   youAreInCheck: ['你被将军了！剩余 {hp} 点生命', 'You are in check! {hp} of 3 lives left'],
@@ -86,6 +122,7 @@ const WORDS = {
   youWon: ['你赢了', 'You win'],
   youLost: ['你输了', 'You lose'],
   drawn: ['和棋', 'Draw'],
+  aborted: ['对局取消', 'Game called off'],
   whiteWon: ['白方胜', 'White wins'],
   blackWon: ['黑方胜', 'Black wins'],
   THREE_CHECKS: ['三次将军：{loser}生命归零', 'Three checks: {loser} has no lives left'],
@@ -97,8 +134,17 @@ const WORDS = {
   FIFTY_MOVES: ['五十回合规则', 'Fifty-move rule'],
   AGREEMENT: ['双方同意', 'By agreement'],
   ABANDONED: ['{loser}离开了对局', '{loser} left the game'],
+  ABORTED: ['有一方没有到场，本局不计入成绩', 'A player never arrived. It counts for nobody'],
   REASON_UNSPECIFIED: ['对局结束', 'The game has ended'],
-  playAgain: ['再来一局', 'Play again'],
+  gainRating: ['等级分 {rating}（{by}）', 'Rating {rating} ({by})'],
+  gainXp: ['经验 {by}', '{by} XP'],
+  gainLevel: ['升到 {level} 级！', 'Level {level} reached!'],
+  gainItem: ['获得{item}', 'New: {item}'],
+  playAgain: ['新的对手', 'New opponent'],
+  rematch: ['再战一局', 'Rematch'],
+  rematchSent: ['已邀请再战…', 'Rematch offered…'],
+  rematchAsked: ['{name} 邀请再战一局', '{name} wants a rematch'],
+  rematchNone: ['没有再战', 'No rematch'],
   toLobby: ['回到大厅', 'To the lobby'],
   viewBoard: ['查看棋盘', 'View the board'],
   // link
@@ -106,6 +152,7 @@ const WORDS = {
   reconnecting: ['连接已断开，正在重新连接…', 'Connection lost. Reconnecting…'],
   reconnectIn: ['连接已断开，{seconds} 秒后重试', 'Connection lost. Next try in {seconds} s'],
   relocating: ['对局正在转移到另一台服务器…', 'Your game is moving to another server…'],
+  moving: ['服务器正在更新，马上为你接上…', 'The server is being updated. Reconnecting…'],
   retryNow: ['立即重试', 'Retry now'],
   superseded: ['已在另一个窗口中连接', 'You are connected in another window.'],
   takeOver: ['在这里继续', 'Continue here'],
@@ -113,30 +160,27 @@ const WORDS = {
   errSignIn: ['无法进入：{message}', 'Could not sign in: {message}'],
   errExpired: ['访客身份已失效，请重新进入。', 'Your guest identity has expired. Please sign in again.'],
   errOffline: ['无法连接服务器', 'the server cannot be reached'],
+  errItem: ['无法更换物品：{message}', 'That item stays as it is: {message}'],
   errGone: ['该对局已不存在。', 'That game is gone.'],
   errMove: ['着法未被接受（{code}），请重试。', 'That was not accepted ({code}). Please try again.'],
   NOT_YOUR_TURN: ['还没轮到你', 'not your turn'],
   ILLEGAL_MOVE: ['着法不合规则', 'illegal move'],
   GAME_OVER: ['对局已结束', 'the game is over'],
   SEQUENCE_GAP: ['局面已更新', 'the position has changed'],
+  INVALID_ARGUMENT: ['服务器不接受', 'the server does not accept it'],
   NO_DRAW_OFFER: ['和棋提议已失效', 'the draw offer is no longer open'],
   RATE_LIMITED: ['操作太频繁', 'too many requests'],
   UNAVAILABLE: ['服务器暂时繁忙', 'the server is busy'],
   INTERNAL: ['服务器错误', 'server error'],
 };
 
-const KEY = 'starvault.language';
+const KEY = 'language';
 const INDEX = { zh: 0, en: 1 };
 
 function initial() {
-  const kept = read();
-  if (kept in INDEX) return kept;
+  const chosen = preferred.get(KEY);
+  if (chosen in INDEX) return chosen;
   return (navigator.language || 'en').toLowerCase().startsWith('zh') ? 'zh' : 'en';
-}
-
-// Storage may be refused (private windows); the toggle then lasts as long as the page.
-function read() {
-  try { return localStorage.getItem(KEY); } catch { return null; }
 }
 
 let current = initial();
@@ -145,7 +189,7 @@ export const language = () => current;
 
 export function toggleLanguage() {
   current = current === 'zh' ? 'en' : 'zh';
-  try { localStorage.setItem(KEY, current); } catch { /* see read() */ }
+  preferred.set(KEY, current);
 }
 
 /** Whether there is a text of this name. */
@@ -156,6 +200,12 @@ export function t(key, values = {}) {
   const pair = WORDS[key];
   if (!pair) return key;
   return pair[INDEX[current]].replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
+}
+
+/** The name of something that the server calls by an id: `KIND-id` in this table, else the id made readable. */
+export function nameOf(kind, id) {
+  if (has(`${kind}-${id}`)) return t(`${kind}-${id}`);
+  return id.charAt(0).toUpperCase() + id.slice(1).replaceAll(/[-_]/g, ' ');
 }
 
 /** Fills every element that names its text: `data-t`, `data-t-label`, `data-t-placeholder`. */
