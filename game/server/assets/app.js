@@ -9,8 +9,9 @@ import { kept, preferred } from './keep.js';
 import { Link } from './link.js';
 import { announce, byId, toast } from './parts.js';
 import { colorOf, gainsOf, gameOf, opposite, waitOf } from './shapes.js';
+import { sayEvent } from './speech.js';
 import { moveFocus, renderPage, tickPage } from './view.js';
-import { applyWords, has, sayMove, t, toggleLanguage } from './words.js';
+import { applyWords, has, t, toggleLanguage } from './words.js';
 
 const SUBPROTOCOL = 'starvault.v1.json';
 const RESUME_RETRY_MS = 300;
@@ -60,9 +61,11 @@ function render() {
   const before = document.body.dataset.state;
   document.body.dataset.state = state.screen;
   renderPage(state, serverNow());
+  if (state.game) renderBoard(state.game);
   if (before !== state.screen) moveFocus(state.screen);
-  const { game } = state;
-  if (!game) return;
+}
+
+function renderBoard(game) {
   const move = state.pending?.kind === 'playMove' && state.pending.body.expectedSequence === game.sequence ? state.pending.body.uci : '';
   const legal = mayMove() ? game.legalMoves : [];
   const pieces = piecesOf(game.fen);
@@ -160,6 +163,8 @@ function onLinkState(linkState, detail) {
   state.retryAt = detail.retryAt ?? 0;
   state.moving = detail.moving ?? (state.moving && linkState === 'connecting');
   if (linkState === 'refused') state.superseded = true;
+  // The release that we were at is going: any other will do.
+  if (detail.restarting) kept.set('release', '');
   // A browser does not say why a handshake failed: after a few, ask whether the token still counts.
   if ((linkState === 'waiting' && detail.failures === 3) || linkState === 'refused') checkToken();
   render();
@@ -230,7 +235,7 @@ const HANDLERS = {
     const reloaded = state.game?.gameId !== resumed.game.gameId;
     const seen = reloaded ? Infinity : state.seenSequence;
     startGame(resumed);
-    for (const event of resumed.missed ?? []) if (event.sequence > seen) announceEvent(event);
+    for (const event of resumed.missed ?? []) if (event.sequence > seen) announce(sayEvent(event));
     if (reloaded) announce(t('gameResumed', { color: t(state.color) }));
     if (state.pending?.body.gameId === state.game.gameId) commands.again();
     else commands.forget();
@@ -253,7 +258,7 @@ const HANDLERS = {
     if (event.moveMade) state.lagMs[colorOf(event.moveMade.by, 'white')] = event.moveMade.lagMs ?? 0;
     if (event.game) takeView(event.game);
     commands.seen(sequence);
-    announceEvent(event);
+    announce(sayEvent(event));
   },
 
   opponentPresence(presence) {
@@ -366,19 +371,6 @@ function endGame() {
 
 function toLobby() {
   Object.assign(state, { screen: 'lobby', game: null, moves: [], wait: null });
-}
-
-function announceEvent(event) {
-  if (event.moveMade) {
-    const { by, san = '', uci = '', check = false } = event.moveMade;
-    const color = colorOf(by, 'white');
-    const checked = color === 'white' ? event.game?.black : event.game?.white;
-    announce(sayMove({ by: color, san, uci, check, hp: event.game ? checked?.hp ?? 0 : null }));
-  } else if (event.drawOffered) {
-    announce(t('drawOfferedBy', { color: t(colorOf(event.drawOffered.by, 'white')) }));
-  } else if (event.drawDeclined) {
-    announce(t('drawDeclined', { color: t(colorOf(event.drawDeclined.by, 'white')) }));
-  }
 }
 
 // --- commands ---

@@ -18,7 +18,7 @@ export class Link {
    * @param {() => {url: string, protocols: string[]}} uses.target where to connect, asked at each try
    * @param {(frame: object) => void} uses.onFrame every frame but pongs
    * @param {(state: 'open'|'connecting'|'waiting'|'closed'|'refused', detail: object) => void} uses.onState
-   *   `waiting` has `retryAt` (ms) and `moving` (the server asked us to come back), `refused` has `code` and `reason`: the server does not want this connection back
+   *   `waiting` has `retryAt` (ms), `moving` (the server asked us to come back) and `restarting` (not to this release), `refused` has `code` and `reason`: the server does not want this connection back
    */
   constructor({ target, onFrame, onState }) {
     this.target = target;
@@ -151,6 +151,6 @@ export class Link {
     if (moving && this.failures === 0) waitMs = Math.random() * 250;
     this.failures += 1;
     this.retryTimer = setTimeout(() => this.#connect(), waitMs);
-    this.onState('waiting', { retryAt: Date.now() + waitMs, moving, failures: this.failures });
+    this.onState('waiting', { retryAt: Date.now() + waitMs, moving, restarting: code === CLOSE.restart, failures: this.failures });
   }
 }

@@ -1,7 +1,8 @@
 // The lobby: the wait for an opponent, the choice of a region, the player's profile and items.
 // Owns: what these parts show. Never changes the page's state, never talks to the network.
 
-import { byId, clockText, icon, setText, show } from './parts.js';
+import { itemIcon } from './items.js';
+import { byId, clockText, setText, show } from './parts.js';
 import { windowAt } from './shapes.js';
 import { language, nameOf, t } from './words.js';
 
@@ -124,8 +125,3 @@ function itemButton(id) {
   return entry;
 }
 
-/** The picture of an item; the same star for all that this page has no picture of. */
-export function itemIcon(id) {
-  const symbol = `item-${id}`;
-  return icon(document.getElementById(symbol) ? symbol : 'item', 'glyph');
-}

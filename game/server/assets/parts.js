@@ -40,6 +40,7 @@ export function clockText(ms, exact = false) {
 
 /** Says something to a screen reader; several in one instant are all said. */
 export function announce(text) {
+  if (!text) return;
   const line = document.createElement('p');
   line.textContent = text;
   byId('announcer').append(line);

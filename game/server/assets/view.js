@@ -1,7 +1,8 @@
 // Everything on the page around the board, drawn from the page's state; the lobby is in lobby.js.
 // Owns: what each part shows. Never changes the state, never talks to the network.
 
-import { itemIcon, renderLobby, tickWait } from './lobby.js';
+import { besideName, dress, itemIcon } from './items.js';
+import { renderLobby, tickWait } from './lobby.js';
 import { announce, byId, clockText, icon, LOW_CLOCK_MS, setText, show } from './parts.js';
 import { opposite } from './shapes.js';
 import { nameOf, t } from './words.js';
@@ -76,6 +77,7 @@ function renderBanner(state) {
 function renderTable(state) {
   const { game, color } = state;
   const other = opposite(color);
+  dress(document.body, { mine: game[color].equipped, white: game.white.equipped, black: game.black.equipped });
   renderSeat(byId('seat-top'), state, other);
   renderSeat(byId('seat-bottom'), state, color);
   renderMoves(state);
@@ -115,7 +117,8 @@ function renderSeat(seat, state, color) {
   });
 }
 
-function renderWorn(place, equipped) {
+function renderWorn(place, wears) {
+  const equipped = besideName(wears);
   place.hidden = equipped.length === 0;
   place.setAttribute('aria-label', t('wears', { items: equipped.map((id) => nameOf('item', id)).join(', ') }));
   if (place.dataset.items === equipped.join(' ')) return;

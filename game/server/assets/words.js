@@ -56,9 +56,27 @@ const WORDS = {
   lost: ['负', 'Lost'],
   drew: ['和', 'Drawn'],
   items: ['物品', 'Items'],
-  itemsHint: ['点按即可佩戴或取下，对手也能看到。', 'Tap to wear or take off. Your opponents see it too.'],
-  noItems: ['升级后获得第一件物品', 'Your first item comes with a level'],
-  worn: ['佩戴中', 'worn'],
+  itemsHint: ['点按即可使用或取下。棋子和徽章对手也能看到。', 'Tap to use or put away. Opponents see your pieces and crest.'],
+  noItems: ['升级可获得物品。', 'New levels bring items.'],
+  'stage-first-light': ['初光', 'First light'],
+  'stage-low-orbit': ['近地轨道', 'Low orbit'],
+  'stage-moonrise': ['月升', 'Moonrise'],
+  'stage-outer-belt': ['外环', 'Outer belt'],
+  'stage-deep-field': ['深空', 'Deep field'],
+  'stage-starvault': ['星穹', 'Starvault'],
+  'item-board-dusk': ['暮色棋盘', 'Dusk board'],
+  'item-board-nebula': ['星云棋盘', 'Nebula board'],
+  'item-board-aurora': ['极光棋盘', 'Aurora board'],
+  'item-board-eclipse': ['日蚀棋盘', 'Eclipse board'],
+  'item-pieces-classic': ['经典棋子', 'Classic pieces'],
+  'item-pieces-comet': ['彗星棋子', 'Comet pieces'],
+  'item-pieces-crystal': ['水晶棋子', 'Crystal pieces'],
+  'item-pieces-nova': ['新星棋子', 'Nova pieces'],
+  'item-crest-spark': ['星火徽章', 'Spark crest'],
+  'item-crest-orbit': ['轨道徽章', 'Orbit crest'],
+  'item-crest-zenith': ['天顶徽章', 'Zenith crest'],
+  'item-crest-vault': ['星穹徽章', 'Vault crest'],
+  worn: ['使用中', 'in use'],
   wears: ['佩戴：{items}', 'wears {items}'],
   rulesTitle: ['怎样取胜', 'How to win'],
   rule1: ['将军三次：对方的王失去全部三点生命。', 'Give check three times: the other king loses all three lives.'],
@@ -215,22 +233,4 @@ export function applyWords(root = document) {
   for (const e of root.querySelectorAll('[data-t]')) e.textContent = t(e.dataset.t);
   for (const e of root.querySelectorAll('[data-t-label]')) e.setAttribute('aria-label', t(e.dataset.tLabel));
   for (const e of root.querySelectorAll('[data-t-placeholder]')) e.setAttribute('placeholder', t(e.dataset.tPlaceholder));
-}
-
-/** A move in words, from its SAN and UCI. `hp` is what the side in check has left, null if that is not known. */
-export function sayMove({ by, san, uci, check, hp }) {
-  const color = t(by);
-  let text;
-  if (san.startsWith('O-O-O')) text = t('saidLong', { color });
-  else if (san.startsWith('O-O')) text = t('saidShort', { color });
-  else {
-    const piece = t('KQRBN'.includes(san[0]) ? san[0].toLowerCase() : 'p');
-    const from = uci.slice(0, 2);
-    const to = uci.slice(2, 4);
-    text = t(san.includes('x') ? 'saidCapture' : 'said', { color, piece, from, to });
-    if (uci.length === 5) text += t('saidPromotes', { piece: t(uci[4]) });
-  }
-  if (check && hp === null) text += t('saidBareCheck');
-  else if (check) text += t('saidCheck', { color: t(by === 'white' ? 'black' : 'white'), hp });
-  return text + (current === 'zh' ? '。' : '.');
 }
