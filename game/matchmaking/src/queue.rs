@@ -23,7 +23,7 @@
 use crate::{
     AddError, Match, PlayerKey, Reserved, Settings, Ticket, TicketId,
     heap::Moments,
-    ratings::{ByRating, Key, Rank, TIME_LIMIT_MS},
+    ratings::{ByRating, Group, TIME_LIMIT_MS},
     slots::{Entry, Slots},
 };
 
@@ -287,9 +287,10 @@ impl Queue {
         let Some(own) = self.slots.get(slot) else {
             return Outlook::Nobody;
         };
+        let own_key = own.key();
         let mut best: Option<(bool, u32, u128, u32)> = None;
         let mut earliest: Option<(u64, u32)> = None;
-        for (gap, rank) in self.by_rating.outward(Rank::of(own.ticket.rating)) {
+        for Group { gap, oldest } in self.by_rating.outward(own_key) {
             // Nobody further out can fit before the own window reaches that far, and whoever has
             // to wait for the bound on waiting is found by age.
             let Some(wait_ms) = self.settings.wait_for_gap(gap) else {
@@ -307,13 +308,15 @@ impl Queue {
             if done {
                 break;
             }
-            for (key, other_slot, other, avoided) in self.others(rank, slot, own) {
+            let mut member = Some(oldest);
+            while let Some((key, other_slot)) = member {
+                let avoided = self.avoided(own, other_slot);
                 let wait_ms = if avoided {
                     wait_ms.max(self.settings.avoid_ms)
                 } else {
                     wait_ms
                 };
-                let younger_ms = own.ticket.enqueued_at_ms.max(other.ticket.enqueued_at_ms);
+                let younger_ms = own.ticket.enqueued_at_ms.max(key.enqueued_at_ms());
                 let at_ms = younger_ms.saturating_add(wait_ms);
                 if now_ms.is_some_and(|now_ms| at_ms <= now_ms) {
                     let candidate = (avoided, gap, key.seniority(), other_slot);
@@ -321,10 +324,12 @@ impl Queue {
                 } else if earliest.is_none_or(|(so_far_ms, _)| at_ms < so_far_ms) {
                     earliest = Some((at_ms, other_slot));
                 }
-                // Of the others with this rating none fits earlier.
-                if !avoided {
-                    break;
-                }
+                // Of the others with this rating none fits earlier than one who is not avoided.
+                member = if avoided {
+                    self.by_rating.next_of_rating(key, own_key)
+                } else {
+                    None
+                };
             }
         }
         match (best, earliest) {
@@ -337,17 +342,22 @@ impl Queue {
     /// The nearest ticket whatever the windows say; somebody avoided only if there is nobody else.
     fn nearest_of_all(&self, slot: u32) -> Option<u32> {
         let own = self.slots.get(slot)?;
+        let own_key = own.key();
         let mut best: Option<(bool, u32, u128, u32)> = None;
-        for (gap, rank) in self.by_rating.outward(Rank::of(own.ticket.rating)) {
+        for Group { gap, oldest } in self.by_rating.outward(own_key) {
             if best.is_some_and(|(avoided, best_gap, ..)| !avoided && gap > best_gap) {
                 break;
             }
-            for (key, other_slot, _, avoided) in self.others(rank, slot, own) {
+            let mut member = Some(oldest);
+            while let Some((key, other_slot)) = member {
+                let avoided = self.avoided(own, other_slot);
                 let candidate = (avoided, gap, key.seniority(), other_slot);
                 best = Some(best.map_or(candidate, |so_far| so_far.min(candidate)));
-                if !avoided {
-                    break;
-                }
+                member = if avoided {
+                    self.by_rating.next_of_rating(key, own_key)
+                } else {
+                    None
+                };
             }
         }
         best.map(|(.., partner)| partner)
@@ -363,20 +373,8 @@ impl Queue {
         }
     }
 
-    /// Everybody else of one rating, the most senior first: (key, slot, ticket, avoided).
-    fn others<'a>(
-        &'a self,
-        rank: Rank,
-        slot: u32,
-        own: &'a Entry,
-    ) -> impl Iterator<Item = (Key, u32, &'a Entry, bool)> + 'a {
-        self.by_rating
-            .group(rank)
-            .filter(move |(_, other_slot)| *other_slot != slot)
-            .filter_map(move |(key, other_slot)| {
-                let other = self.slots.get(other_slot)?;
-                Some((key, other_slot, other, own.avoids(other)))
-            })
+    fn avoided(&self, own: &Entry, other: u32) -> bool {
+        self.slots.get(other).is_some_and(|other| own.avoids(other))
     }
 
     /// The ticket is still there, and not suspended.
@@ -411,11 +409,10 @@ impl Queue {
 
     /// Makes a ticket visible to the others.
     fn offer(&mut self, slot: u32) {
-        if let Some(Entry { ticket, arrival, .. }) = self.slots.get(slot) {
-            let key = Key::new(ticket.rating, ticket.enqueued_at_ms, *arrival);
-            self.by_rating.insert(key, slot);
-            self.ages.set(slot, ticket.enqueued_at_ms, *arrival);
-            self.fresh.push((slot, *arrival));
+        if let Some(entry) = self.slots.get(slot) {
+            self.by_rating.insert(entry.key(), slot);
+            self.ages.set(slot, entry.ticket.enqueued_at_ms, entry.arrival);
+            self.fresh.push((slot, entry.arrival));
         }
         // Tickets that come and go while nobody asks leave traces; they are few again after this.
         if self.fresh.len() > 2 * self.len() + FRESH_SPARED {
@@ -425,9 +422,8 @@ impl Queue {
 
     /// The opposite of [`Queue::offer`].
     fn withdraw(&mut self, slot: u32) {
-        if let Some(Entry { ticket, arrival, .. }) = self.slots.get(slot) {
-            let key = Key::new(ticket.rating, ticket.enqueued_at_ms, *arrival);
-            self.by_rating.remove(key);
+        if let Some(entry) = self.slots.get(slot) {
+            self.by_rating.remove(entry.key());
             self.ages.clear(slot);
             self.timers.clear(slot);
         }

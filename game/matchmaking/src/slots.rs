@@ -5,7 +5,7 @@ use std::{
     hash::{BuildHasher, Hasher},
 };
 
-use crate::{PlayerKey, Ticket, TicketId};
+use crate::{PlayerKey, Ticket, TicketId, ratings::Key};
 
 /// One ticket and what the queue knows about it.
 #[derive(Debug, Clone, Copy)]
@@ -100,6 +100,11 @@ impl Slots {
 }
 
 impl Entry {
+    /// Its place in the order of ratings.
+    pub fn key(&self) -> Key {
+        Key::new(self.ticket.rating, self.ticket.enqueued_at_ms, self.arrival)
+    }
+
     /// One of the two asks not to meet the other.
     pub fn avoids(&self, other: &Self) -> bool {
         let asks =
