@@ -16,7 +16,9 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, Injection, Release, Server, StartError, bind, parse_clock};
+use starvault_matchmaking::Settings;
+
+use crate::{Config, Injection, Network, Regions, Release, Server, StartError, bind, parse_clock};
 
 /// Starvault 星穹棋局: the backend of an online three-check chess.
 #[derive(Debug, Parser)]
@@ -68,6 +70,37 @@ struct ServeArgs {
     /// Open connections at most, WebSockets included.
     #[arg(long, default_value_t = crate::Limits::default().connections_max)]
     max_connections: usize,
+    /// Open connections of one address at most. The default stops nobody on a server of the default
+    /// size: a rehearsal with 10,000 players, a school or a phone carrier can share one address.
+    /// Lower it where players come from everywhere. IPv6 addresses count by /64.
+    #[arg(long, value_name = "COUNT", default_value_t = crate::Limits::default().connections_per_address_max)]
+    max_connections_per_address: usize,
+    /// Guests that one address may sign in per minute. High for the same reason.
+    #[arg(long, value_name = "COUNT", default_value_t = crate::Limits::default().sign_ins_per_minute)]
+    max_sign_ins_per_minute: u32,
+    /// A gateway whose `x-forwarded-for` is believed: an address or a network such as 10.0.0.0/8.
+    /// Can be given several times. Without it, everybody behind a gateway counts as one address.
+    #[arg(long = "trusted-proxy", value_name = "NETWORK")]
+    trusted_proxies: Vec<Network>,
+    /// Where players can wait, comma-separated; the first is the default. Players of one region
+    /// meet each other and nobody else.
+    #[arg(long, value_name = "NAMES", default_value = "local")]
+    regions: Regions,
+    /// How far from their own rating opponents are accepted at first, in rating points.
+    #[arg(long, value_name = "POINTS", default_value_t = Settings::default().window_initial)]
+    match_window: u32,
+    /// By how many rating points that grows with each second of waiting.
+    #[arg(long, value_name = "POINTS", default_value_t = Settings::default().window_growth_per_second)]
+    match_window_growth: u32,
+    /// After this wait anybody is accepted, in milliseconds.
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = Settings::default().wait_ms_max)]
+    match_wait_max: u64,
+    /// So long the opponent of the last game is avoided, in milliseconds.
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = Settings::default().avoid_ms)]
+    match_avoid: u64,
+    /// How long a ticket keeps its place while its player has no connection, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    ticket_grace: u32,
     /// Thinking time in seconds, and what each move adds.
     #[arg(long, value_name = "SECONDS+INCREMENT", default_value = "180+2", value_parser = parse_clock)]
     clock: starvault_rules::Clock,
@@ -137,6 +170,18 @@ fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
         config.clock = arguments.clock;
         config.injection = arguments.inject;
         config.limits.connections_max = arguments.max_connections;
+        config.limits.connections_per_address_max = arguments.max_connections_per_address;
+        config.limits.sign_ins_per_minute = arguments.max_sign_ins_per_minute;
+        config.limits.ticket_grace = Duration::from_secs(arguments.ticket_grace.into());
+        config.trusted_proxies = arguments.trusted_proxies;
+        config.regions = arguments.regions;
+        config.matching = Settings {
+            window_initial: arguments.match_window,
+            window_growth_per_second: arguments.match_window_growth,
+            wait_ms_max: arguments.match_wait_max,
+            avoid_ms: arguments.match_avoid,
+            ..config.matching
+        };
         config.limits.disconnect_grace = Duration::from_secs(arguments.disconnect_grace.into());
         let server = Server::build(config, listener).await?;
         let address = server.address()?;

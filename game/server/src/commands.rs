@@ -55,7 +55,7 @@ impl Player {
                 let server_time_ms = self.app.config.time.now_ms();
                 self.session.send(request_id, Say::Pong(Pong { server_time_ms }));
             }
-            Command::JoinLobby(_) => self.join_lobby(request_id).await,
+            Command::JoinLobby(join) => self.join_lobby(request_id, join.region).await,
             Command::LeaveLobby(_) => self.app.lobby.leave(self.session.clone(), request_id).await,
             Command::Resume(resume) => {
                 self.resume(request_id, &resume.game_id, resume.last_sequence)
@@ -108,7 +108,7 @@ impl Player {
         }
     }
 
-    async fn join_lobby(&self, request_id: u32) {
+    async fn join_lobby(&self, request_id: u32, region: String) {
         match self.app.own_profile(&self.session.player_id).await {
             Ok(profile) if profile.active_game_id.is_some() => {
                 let message = "you are in a running game; resume it";
@@ -120,7 +120,7 @@ impl Player {
                     display_name: profile.display_name,
                     rating: profile.progress.rating,
                 };
-                self.app.lobby.join(candidate, request_id).await;
+                self.app.lobby.join(candidate, region, request_id).await;
             }
             Err(error) => {
                 tracing::error!(%error, "cannot read the profile of a player who joins");

@@ -2,9 +2,10 @@
 
 use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
+use starvault_matchmaking::Settings;
 use starvault_rules::Clock;
 
-use crate::{inject::Injection, time::TimeSource};
+use crate::{address::Network, inject::Injection, time::TimeSource};
 
 /// The configuration of one process.
 #[derive(Debug, Clone)]
@@ -16,6 +17,10 @@ pub struct Config {
     pub clock: Clock,
     /// Where matches are made; players of one region meet.
     pub regions: Regions,
+    /// Who fits whom, and how long anybody waits.
+    pub matching: Settings,
+    /// Gateways whose `x-forwarded-for` is believed.
+    pub trusted_proxies: Vec<Network>,
     pub limits: Limits,
     pub injection: Option<Injection>,
     pub time: TimeSource,
@@ -35,6 +40,8 @@ impl Config {
                 increment_ms: 2_000,
             },
             regions: Regions::default(),
+            matching: Settings::default(),
+            trusted_proxies: Vec::new(),
             limits: Limits::default(),
             injection: None,
             time: TimeSource::system(),
@@ -48,6 +55,14 @@ impl Config {
 pub struct Limits {
     /// Open connections, WebSockets included; above it new ones hear 503.
     pub connections_max: usize,
+    /// Open connections of one address. High, because a whole rehearsal, a school or a carrier's
+    /// translator shares one; what it stops is one address taking them all from a larger server.
+    pub connections_per_address_max: usize,
+    /// Guests that one address may sign in per minute, and at once. As high for the same reason;
+    /// each of them is a row in the store for ever.
+    pub sign_ins_per_minute: u32,
+    /// Addresses whose sign-ins are counted; all beyond them share one allowance.
+    pub addresses_max: usize,
     /// Bytes of an HTTP request body or a gRPC request.
     pub body_bytes_max: usize,
     /// Until a request's head has arrived; also how long an idle connection is kept.
@@ -95,6 +110,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 10_000,
+            connections_per_address_max: 20_000,
+            sign_ins_per_minute: 60_000,
+            addresses_max: 100_000,
             body_bytes_max: 16 * 1024,
             header_timeout: Duration::from_secs(60),
             request_timeout: Duration::from_secs(10),
@@ -149,7 +167,7 @@ impl FromStr for Release {
 }
 
 /// A region's name: 1 to 32 of `a-z 0-9 -`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Region(Arc<str>);
 
 impl Region {

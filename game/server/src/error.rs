@@ -17,10 +17,15 @@ pub enum AppError {
     Unauthenticated(&'static str),
     #[error("{0}")]
     NotFound(String),
+    /// The request is fine, its time has not come.
+    #[error("{0}")]
+    FailedPrecondition(String),
     #[error("{0} is not allowed here")]
     MethodNotAllowed(String),
     #[error("the body is larger than {bytes_max} bytes")]
     PayloadTooLarge { bytes_max: usize },
+    #[error("{0}")]
+    TooManyRequests(&'static str),
     #[error("this release answered nothing in time; try again")]
     DeadlineExceeded,
     #[error("{0}")]
@@ -38,9 +43,11 @@ impl AppError {
         match self {
             Self::InvalidArgument(_) => (Code::InvalidArgument, StatusCode::BAD_REQUEST),
             Self::Unauthenticated(_) => (Code::Unauthenticated, StatusCode::UNAUTHORIZED),
+            Self::FailedPrecondition(_) => (Code::FailedPrecondition, StatusCode::BAD_REQUEST),
             Self::NotFound(_) => (Code::NotFound, StatusCode::NOT_FOUND),
             Self::MethodNotAllowed(_) => (Code::Unimplemented, StatusCode::METHOD_NOT_ALLOWED),
             Self::PayloadTooLarge { .. } => (Code::InvalidArgument, StatusCode::PAYLOAD_TOO_LARGE),
+            Self::TooManyRequests(_) => (Code::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS),
             Self::DeadlineExceeded => (Code::DeadlineExceeded, StatusCode::GATEWAY_TIMEOUT),
             Self::Unavailable(_) | Self::Store(_) => (Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE),
             Self::Internal => (Code::Internal, StatusCode::INTERNAL_SERVER_ERROR),
@@ -102,6 +109,8 @@ pub enum StartError {
     },
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("matchmaking cannot work like this: {0}")]
+    Matching(#[from] starvault_matchmaking::SettingsError),
     #[error(transparent)]
     Key(#[from] crate::keys::KeyError),
     #[error("cannot read the running executable {}: {source}", path.display())]

@@ -6,6 +6,7 @@
 //! anybody hears of it. Listener, clock, seed and shutdown are arguments. The server knows nothing
 //! of gateways and launches.
 
+mod address;
 mod app;
 mod assets;
 mod build_info;
@@ -30,9 +31,11 @@ mod tokens;
 mod view;
 mod ws;
 
+pub use address::Network;
 pub use config::{Config, Limits, Region, Regions, Release, parse_clock};
 pub use error::StartError;
 pub use inject::{FaultKind, Injection};
+pub use lobby::LobbyMetrics;
 pub use net::bind;
 pub use server::Server;
 pub use time::TimeSource;

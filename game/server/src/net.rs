@@ -1,7 +1,12 @@
 //! The listening socket and its connections: HTTP/1.1 and HTTP/2 without TLS on one port, told
 //! apart by their first bytes. Bounds how many there are and how long they may be idle.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::Router;
 use http::Request;
@@ -19,22 +24,31 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::config::Limits;
+use crate::{
+    address::{Addresses, Place},
+    config::Limits,
+};
 
 /// What the operating system may hold for a slow reader (bytes; Linux doubles it).
 const SEND_BUFFER_BYTES: u32 = 128 * 1024;
-const BACKLOG: u32 = 1024;
+/// Connections that wait to be accepted: a lobby that comes back all at once. The kernel takes no
+/// more than its `somaxconn`, 4096 on Linux.
+const BACKLOG: u32 = 4096;
 /// Refused connections that are told so at the same time.
 const REFUSALS_MAX: usize = 64;
 /// For requests that are still running when the process ends.
 const LAST_REQUESTS: Duration = Duration::from_secs(2);
-const REFUSAL: &[u8] =
+const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 1\r\nconnection: close\r\n\r\n";
+const TOO_MANY_OF_ONE_ADDRESS: &[u8] =
+    b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\nretry-after: 5\r\nconnection: close\r\n\r\n";
 
 /// Counts one connection for as long as any part of it lives.
 #[derive(Debug, Clone)]
 pub struct ConnectionPermit {
-    _permit: Arc<OwnedSemaphorePermit>,
+    _permit: Arc<(OwnedSemaphorePermit, Option<Place>)>,
+    /// Who is at the other end: a client or a gateway.
+    pub peer: IpAddr,
 }
 
 /// Listens at `address`; port 0 takes a free one.
@@ -55,7 +69,13 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves until `stop`, then lets running requests finish for a moment.
-pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    addresses: Addresses,
+    stop: CancellationToken,
+) {
     let permits = Arc::new(Semaphore::new(limits.connections_max));
     let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
     let graceful = GracefulShutdown::new();
@@ -78,8 +98,8 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
             accepted = listener.accept() => accepted,
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok((stream, peer)) => (stream, peer.ip()),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 // Out of file descriptors, mostly: without a pause this would spin.
@@ -87,18 +107,19 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
                 continue;
             }
         };
-        let Ok(permit) = permits.clone().try_acquire_owned() else {
-            // Beyond this many refusals at a time a connection is dropped without a word.
-            if let Ok(refusal) = refusals.clone().try_acquire_owned() {
-                connections.spawn(async move {
-                    refuse(stream).await;
-                    drop(refusal);
-                });
+        let admitted = admit(&permits, &addresses, peer);
+        let permit = match admitted {
+            Ok(permit) => permit,
+            Err(refusal) => {
+                // Beyond this many refusals at a time a connection is dropped without a word.
+                if let Ok(refusing) = refusals.clone().try_acquire_owned() {
+                    connections.spawn(async move {
+                        refuse(stream, refusal).await;
+                        drop(refusing);
+                    });
+                }
+                continue;
             }
-            continue;
-        };
-        let permit = ConnectionPermit {
-            _permit: Arc::new(permit),
         };
         let _ = stream.set_nodelay(true);
         let router = router.clone();
@@ -126,12 +147,31 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
     connections.shutdown().await;
 }
 
+/// Room for one more connection of this peer, or what it is refused with. A trusted proxy carries
+/// the connections of many; those are counted one by one where they are opened.
+fn admit(
+    permits: &Arc<Semaphore>,
+    addresses: &Addresses,
+    peer: IpAddr,
+) -> Result<ConnectionPermit, &'static [u8]> {
+    let permit = permits.clone().try_acquire_owned().map_err(|_| FULL)?;
+    let place = if addresses.is_trusted(peer) {
+        None
+    } else {
+        Some(addresses.connect(peer.into()).ok_or(TOO_MANY_OF_ONE_ADDRESS)?)
+    };
+    Ok(ConnectionPermit {
+        _permit: Arc::new((permit, place)),
+        peer,
+    })
+}
+
 /// Reads the request first: an answer that comes before its question is no answer to most clients.
-async fn refuse(mut stream: TcpStream) {
+async fn refuse(mut stream: TcpStream, refusal: &'static [u8]) {
     let _ = tokio::time::timeout(Duration::from_secs(1), async {
         let mut request = [0; 4 * 1024];
         if stream.read(&mut request).await? > 0 {
-            stream.write_all(REFUSAL).await?;
+            stream.write_all(refusal).await?;
             stream.shutdown().await?;
             while stream.read(&mut request).await? > 0 {}
         }

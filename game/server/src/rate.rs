@@ -1,4 +1,4 @@
-//! How fast one socket may send commands: a token bucket.
+//! How fast somebody may ask: a token bucket.
 
 use tokio::time::Instant;
 
@@ -24,11 +24,29 @@ impl TokenBucket {
         }
     }
 
+    /// A full bucket of so many tokens, which a minute fills again.
+    #[must_use]
+    pub fn per_minute(tokens: u32, now: Instant) -> Self {
+        Self {
+            per_second: f64::from(tokens) / 60.0,
+            ..Self::new(0, tokens, now)
+        }
+    }
+
+    #[must_use]
+    pub fn is_full(&self, now: Instant) -> bool {
+        self.at_time(now) >= self.capacity
+    }
+
+    fn at_time(&self, now: Instant) -> f64 {
+        let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
+        (self.tokens + elapsed * self.per_second).min(self.capacity)
+    }
+
     /// Takes one token; false if there is none.
     pub fn take(&mut self, now: Instant) -> bool {
-        let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.tokens = self.at_time(now);
         self.at = now;
-        self.tokens = (self.tokens + elapsed * self.per_second).min(self.capacity);
         let enough = self.tokens >= 1.0;
         if enough {
             self.tokens -= 1.0;

@@ -16,8 +16,20 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
-    app::App, build_info, config::Config, error::StartError, grpc::Grpc, http, inject::Injector, keys,
-    lobby::Lobby, net, room::RoomContext, rooms::Rooms, tokens::Tokens,
+    address::Addresses,
+    app::App,
+    build_info,
+    config::Config,
+    error::StartError,
+    grpc::Grpc,
+    http,
+    inject::Injector,
+    keys,
+    lobby::{Lobby, LobbyMetrics, Options},
+    net,
+    room::RoomContext,
+    rooms::Rooms,
+    tokens::Tokens,
 };
 
 /// For games to finish the write that they are in.
@@ -68,25 +80,36 @@ impl Server {
         let mut games = JoinSet::new();
         let (rooms, rooms_task) = Rooms::new(context.clone(), stop_games.clone());
         games.spawn(rooms_task);
-        let seed = config.seed.unwrap_or_else(rand::random);
+        let draining = CancellationToken::new();
+        let options = Options {
+            regions: config.regions.clone(),
+            clock: config.clock,
+            settings: config.matching.validate()?,
+            seed: config.seed.unwrap_or_else(rand::random),
+        };
         let (lobby, lobby_task) = Lobby::new(
             context,
             rooms.clone(),
-            config.clock,
-            config.regions.as_slice()[0].clone(),
-            seed,
+            options,
             returning,
+            draining.clone(),
             stop_games.clone(),
         );
         games.spawn(lobby_task);
+        let addresses = Addresses::new(
+            &config.limits,
+            config.trusted_proxies.clone(),
+            tokio::time::Instant::now(),
+        );
         let app = Arc::new(App {
+            addresses,
             injector,
             config,
             journal,
             tokens,
             lobby,
             rooms,
-            draining: CancellationToken::new(),
+            draining,
             sessions: TaskTracker::new(),
             executable_sha256,
             session_ids: AtomicU64::new(1),
@@ -100,6 +123,12 @@ impl Server {
             games,
             stop_games,
         })
+    }
+
+    /// What the lobby does, while the server runs.
+    #[must_use]
+    pub fn lobby_metrics(&self) -> Arc<LobbyMetrics> {
+        self.app.lobby.metrics().clone()
     }
 
     /// Where it listens.
@@ -126,6 +155,7 @@ impl Server {
             listener,
             router,
             app.config.limits.clone(),
+            app.addresses.clone(),
             stop_serving.clone(),
         ));
         shutdown.cancelled().await;

@@ -28,14 +28,15 @@ pub struct Close {
 impl Close {
     pub const GOING_DOWN: Self = Self {
         code: 1012,
-        reason: "this release is going down; connect again and resume",
+        reason: "this release is going down: connect again to the same address, without `at`, and resume",
     };
     pub const RELOCATED: Self = Self {
         code: 4001,
         reason: "another process has this game; connect again and resume",
     };
+    /// A client that comes back after this one only pushes the other out.
     pub const REPLACED: Self = Self {
-        code: 1008,
+        code: 4002,
         reason: "this game goes on over a newer connection",
     };
     pub const TOO_MANY_COMMANDS: Self = Self {
@@ -53,6 +54,10 @@ impl Close {
     pub const PROTOCOL: Self = Self {
         code: 1002,
         reason: "not a WebSocket frame",
+    };
+    pub const NOT_UTF8: Self = Self {
+        code: 1007,
+        reason: "not UTF-8",
     };
 }
 

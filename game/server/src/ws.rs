@@ -76,6 +76,17 @@ async fn open(
     if app.draining.is_cancelled() {
         return Err(AppError::Unavailable("this release is going down; connect again"));
     }
+    let place = match &permit {
+        // Any other peer was counted when it connected.
+        Some(permit) if app.addresses.is_trusted(permit.peer) => {
+            let client = app.addresses.client(permit.peer, headers);
+            let place = app.addresses.connect(client);
+            Some(place.ok_or(AppError::TooManyRequests(
+                "too many connections from this address",
+            ))?)
+        }
+        _ => None,
+    };
     let profile = app.own_profile(&player_id).await?;
     let selected = offered.iter().find_map(|name| Codec::from_subprotocol(name));
     let codec = selected.unwrap_or(Codec::Json);
@@ -90,7 +101,7 @@ async fn open(
     }
     Ok(upgrade.on_upgrade(move |socket| async move {
         // Held until the socket has ended: an upgraded connection counts as well.
-        let _permit = permit;
+        let _permit = (permit, place);
         let sessions = app.sessions.clone();
         sessions.track_future(converse(app, socket, profile, codec)).await;
     }))
@@ -107,9 +118,10 @@ async fn converse(app: Arc<App>, socket: WebSocket, profile: Profile, codec: Cod
     let (sink, mut stream) = socket.split();
     session.send(0, Say::Welcome(welcome(&app, profile)));
     let mut writer = tokio::spawn(write(sink, outbox, session.clone(), codec, limits.clone()));
+    app.lobby.connected(session.clone()).await;
     let mut player = Player::new(app.clone(), session.clone());
     let close = read(&app, &mut stream, &mut player, codec, &limits).await;
-    app.lobby.gone(session.id).await;
+    app.lobby.gone(session.clone()).await;
     match close {
         Some(close) => session.close(close),
         None => session.cut(),
@@ -137,7 +149,13 @@ fn welcome(app: &App, profile: Profile) -> Welcome {
             .active_game_id
             .map(|id| id.to_string())
             .unwrap_or_default(),
-        ..Welcome::default()
+        regions: app
+            .config
+            .regions
+            .as_slice()
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
     }
 }
 
@@ -229,10 +247,7 @@ async fn read(
 fn close_for(error: axum::Error) -> Option<Close> {
     match error.into_inner().downcast_ref::<tungstenite::Error>() {
         Some(tungstenite::Error::Capacity(_)) => Some(Close::TOO_LARGE),
-        Some(tungstenite::Error::Utf8(_)) => Some(Close {
-            code: 1007,
-            reason: "not UTF-8",
-        }),
+        Some(tungstenite::Error::Utf8(_)) => Some(Close::NOT_UTF8),
         Some(tungstenite::Error::Protocol(
             tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
         )) => None,

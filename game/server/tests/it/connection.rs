@@ -112,7 +112,7 @@ async fn a_newer_connection_takes_the_seat_and_the_end_of_the_older_one_changes_
     let mut table = server.two_in_a_game().await;
     let mut newer = server.connect(&table.white_in, Codec::Proto).await;
     newer.resume(&table.game_id, 1).await;
-    assert_eq!(table.white.closed().await, 1008);
+    assert_eq!(table.white.closed().await, 4002);
     drop(std::mem::replace(&mut table.white, newer));
     table.play(1, "e2e4").await;
     table.play(2, "e7e5").await;

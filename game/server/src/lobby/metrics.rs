@@ -1,0 +1,76 @@
+//! What the lobby can be asked from outside while it runs.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Figures of one lobby. Written by its task alone, read by anybody; each is right by itself, and
+/// they may be a moment apart from one another.
+#[derive(Debug, Default)]
+pub struct LobbyMetrics {
+    pub(super) waiting: AtomicU64,
+    pub(super) suspended: AtomicU64,
+    /// Milliseconds since 1970-01-01 UTC; 0: nobody waits.
+    pub(super) oldest_enqueued_at_ms: AtomicU64,
+    pub(super) matched: AtomicU64,
+    pub(super) put_back: AtomicU64,
+    pub(super) redelivered: AtomicU64,
+    pub(super) reattached: AtomicU64,
+    pub(super) expired: AtomicU64,
+}
+
+impl LobbyMetrics {
+    /// Tickets that can be matched now.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Tickets whose player has no connection at the moment.
+    #[must_use]
+    pub fn suspended(&self) -> u64 {
+        self.suspended.load(Ordering::Relaxed)
+    }
+
+    /// How long the longest wait has lasted at `now_ms` (milliseconds since 1970-01-01 UTC).
+    #[must_use]
+    pub fn oldest_wait_ms(&self, now_ms: u64) -> u64 {
+        match self.oldest_enqueued_at_ms.load(Ordering::Relaxed) {
+            0 => 0,
+            since_ms => now_ms.saturating_sub(since_ms),
+        }
+    }
+
+    /// Games begun.
+    #[must_use]
+    pub fn matched(&self) -> u64 {
+        self.matched.load(Ordering::Relaxed)
+    }
+
+    /// Tickets that a match took and that came back to their place.
+    #[must_use]
+    pub fn put_back(&self) -> u64 {
+        self.put_back.load(Ordering::Relaxed)
+    }
+
+    /// Matches told over a newer connection than the one that asked for them.
+    #[must_use]
+    pub fn redelivered(&self) -> u64 {
+        self.redelivered.load(Ordering::Relaxed)
+    }
+
+    /// Tickets that went on over a newer connection.
+    #[must_use]
+    pub fn reattached(&self) -> u64 {
+        self.reattached.load(Ordering::Relaxed)
+    }
+
+    /// Tickets that were dropped because their player did not come back.
+    #[must_use]
+    pub fn expired(&self) -> u64 {
+        self.expired.load(Ordering::Relaxed)
+    }
+}
+
+/// One more.
+pub(super) fn count(figure: &AtomicU64) {
+    figure.fetch_add(1, Ordering::Relaxed);
+}

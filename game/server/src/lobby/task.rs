@@ -1,0 +1,557 @@
+//! The lobby's one task: messages in, games out.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use starvault_matchmaking::{Match, PoolError, Pools, Reserved, Ticket, TicketId};
+use starvault_rules::{GameId, PlayerId, Seat, Setup};
+use starvault_store::{CreateOutcome, Created, Journal as _, NewGame, StoreError};
+use starvault_wire::v1::{LeftLobby, Queued, error::Code, server_frame::Event as Say};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Candidate, LobbyMetrics, Message, Options, Returning,
+    metrics::count,
+    opponents::{LastOpponents, player_key},
+    steady::SteadyTime,
+};
+use crate::{
+    config::Region,
+    room::{Arrival, RoomContext},
+    rooms::Rooms,
+    session::SessionHandle,
+};
+
+/// Games that are being begun at the same time; further matches wait their turn.
+const BEGINNINGS_MAX: usize = 256;
+/// Without any deadline the task looks up this often.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// A player who waits, or whose match waits for its turn to begin.
+#[derive(Debug)]
+struct Waiting {
+    candidate: Candidate,
+    region: Region,
+    since_ms: u64,
+    /// The connection that holds the ticket has asked for it, not inherited it.
+    asked: bool,
+    /// That connection has ended.
+    gone: bool,
+}
+
+/// One of the two players of a match whose game the store is asked to begin.
+#[derive(Debug)]
+struct Side {
+    reserved: Reserved,
+    region: Region,
+    candidate: Candidate,
+}
+
+#[derive(Debug)]
+struct Beginning {
+    older: Side,
+    younger: Side,
+    older_plays_white: bool,
+    outcome: Result<CreateOutcome, StoreError>,
+}
+
+#[derive(Debug)]
+pub(super) struct Task {
+    context: RoomContext,
+    rooms: Rooms,
+    options: Options,
+    draining: CancellationToken,
+    metrics: Arc<LobbyMetrics>,
+    time: SteadyTime,
+    coin: StdRng,
+    pools: Pools<Region>,
+    tickets: u64,
+    waiting: HashMap<TicketId, Waiting>,
+    by_player: HashMap<PlayerId, TicketId>,
+    /// Players whose game is being begun, and the newest connection of each.
+    beginning: HashMap<PlayerId, SessionHandle>,
+    matched: VecDeque<(Region, Match)>,
+    last_opponents: LastOpponents,
+}
+
+impl Task {
+    pub(super) fn new(
+        context: RoomContext,
+        rooms: Rooms,
+        options: Options,
+        draining: CancellationToken,
+        metrics: Arc<LobbyMetrics>,
+    ) -> Self {
+        Self {
+            time: SteadyTime::new(context.time.clone()),
+            coin: StdRng::seed_from_u64(options.seed),
+            pools: Pools::new(options.settings, options.regions.as_slice().iter().cloned()),
+            tickets: 0,
+            waiting: HashMap::new(),
+            by_player: HashMap::new(),
+            beginning: HashMap::new(),
+            matched: VecDeque::new(),
+            last_opponents: LastOpponents::new(context.limits.last_opponents_max),
+            context,
+            rooms,
+            options,
+            draining,
+            metrics,
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut mailbox: mpsc::Receiver<Message>,
+        mut returns: mpsc::Receiver<Returning>,
+        stop: CancellationToken,
+    ) {
+        let mut beginnings = JoinSet::new();
+        loop {
+            self.expire();
+            self.match_up(&mut beginnings);
+            self.publish();
+            let wakes_at = self.wakes_at();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                message = mailbox.recv() => match message {
+                    Some(message) => self.on_message(message),
+                    None => break,
+                },
+                Some(begun) = beginnings.join_next(), if !beginnings.is_empty() => {
+                    if let Ok(begun) = begun {
+                        self.on_begun(begun).await;
+                    }
+                }
+                Some(returning) = returns.recv() => self.on_returning(returning),
+                () = tokio::time::sleep_until(wakes_at) => {}
+            }
+        }
+        mailbox.close();
+        // A game that the store begins now is found by resuming it.
+        while beginnings.join_next().await.is_some() {}
+    }
+
+    fn wakes_at(&mut self) -> Instant {
+        let match_at = self
+            .pools
+            .next_deadline()
+            .filter(|_| !self.draining.is_cancelled());
+        let next = match_at.into_iter().chain(self.pools.next_expiry()).min();
+        let now_ms = self.time.now_ms();
+        let wait = next.map_or(IDLE, |at_ms| Duration::from_millis(at_ms.saturating_sub(now_ms)));
+        Instant::now() + wait.min(IDLE)
+    }
+
+    fn publish(&self) {
+        let (all, suspended) = self.pools.iter().fold((0, 0), |(all, suspended), (_, queue)| {
+            (all + queue.len(), suspended + queue.suspended_len())
+        });
+        let metrics = &self.metrics;
+        metrics.waiting.store((all - suspended) as u64, Ordering::Relaxed);
+        metrics.suspended.store(suspended as u64, Ordering::Relaxed);
+        let oldest = self.pools.oldest_enqueued_at_ms().unwrap_or(0);
+        metrics.oldest_enqueued_at_ms.store(oldest, Ordering::Relaxed);
+    }
+
+    fn on_message(&mut self, message: Message) {
+        match message {
+            Message::Join {
+                candidate,
+                region,
+                request_id,
+            } => self.on_join(candidate, &region, request_id),
+            Message::Leave { session, request_id } => self.on_leave(&session, request_id),
+            Message::Connected { session } => self.on_connected(session),
+            Message::Gone { session } => self.on_gone(&session),
+        }
+    }
+
+    fn on_join(&mut self, candidate: Candidate, region: &str, request_id: u32) {
+        let session = candidate.session.clone();
+        let Some(region) = self.region(region) else {
+            let regions: Vec<&str> = self.regions().iter().map(Region::as_str).collect();
+            let message = format!("there is no such region here; there is {}", regions.join(", "));
+            session.refuse(request_id, Code::InvalidArgument, message);
+            return;
+        };
+        if self.draining.is_cancelled() {
+            let message = "this release is going down; connect again and join";
+            session.refuse(request_id, Code::Unavailable, message);
+            return;
+        }
+        if self.beginning.contains_key(&session.player_id) {
+            session.refuse(request_id, Code::AlreadyPlaying, "an opponent has been found");
+            return;
+        }
+        if let Some(id) = self.by_player.get(&session.player_id).copied() {
+            self.join_again(id, session, &region, request_id);
+            return;
+        }
+        let since_ms = self.time.now_ms();
+        match self.enter(candidate, region, since_ms) {
+            Ok(id) => self.tell_queued(id, request_id),
+            Err(error) => {
+                tracing::warn!(%error, "a ticket was refused");
+                let message = "too many players are waiting; try again";
+                session.refuse(request_id, Code::Unavailable, message);
+            }
+        }
+    }
+
+    /// Somebody who waits already asks to wait.
+    fn join_again(&mut self, id: TicketId, session: SessionHandle, region: &Region, request_id: u32) {
+        let Some(waiting) = self.waiting.get_mut(&id) else {
+            return;
+        };
+        let same = waiting.candidate.session.id == session.id;
+        if waiting.region != *region {
+            let message = format!("you are waiting in {}; leave there first", waiting.region);
+            session.refuse(request_id, Code::AlreadyQueued, message);
+        } else if same && waiting.asked {
+            session.refuse(request_id, Code::AlreadyQueued, "you are waiting already");
+        } else {
+            // A client that does not know that its ticket outlived its last connection.
+            if !same {
+                self.attach(id, session);
+            }
+            if let Some(waiting) = self.waiting.get_mut(&id) {
+                waiting.asked = true;
+            }
+            self.tell_queued(id, request_id);
+        }
+    }
+
+    fn on_leave(&mut self, session: &SessionHandle, request_id: u32) {
+        let begins = self.beginning.get(&session.player_id);
+        if begins.is_some_and(|newest| newest.id == session.id) {
+            session.refuse(request_id, Code::AlreadyPlaying, "an opponent has been found");
+            return;
+        }
+        if let Some(id) = self.ticket_on(session) {
+            self.pools.remove(id);
+            self.forget(id);
+        }
+        session.send(request_id, Say::LeftLobby(LeftLobby {}));
+    }
+
+    fn on_connected(&mut self, session: SessionHandle) {
+        if let Some(newest) = self.beginning.get_mut(&session.player_id) {
+            *newest = session;
+            count(&self.metrics.redelivered);
+        } else if let Some(id) = self.by_player.get(&session.player_id).copied() {
+            self.attach(id, session);
+            self.tell_queued(id, 0);
+        }
+    }
+
+    fn on_gone(&mut self, session: &SessionHandle) {
+        if let Some(id) = self.ticket_on(session) {
+            self.suspend(id);
+        }
+    }
+
+    /// The ticket that hangs on this very connection.
+    fn ticket_on(&self, session: &SessionHandle) -> Option<TicketId> {
+        let id = *self.by_player.get(&session.player_id)?;
+        (self.waiting.get(&id)?.candidate.session.id == session.id).then_some(id)
+    }
+
+    /// The ticket goes on over a newer connection; the former may be dead without our knowing.
+    fn attach(&mut self, id: TicketId, session: SessionHandle) {
+        let Some(waiting) = self.waiting.get_mut(&id) else {
+            return;
+        };
+        let former = std::mem::replace(&mut waiting.candidate.session, session);
+        waiting.asked = false;
+        waiting.gone = false;
+        if !former.is_closed() {
+            former.send(0, Say::LeftLobby(LeftLobby {}));
+        }
+        self.pools.resume(id);
+        count(&self.metrics.reattached);
+    }
+
+    /// The player has no connection: the ticket keeps its place and cannot be matched for now. One
+    /// that is in a match already is told so by `gone`.
+    fn suspend(&mut self, id: TicketId) {
+        let grace_ms = u64::try_from(self.context.limits.ticket_grace.as_millis()).unwrap_or(u64::MAX);
+        let expires_at_ms = self.time.now_ms().saturating_add(grace_ms);
+        self.pools.suspend(id, expires_at_ms);
+        if let Some(waiting) = self.waiting.get_mut(&id) {
+            waiting.gone = true;
+        }
+    }
+
+    fn expire(&mut self) {
+        let now_ms = self.time.now_ms();
+        if self.pools.next_expiry().is_none_or(|at_ms| at_ms > now_ms) {
+            return;
+        }
+        for (_, ticket) in self.pools.expire(now_ms) {
+            self.forget(ticket.id);
+            count(&self.metrics.expired);
+        }
+    }
+
+    fn enter(
+        &mut self,
+        candidate: Candidate,
+        region: Region,
+        since_ms: u64,
+    ) -> Result<TicketId, PoolError<Region>> {
+        self.tickets += 1;
+        let player = player_key(&candidate.session.player_id);
+        let ticket = Ticket {
+            id: TicketId(self.tickets),
+            player,
+            rating: candidate.rating,
+            enqueued_at_ms: since_ms,
+            avoid: self.last_opponents.of(player),
+        };
+        self.pools.add(&region, ticket)?;
+        self.keep(ticket.id, candidate, region, since_ms);
+        Ok(ticket.id)
+    }
+
+    fn keep(&mut self, id: TicketId, candidate: Candidate, region: Region, since_ms: u64) {
+        let gone = candidate.session.is_closed();
+        self.by_player.insert(candidate.session.player_id.clone(), id);
+        let waiting = Waiting {
+            candidate,
+            region,
+            since_ms,
+            asked: true,
+            gone,
+        };
+        self.waiting.insert(id, waiting);
+        if gone {
+            self.suspend(id);
+        }
+    }
+
+    fn forget(&mut self, id: TicketId) -> Option<Waiting> {
+        let waiting = self.waiting.remove(&id)?;
+        self.by_player.remove(&waiting.candidate.session.player_id);
+        Some(waiting)
+    }
+
+    fn tell_queued(&self, id: TicketId, request_id: u32) {
+        let Some(waiting) = self.waiting.get(&id) else {
+            return;
+        };
+        let settings = &self.options.settings;
+        let queued = Queued {
+            since_ms: i64::try_from(waiting.since_ms).unwrap_or(i64::MAX),
+            region: waiting.region.to_string(),
+            rating: waiting.candidate.rating,
+            window_initial: settings.window_initial,
+            window_growth_per_second: settings.window_growth_per_second,
+            wait_ms_max: u32::try_from(settings.wait_ms_max).unwrap_or(u32::MAX),
+        };
+        waiting.candidate.session.send(request_id, Say::Queued(queued));
+    }
+
+    fn match_up(&mut self, beginnings: &mut JoinSet<Beginning>) {
+        while beginnings.len() < BEGINNINGS_MAX && !self.draining.is_cancelled() {
+            if self.matched.is_empty() {
+                let now_ms = self.time.now_ms();
+                self.matched.extend(self.pools.poll(now_ms));
+            }
+            let Some((region, found)) = self.matched.pop_front() else {
+                return;
+            };
+            let sides = [found.older, found.younger];
+            // Whoever left between the match and now is not there; whoever was cut off is gone.
+            if sides.iter().all(|side| self.is_ready(side.ticket.id)) {
+                let [older, younger] = sides.map(|reserved| {
+                    let waiting = self.forget(reserved.ticket.id)?;
+                    Some(Side {
+                        reserved,
+                        region: region.clone(),
+                        candidate: waiting.candidate,
+                    })
+                });
+                if let (Some(older), Some(younger)) = (older, younger) {
+                    self.begin(older, younger, beginnings);
+                }
+                continue;
+            }
+            for reserved in sides {
+                if let Some(waiting) = self.forget(reserved.ticket.id) {
+                    self.put_back(reserved, region.clone(), waiting.candidate, waiting.asked);
+                }
+            }
+        }
+    }
+
+    fn is_ready(&self, id: TicketId) -> bool {
+        self.waiting
+            .get(&id)
+            .is_some_and(|waiting| !waiting.gone && !waiting.candidate.session.is_closed())
+    }
+
+    fn begin(&mut self, older: Side, younger: Side, beginnings: &mut JoinSet<Beginning>) {
+        for side in [&older, &younger] {
+            let session = &side.candidate.session;
+            self.beginning.insert(session.player_id.clone(), session.clone());
+        }
+        let older_plays_white = self.coin.next_u32() & 1 == 0;
+        let (white, black) = if older_plays_white {
+            (&older, &younger)
+        } else {
+            (&younger, &older)
+        };
+        let seat = |side: &Side| Seat {
+            player_id: side.candidate.session.player_id.clone(),
+            name: side.candidate.display_name.clone(),
+            rating: side.candidate.rating,
+        };
+        let setup = Setup {
+            game_id: new_game_id(),
+            white: seat(white),
+            black: seat(black),
+            clock: self.options.clock,
+            started_at_ms: self.context.time.now_ms(),
+        };
+        let game = NewGame {
+            setup,
+            owner: self.context.owner.clone(),
+        };
+        let journal = self.context.journal.clone();
+        beginnings.spawn(async move {
+            let outcome = journal.create_game(game).await;
+            Beginning {
+                older,
+                younger,
+                older_plays_white,
+                outcome,
+            }
+        });
+    }
+
+    async fn on_begun(&mut self, begun: Beginning) {
+        let Beginning {
+            mut older,
+            mut younger,
+            older_plays_white,
+            outcome,
+        } = begun;
+        for side in [&mut older, &mut younger] {
+            let newest = self.beginning.remove(&side.candidate.session.player_id);
+            if let Some(newest) = newest {
+                side.candidate.session = newest;
+            }
+        }
+        match outcome {
+            Ok(CreateOutcome::Created(created)) => {
+                let sides = if older_plays_white {
+                    [older, younger]
+                } else {
+                    [younger, older]
+                };
+                self.hand_over(created, sides).await;
+            }
+            Ok(CreateOutcome::AlreadyPlaying { player_id, .. }) => {
+                for side in [older, younger] {
+                    if side.candidate.session.player_id == player_id {
+                        let message = "you are in a running game; resume it";
+                        let session = &side.candidate.session;
+                        session.send(0, Say::LeftLobby(LeftLobby {}));
+                        session.refuse(0, Code::AlreadyPlaying, message);
+                    } else {
+                        self.put_back(side.reserved, side.region, side.candidate, true);
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot begin a game");
+                for side in [older, younger] {
+                    let session = &side.candidate.session;
+                    session.send(0, Say::LeftLobby(LeftLobby {}));
+                    session.refuse(0, Code::Unavailable, "the store does not answer; join again");
+                }
+            }
+        }
+    }
+
+    async fn hand_over(&mut self, created: Box<Created>, sides: [Side; 2]) {
+        let [white, black] = sides.map(|side| {
+            let arrival = Arrival {
+                session: side.candidate.session,
+                region: side.region,
+                enqueued_at_ms: side.reserved.ticket.enqueued_at_ms,
+            };
+            (arrival, side.reserved.ticket.player)
+        });
+        self.last_opponents.remember(white.1, black.1);
+        count(&self.metrics.matched);
+        self.rooms.begin(created, white.0, black.0).await;
+    }
+
+    /// A match came to nothing: the ticket has its place again.
+    fn put_back(&mut self, reserved: Reserved, region: Region, candidate: Candidate, asked: bool) {
+        match self.pools.put_back(&region, reserved) {
+            Ok(()) => {
+                let id = reserved.ticket.id;
+                self.keep(id, candidate, region, reserved.ticket.enqueued_at_ms);
+                if let Some(waiting) = self.waiting.get_mut(&id) {
+                    waiting.asked = asked;
+                }
+                count(&self.metrics.put_back);
+            }
+            Err(error) => {
+                tracing::error!(%error, "a ticket found its place taken");
+                candidate.session.send(0, Say::LeftLobby(LeftLobby {}));
+            }
+        }
+    }
+
+    /// The opponent never arrived at the game.
+    fn on_returning(&mut self, returning: Returning) {
+        let Returning {
+            candidate,
+            region,
+            enqueued_at_ms,
+        } = returning;
+        let player_id = &candidate.session.player_id;
+        if self.beginning.contains_key(player_id) || self.by_player.contains_key(player_id) {
+            // Waiting again already, over this connection or a newer one.
+            return;
+        }
+        let session = candidate.session.clone();
+        match self.enter(candidate, region, enqueued_at_ms) {
+            Ok(id) => {
+                count(&self.metrics.put_back);
+                self.tell_queued(id, 0);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a returning player was refused");
+                session.refuse(0, Code::Unavailable, "too many players are waiting; try again");
+            }
+        }
+    }
+
+    fn regions(&self) -> &[Region] {
+        self.options.regions.as_slice()
+    }
+
+    fn region(&self, name: &str) -> Option<Region> {
+        if name.is_empty() {
+            return self.regions().first().cloned();
+        }
+        self.regions()
+            .iter()
+            .find(|region| region.as_str() == name)
+            .cloned()
+    }
+}
+
+fn new_game_id() -> GameId {
+    GameId::new(format!("g-{}", uuid::Uuid::now_v7().simple())).expect("a prefix and hexadecimal digits")
+}
