@@ -24,6 +24,8 @@ pub enum Command {
     Flag,
     /// From the server: the side has gone and did not come back in time.
     Abandon,
+    /// From the server: the side never arrived at the game. Only before its first move.
+    Abort,
 }
 
 /// Why a command changes nothing.
@@ -43,6 +45,8 @@ pub enum Rejection {
     NoDrawOffer,
     #[error("a draw has been offered already; offer again after your next move")]
     DrawAlreadyOffered,
+    #[error("{} has moved already", color_name(*.by))]
+    HasMoved { by: Color },
     #[error("the clock still runs until {deadline_ms}")]
     ClockStillRunning { deadline_ms: i64 },
 }
@@ -58,6 +62,7 @@ impl Rejection {
             Rejection::OutOfTime => "out_of_time",
             Rejection::NoDrawOffer => "no_draw_offer",
             Rejection::DrawAlreadyOffered => "draw_already_offered",
+            Rejection::HasMoved { .. } => "has_moved",
             Rejection::ClockStillRunning { .. } => "clock_still_running",
         }
     }

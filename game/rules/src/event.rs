@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::setup::{Color, Setup};
+use crate::setup::{Color, Looks, Setup};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub struct Event {
 pub enum EventKind {
     Started {
         setup: Setup,
+        #[serde(default, skip_serializing_if = "Looks::are_plain")]
+        looks: Looks,
     },
     MoveMade {
         by: Color,
@@ -29,6 +31,9 @@ pub enum EventKind {
         san: String,
         /// The move gave check: the other king lost one HP.
         check: bool,
+        /// Milliseconds of this move's time that were not charged, for the way to the server.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        lag_ms: u32,
     },
     DrawOffered {
         by: Color,
@@ -37,16 +42,20 @@ pub enum EventKind {
         by: Color,
     },
     Ended {
-        /// `None`: a draw.
+        /// `None`: a draw, or an aborted game.
         winner: Option<Color>,
         reason: Reason,
     },
 }
 
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 /// How a game ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Outcome {
-    /// `None`: a draw.
+    /// `None`: a draw, or an aborted game.
     pub winner: Option<Color>,
     pub reason: Reason,
 }
@@ -64,6 +73,8 @@ pub enum Reason {
     FiftyMoves,
     Agreement,
     Abandoned,
+    /// A player never arrived: the game counts for nobody.
+    Aborted,
 }
 
 impl Reason {
@@ -79,6 +90,7 @@ impl Reason {
             Reason::FiftyMoves => "fifty_moves",
             Reason::Agreement => "agreement",
             Reason::Abandoned => "abandoned",
+            Reason::Aborted => "aborted",
         }
     }
 }

@@ -6,8 +6,9 @@ use crate::{
     command::{Command, Rejection},
     event::{Event, EventKind, Outcome, Reason},
     id::{GameId, PlayerId},
-    position::Position,
-    setup::{Color, Hp, InvalidSetup, Setup},
+    lag::{LagBudget, Moment},
+    position::{Played, Position},
+    setup::{Color, Hp, InvalidSetup, Look, Looks, Setup},
 };
 
 /// A text of a refused move is kept this long at most, so that it can be quoted in an error.
@@ -17,19 +18,30 @@ const QUOTED_CHARS_MAX: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Game {
     setup: Arc<Setup>,
+    looks: Arc<Looks>,
     position: Position,
     sequence: u32,
     last_event_at_ms: i64,
     /// What each clock showed when the present turn began (or when the game ended).
     clocks_ms: [i64; 2],
     turn_began_at_ms: i64,
+    lag_budgets: [LagBudget; 2],
     checks_given: u32,
-    moves_uci: Vec<String>,
-    moves_san: Vec<String>,
+    /// Shared texts: a game is copied for each command.
+    moves_uci: Vec<Arc<str>>,
+    moves_san: Vec<Arc<str>>,
     draw_offered_by: Option<Color>,
     /// Who may not offer a draw again before its next move.
     has_offered: [bool; 2],
     outcome: Option<Outcome>,
+}
+
+/// What a command does: the events that it causes and the game after them.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// At least one.
+    pub events: Vec<Event>,
+    pub game: Game,
 }
 
 /// Why events are not the history of a game.
@@ -57,23 +69,32 @@ pub enum ReplayError {
 impl Game {
     /// A new game, and the event that started it.
     pub fn new(setup: Setup) -> Result<(Game, Event), InvalidSetup> {
+        Game::with_looks(setup, Looks::default())
+    }
+
+    /// As [`Game::new`], with what the opponent sees of each player.
+    pub fn with_looks(setup: Setup, looks: Looks) -> Result<(Game, Event), InvalidSetup> {
         setup.validate()?;
-        let kind = EventKind::Started { setup: setup.clone() };
+        let kind = EventKind::Started {
+            setup: setup.clone(),
+            looks: looks.clone(),
+        };
         let started = Event {
             sequence: 1,
             at_ms: setup.started_at_ms,
             kind,
         };
-        Ok((Game::begin(setup, Position::start()), started))
+        Ok((Game::begin(setup, looks, Position::start()), started))
     }
 
-    fn begin(setup: Setup, position: Position) -> Game {
+    fn begin(setup: Setup, looks: Looks, position: Position) -> Game {
         Game {
             position,
             sequence: 1,
             last_event_at_ms: setup.started_at_ms,
             clocks_ms: [i64::from(setup.clock.initial_ms); 2],
             turn_began_at_ms: setup.started_at_ms,
+            lag_budgets: [LagBudget::FULL; 2],
             checks_given: 0,
             moves_uci: Vec::new(),
             moves_san: Vec::new(),
@@ -81,6 +102,7 @@ impl Game {
             has_offered: [false; 2],
             outcome: None,
             setup: Arc::new(setup),
+            looks: Arc::new(looks),
         }
     }
 
@@ -88,13 +110,13 @@ impl Game {
     pub fn from_events<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<Game, ReplayError> {
         let mut events = events.into_iter();
         let first = events.next().ok_or(ReplayError::Empty)?;
-        let EventKind::Started { setup } = &first.kind else {
+        let EventKind::Started { setup, looks } = &first.kind else {
             return Err(ReplayError::NotStarted);
         };
         if first.sequence != 1 || first.at_ms != setup.started_at_ms {
             return Err(ReplayError::NotStarted);
         }
-        let (mut game, _) = Game::new(setup.clone())?;
+        let (mut game, _) = Game::with_looks(setup.clone(), looks.clone())?;
         for event in events {
             game.apply(event)?;
         }
@@ -130,17 +152,26 @@ impl Game {
                     reason: *reason,
                 };
                 self.check_end(outcome, at_ms).map_err(impossible)?;
-                let mover = self.to_move();
-                self.clocks_ms[mover.index()] = self.clock_ms(mover, at_ms);
-                self.draw_offered_by = None;
-                self.outcome = Some(outcome);
+                self.end(outcome, at_ms);
             }
             _ if must_end.is_some() => {
                 return Err(impossible("the position before it ends the game".into()));
             }
-            EventKind::MoveMade { by, uci, san, check } => {
-                self.apply_move(*by, uci, san, *check, at_ms)
-                    .map_err(impossible)?;
+            EventKind::MoveMade {
+                by,
+                uci,
+                san,
+                check,
+                lag_ms,
+            } => {
+                let (position, played) = self.check_move(*by, uci, san, *check).map_err(impossible)?;
+                if self.lag_forgiven_ms(*by, *lag_ms, at_ms) != *lag_ms {
+                    return Err(impossible(format!("{lag_ms} ms of lag cannot be forgiven")));
+                }
+                let Some(left_ms) = self.left_after_move_ms(*by, *lag_ms, at_ms) else {
+                    return Err(impossible(format!("{by:?} moves after its time ran out")));
+                };
+                self.make_move(*by, position, &played, left_ms, *lag_ms, at_ms);
             }
             EventKind::DrawOffered { by } => {
                 if self.draw_offered_by.is_some() || self.has_offered[by.index()] {
@@ -161,13 +192,10 @@ impl Game {
         Ok(())
     }
 
-    fn apply_move(&mut self, by: Color, uci: &str, san: &str, check: bool, at_ms: i64) -> Result<(), String> {
+    /// The position after a stored move, if it was possible and is told as it was.
+    fn check_move(&self, by: Color, uci: &str, san: &str, check: bool) -> Result<(Position, Played), String> {
         if by != self.to_move() {
             return Err(format!("{by:?} moves and it is not its turn"));
-        }
-        let left_ms = self.clock_ms(by, at_ms);
-        if left_ms == 0 {
-            return Err(format!("{by:?} moves after its time ran out"));
         }
         let mut after = self.position.clone();
         let played = after.play(uci).ok_or_else(|| format!("{uci:?} is not legal"))?;
@@ -177,18 +205,51 @@ impl Game {
                 played.san, played.check
             ));
         }
+        Ok((after, played))
+    }
+
+    /// Takes a possible move in. `left_ms`: what it leaves on the clock, before the increment.
+    fn make_move(
+        &mut self,
+        by: Color,
+        after: Position,
+        played: &Played,
+        left_ms: i64,
+        lag_ms: u32,
+        at_ms: i64,
+    ) {
         self.position = after;
         self.clocks_ms[by.index()] = left_ms + i64::from(self.setup.clock.increment_ms);
         self.turn_began_at_ms = at_ms;
-        self.checks_given += u32::from(check);
-        self.moves_uci.push(played.uci);
-        self.moves_san.push(played.san);
+        self.lag_budgets[by.index()] = self.lag_budgets[by.index()].after_move(lag_ms);
+        self.checks_given += u32::from(played.check);
+        self.moves_uci.push(played.uci.as_str().into());
+        self.moves_san.push(played.san.as_str().into());
         self.has_offered[by.index()] = false;
         if self.draw_offered_by == Some(by.other()) {
             // Who moves on has not accepted.
             self.draw_offered_by = None;
         }
-        Ok(())
+    }
+
+    fn end(&mut self, outcome: Outcome, at_ms: i64) {
+        let mover = self.to_move();
+        self.clocks_ms[mover.index()] = self.clock_ms(mover, at_ms);
+        self.draw_offered_by = None;
+        self.outcome = Some(outcome);
+    }
+
+    /// How much of `lag_ms` is taken off the time of a move at `at_ms`: never more than that time.
+    fn lag_forgiven_ms(&self, by: Color, lag_ms: u32, at_ms: i64) -> u32 {
+        let used_ms = at_ms.saturating_sub(self.turn_began_at_ms).max(0);
+        let forgiven_ms = self.lag_budgets[by.index()].forgives_ms(lag_ms);
+        forgiven_ms.min(u32::try_from(used_ms).unwrap_or(u32::MAX))
+    }
+
+    /// What a move at `at_ms` leaves on the clock; `None` if it comes too late.
+    fn left_after_move_ms(&self, by: Color, forgiven_ms: u32, at_ms: i64) -> Option<i64> {
+        let left_ms = self.clock_ms(by, at_ms.saturating_sub(i64::from(forgiven_ms)));
+        (left_ms > 0).then_some(left_ms)
     }
 
     /// Whether the game can end so, now.
@@ -197,6 +258,8 @@ impl Game {
         let possible = match outcome.reason {
             _ if by_position.is_some() => by_position == Some(outcome),
             Reason::Resignation | Reason::Abandoned => outcome.winner.is_some(),
+            // Before the first move of the side that is missing.
+            Reason::Aborted => outcome.winner.is_none() && self.moves_uci.len() < 2,
             Reason::Agreement => outcome.winner.is_none() && self.draw_offered_by.is_some(),
             Reason::Flag => {
                 outcome.winner == Some(self.to_move().other()) && self.clock_ms(self.to_move(), at_ms) == 0
@@ -210,59 +273,106 @@ impl Game {
         }
     }
 
-    /// The events that `command` of side `by` causes at `now_ms`: at least one. Changes nothing;
+    /// The events that `command` of side `by` causes at a moment: at least one. Changes nothing;
     /// whoever has made them durable applies them. A time before the last event counts as its time,
     /// so that a clock set back cannot make time run backwards.
-    pub fn decide(&self, by: Color, command: &Command, now_ms: i64) -> Result<Vec<Event>, Rejection> {
+    pub fn decide(
+        &self,
+        by: Color,
+        command: &Command,
+        moment: impl Into<Moment>,
+    ) -> Result<Vec<Event>, Rejection> {
+        self.advance(by, command, moment).map(|step| step.events)
+    }
+
+    /// As [`Game::decide`], with the game after the events: the same as [`Game::apply`] makes of
+    /// them, without playing the move once more.
+    pub fn advance(
+        &self,
+        by: Color,
+        command: &Command,
+        moment: impl Into<Moment>,
+    ) -> Result<Step, Rejection> {
+        let Moment { now_ms, lag_ms } = moment.into();
         if let Some(outcome) = self.outcome {
             return Err(Rejection::GameOver { outcome });
         }
         let at_ms = now_ms.max(self.last_event_at_ms);
-        let event = |kind| {
-            vec![Event {
-                sequence: self.sequence + 1,
-                at_ms,
-                kind,
-            }]
-        };
-        let ended = |winner, reason| event(EventKind::Ended { winner, reason });
-        let lost = |reason| ended(Some(by.other()), reason);
+        let lost = |reason| self.ended(Some(by.other()), reason, at_ms);
         match command {
             Command::Move {
                 uci,
                 expected_sequence,
-            } => self.decide_move(by, uci, *expected_sequence, at_ms),
+            } => self.advance_by_move(
+                by,
+                uci,
+                *expected_sequence,
+                Moment {
+                    now_ms: at_ms,
+                    lag_ms,
+                },
+            ),
             Command::Resign => Ok(lost(Reason::Resignation)),
             Command::Abandon => Ok(lost(Reason::Abandoned)),
+            Command::Abort if self.has_moved(by) => Err(Rejection::HasMoved { by }),
+            Command::Abort => Ok(self.ended(None, Reason::Aborted, at_ms)),
             Command::OfferDraw if self.draw_offered_by == Some(by.other()) => {
-                Ok(ended(None, Reason::Agreement))
+                Ok(self.ended(None, Reason::Agreement, at_ms))
             }
             Command::OfferDraw if self.has_offered[by.index()] || self.draw_offered_by.is_some() => {
                 Err(Rejection::DrawAlreadyOffered)
             }
-            Command::OfferDraw => Ok(event(EventKind::DrawOffered { by })),
+            Command::OfferDraw => {
+                let mut step = self.step(EventKind::DrawOffered { by }, at_ms);
+                step.game.draw_offered_by = Some(by);
+                step.game.has_offered[by.index()] = true;
+                Ok(step)
+            }
             Command::AnswerDraw { .. } if self.draw_offered_by != Some(by.other()) => {
                 Err(Rejection::NoDrawOffer)
             }
-            Command::AnswerDraw { accept: true } => Ok(ended(None, Reason::Agreement)),
-            Command::AnswerDraw { accept: false } => Ok(event(EventKind::DrawDeclined { by })),
+            Command::AnswerDraw { accept: true } => Ok(self.ended(None, Reason::Agreement, at_ms)),
+            Command::AnswerDraw { accept: false } => {
+                let mut step = self.step(EventKind::DrawDeclined { by }, at_ms);
+                step.game.draw_offered_by = None;
+                Ok(step)
+            }
             Command::Flag if by != self.to_move() => Err(Rejection::NotYourTurn {
                 to_move: self.to_move(),
             }),
-            Command::Flag if self.clock_ms(by, at_ms) > 0 => Err(Rejection::ClockStillRunning {
-                deadline_ms: self.deadline_ms(),
+            Command::Flag if at_ms < self.deadline_ms(lag_ms) => Err(Rejection::ClockStillRunning {
+                deadline_ms: self.deadline_ms(lag_ms),
             }),
             Command::Flag => Ok(lost(Reason::Flag)),
         }
     }
 
-    fn decide_move(
+    /// One event, and a game that has counted it and nothing more.
+    fn step(&self, kind: EventKind, at_ms: i64) -> Step {
+        let mut step = Step {
+            events: Vec::with_capacity(2),
+            game: self.clone(),
+        };
+        step.push(kind, at_ms);
+        step
+    }
+
+    fn ended(&self, winner: Option<Color>, reason: Reason, at_ms: i64) -> Step {
+        let mut step = self.step(EventKind::Ended { winner, reason }, at_ms);
+        step.game.end(Outcome { winner, reason }, at_ms);
+        step
+    }
+
+    fn advance_by_move(
         &self,
         by: Color,
         uci: &str,
         expected_sequence: u32,
-        at_ms: i64,
-    ) -> Result<Vec<Event>, Rejection> {
+        Moment {
+            now_ms: at_ms,
+            lag_ms,
+        }: Moment,
+    ) -> Result<Step, Rejection> {
         if expected_sequence != self.sequence {
             return Err(Rejection::SequenceGap {
                 current: self.sequence,
@@ -274,35 +384,36 @@ impl Game {
                 to_move: self.to_move(),
             });
         }
-        if self.clock_ms(by, at_ms) == 0 {
+        let lag_ms = self.lag_forgiven_ms(by, lag_ms, at_ms);
+        let Some(left_ms) = self.left_after_move_ms(by, lag_ms, at_ms) else {
             return Err(Rejection::OutOfTime);
-        }
+        };
         let mut after = self.position.clone();
         let Some(played) = after.play(uci) else {
             return Err(Rejection::IllegalMove {
                 uci: uci.chars().take(QUOTED_CHARS_MAX).collect(),
             });
         };
+        let end = after.end();
         let kind = EventKind::MoveMade {
             by,
-            uci: played.uci,
-            san: played.san,
+            uci: played.uci.clone(),
+            san: played.san.clone(),
             check: played.check,
+            lag_ms,
         };
-        let mut events = vec![Event {
-            sequence: self.sequence + 1,
-            at_ms,
-            kind,
-        }];
-        if let Some(Outcome { winner, reason }) = after.end() {
-            let kind = EventKind::Ended { winner, reason };
-            events.push(Event {
-                sequence: self.sequence + 2,
-                at_ms,
-                kind,
-            });
+        let mut step = self.step(kind, at_ms);
+        step.game.make_move(by, after, &played, left_ms, lag_ms, at_ms);
+        if let Some(outcome) = end {
+            let Outcome { winner, reason } = outcome;
+            step.push(EventKind::Ended { winner, reason }, at_ms);
+            step.game.end(outcome, at_ms);
         }
-        Ok(events)
+        Ok(step)
+    }
+
+    fn has_moved(&self, color: Color) -> bool {
+        self.moves_uci.len() > color.index()
     }
 
     pub fn id(&self) -> &GameId {
@@ -311,6 +422,11 @@ impl Game {
 
     pub fn setup(&self) -> &Setup {
         &self.setup
+    }
+
+    /// What the opponent sees of `color` beside the name.
+    pub fn look(&self, color: Color) -> &Look {
+        self.looks.of(color)
     }
 
     /// The side that `player_id` plays, if any.
@@ -368,12 +484,21 @@ impl Game {
 
     /// When the clock of the side to move runs out; `None` once the game has ended.
     pub fn flag_deadline_ms(&self) -> Option<i64> {
-        self.outcome.is_none().then(|| self.deadline_ms())
+        self.flag_deadline_with_lag_ms(0)
     }
 
-    fn deadline_ms(&self) -> i64 {
+    /// When the flag of the side to move falls, if its line has this round trip: until then a move
+    /// may still arrive that was made in time.
+    pub fn flag_deadline_with_lag_ms(&self, lag_ms: u32) -> Option<i64> {
+        self.outcome.is_none().then(|| self.deadline_ms(lag_ms))
+    }
+
+    fn deadline_ms(&self, lag_ms: u32) -> i64 {
+        let mover = self.to_move().index();
+        let forgiven_ms = self.lag_budgets[mover].forgives_ms(lag_ms);
         self.turn_began_at_ms
-            .saturating_add(self.clocks_ms[self.to_move().index()])
+            .saturating_add(self.clocks_ms[mover])
+            .saturating_add(i64::from(forgiven_ms))
     }
 
     /// How the game ended; `None` while it goes on.
@@ -388,21 +513,33 @@ impl Game {
 
     /// The last move, in UCI.
     pub fn last_move(&self) -> Option<&str> {
-        self.moves_uci.last().map(String::as_str)
+        self.moves_uci.last().map(AsRef::as_ref)
     }
 
     /// Every move so far, in UCI.
-    pub fn moves_uci(&self) -> &[String] {
+    pub fn moves_uci(&self) -> &[Arc<str>] {
         &self.moves_uci
     }
 
     /// Every move so far, in standard algebraic notation.
-    pub fn moves_san(&self) -> &[String] {
+    pub fn moves_san(&self) -> &[Arc<str>] {
         &self.moves_san
     }
 
     /// How many moves gave check, by either side.
     pub fn checks_given(&self) -> u32 {
         self.checks_given
+    }
+}
+
+impl Step {
+    fn push(&mut self, kind: EventKind, at_ms: i64) {
+        self.game.sequence += 1;
+        self.game.last_event_at_ms = at_ms;
+        self.events.push(Event {
+            sequence: self.game.sequence,
+            at_ms,
+            kind,
+        });
     }
 }

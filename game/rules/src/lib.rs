@@ -9,19 +9,25 @@
 //! arguments, in milliseconds since 1970-01-01 UTC.
 
 mod command;
-mod elo;
 mod event;
 mod game;
+mod glicko;
 mod id;
+mod items;
+mod lag;
 mod position;
+mod progress;
 mod setup;
 mod state;
 
 pub use command::{Command, Rejection};
-pub use elo::{K_FACTOR, Progress, after_game, rating_change};
 pub use event::{Event, EventKind, Outcome, Reason};
-pub use game::{Game, ReplayError};
+pub use game::{Game, ReplayError, Step};
+pub use glicko::{RATING_INITIAL, Skill, SkillOutOfRange};
 pub use id::{CommandId, GameId, ID_CHARS_MAX, InvalidId, PlayerId};
+pub use items::{EquipError, Equipment, ITEMS, Item, Slot, owned_at};
+pub use lag::{LAG_BUDGET_MAX_MS, LAG_BUDGET_PER_MOVE_MS, LAG_PER_MOVE_MAX_MS, Moment};
 pub use position::{Position, PositionError};
-pub use setup::{Clock, Color, Hp, InvalidSetup, NAME_CHARS_MAX, Seat, Setup};
+pub use progress::{LEVEL_MAX, Progress, ProgressBroken, XP_DRAW, XP_LOSS, XP_WIN, after_game};
+pub use setup::{Clock, Color, Hp, InvalidSetup, Look, Looks, NAME_CHARS_MAX, Seat, Setup};
 pub use state::{GameState, InvariantBroken};

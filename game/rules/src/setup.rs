@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{GameId, PlayerId};
+use crate::{
+    id::{GameId, PlayerId},
+    items::Equipment,
+};
 
 /// The longest display name, in characters.
 pub const NAME_CHARS_MAX: usize = 24;
@@ -70,7 +73,7 @@ pub struct Seat {
     pub player_id: PlayerId,
     /// 1 to [`NAME_CHARS_MAX`] characters, no control characters.
     pub name: String,
-    /// Elo points.
+    /// Rating points.
     pub rating: i32,
 }
 
@@ -83,6 +86,43 @@ pub struct Setup {
     pub clock: Clock,
     /// When White's clock starts, milliseconds since 1970-01-01 UTC.
     pub started_at_ms: i64,
+}
+
+/// What the opponent sees of a player beside the name, as of the start of the game. It has no
+/// influence on play.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Look {
+    pub level: u32,
+    pub equipped: Equipment,
+}
+
+impl Default for Look {
+    fn default() -> Look {
+        Look {
+            level: 1,
+            equipped: Equipment::default(),
+        }
+    }
+}
+
+/// How both players look.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Looks {
+    pub white: Look,
+    pub black: Look,
+}
+
+impl Looks {
+    pub fn of(&self, color: Color) -> &Look {
+        match color {
+            Color::White => &self.white,
+            Color::Black => &self.black,
+        }
+    }
+
+    pub(crate) fn are_plain(&self) -> bool {
+        *self == Looks::default()
+    }
 }
 
 /// A setup that no game can begin with.

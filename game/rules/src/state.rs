@@ -38,6 +38,36 @@ pub struct InvariantBroken {
     pub what: String,
 }
 
+impl GameState {
+    /// What must hold of every state, whoever made it: looked at before it is kept.
+    pub fn check(&self) -> Result<(), InvariantBroken> {
+        let broken = |what: String| {
+            Err(InvariantBroken {
+                game_id: self.game_id.clone(),
+                sequence: self.sequence,
+                what,
+            })
+        };
+        let hp = [self.white_hp, self.black_hp];
+        if hp.iter().any(|hp| *hp > Hp::FULL) {
+            return broken(format!("a king has more than {} HP", Hp::FULL.points()));
+        }
+        if hp.iter().all(|hp| hp.is_gone()) {
+            return broken("both kings have lost all HP".into());
+        }
+        if hp.iter().any(|hp| hp.is_gone()) && self.outcome.is_none() {
+            return broken("a king has no HP left and the game goes on".into());
+        }
+        if self.white_clock_ms < 0 || self.black_clock_ms < 0 {
+            return broken(format!(
+                "a clock shows less than nothing: {} and {} ms",
+                self.white_clock_ms, self.black_clock_ms
+            ));
+        }
+        Ok(())
+    }
+}
+
 impl Game {
     /// The game in short.
     pub fn state(&self) -> GameState {
@@ -87,7 +117,11 @@ impl Game {
         if let Some(Outcome { winner, reason }) = self.outcome() {
             let drawn = matches!(
                 reason,
-                Reason::Stalemate | Reason::Repetition | Reason::FiftyMoves | Reason::Agreement
+                Reason::Stalemate
+                    | Reason::Repetition
+                    | Reason::FiftyMoves
+                    | Reason::Agreement
+                    | Reason::Aborted
             );
             if drawn != winner.is_none() {
                 return broken(format!("{} cannot end with winner {winner:?}", reason.as_str()));

@@ -34,8 +34,13 @@ impl PlayerService for Grpc {
         Ok(Response::new(self.0.get_profile(&caller, &request).await?))
     }
 
-    async fn equip_item(&self, _: Request<v1::EquipItemRequest>) -> Result<Response<v1::Profile>, Status> {
-        Err(Status::unimplemented("items come with a later release"))
+    async fn equip_item(
+        &self,
+        request: Request<v1::EquipItemRequest>,
+    ) -> Result<Response<v1::Profile>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let caller = self.0.tokens.caller(&metadata.into_headers())?;
+        Ok(Response::new(self.0.equip_item(&caller, &request).await?))
     }
 }
 

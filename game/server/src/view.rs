@@ -35,6 +35,7 @@ fn outcome(outcome: rules::Outcome) -> v1::Outcome {
         rules::Reason::FiftyMoves => outcome::Reason::FiftyMoves,
         rules::Reason::Agreement => outcome::Reason::Agreement,
         rules::Reason::Abandoned => outcome::Reason::Abandoned,
+        rules::Reason::Aborted => outcome::Reason::Aborted,
     };
     v1::Outcome {
         winner: side(outcome.winner),
@@ -47,14 +48,15 @@ fn outcome(outcome: rules::Outcome) -> v1::Outcome {
 pub fn game(game: &Game, now_ms: i64, moves: Moves) -> GameView {
     let at_ms = now_ms.max(game.last_event_at_ms());
     let seat = |color| {
-        let seat = game.setup().seat(color);
+        let (seat, look) = (game.setup().seat(color), game.look(color));
         Seat {
             player_id: seat.player_id.to_string(),
             display_name: seat.name.clone(),
             rating: seat.rating,
             hp: game.hp(color).points().into(),
             clock_ms: game.clock_ms(color, at_ms),
-            ..Seat::default()
+            level: look.level,
+            equipped: look.equipped.ids(),
         }
     };
     GameView {
@@ -68,7 +70,7 @@ pub fn game(game: &Game, now_ms: i64, moves: Moves) -> GameView {
         last_move: game.last_move().unwrap_or_default().to_owned(),
         in_check: game.in_check(),
         moves: if moves == Moves::Included {
-            game.moves_san().to_vec()
+            game.moves_san().iter().map(|san| san.to_string()).collect()
         } else {
             Vec::new()
         },
@@ -83,12 +85,18 @@ pub fn game(game: &Game, now_ms: i64, moves: Moves) -> GameView {
 pub fn event(game_id: &rules::GameId, event: &Event, after: Option<GameView>) -> GameEvent {
     let kind = match &event.kind {
         EventKind::Started { .. } => Kind::Started(GameStarted {}),
-        EventKind::MoveMade { by, uci, san, check } => Kind::MoveMade(MoveMade {
+        EventKind::MoveMade {
+            by,
+            uci,
+            san,
+            check,
+            lag_ms,
+        } => Kind::MoveMade(MoveMade {
             by: color(*by).into(),
             uci: uci.clone(),
             san: san.clone(),
             check: *check,
-            ..MoveMade::default()
+            lag_ms: *lag_ms,
         }),
         EventKind::DrawOffered { by } => Kind::DrawOffered(v1::DrawOffered {
             by: color(*by).into(),
@@ -130,6 +138,8 @@ pub fn rejection_code(name: &str) -> Code {
 
 #[must_use]
 pub fn profile(profile: &starvault_store::Profile) -> v1::Profile {
+    let progress = profile.progress;
+    let level = progress.level();
     v1::Profile {
         player_id: profile.player_id.to_string(),
         display_name: profile.display_name.clone(),
@@ -144,6 +154,12 @@ pub fn profile(profile: &starvault_store::Profile) -> v1::Profile {
             .as_ref()
             .map(ToString::to_string)
             .unwrap_or_default(),
-        ..v1::Profile::default()
+        rating_deviation: progress.skill.deviation(),
+        level,
+        xp: progress.xp(),
+        xp_next_level: progress.xp_next_level().unwrap_or(0),
+        stage: progress.stage().to_owned(),
+        items: rules::owned_at(level).map(|item| item.id.to_owned()).collect(),
+        equipped: profile.equipped.ids(),
     }
 }

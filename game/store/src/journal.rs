@@ -4,7 +4,9 @@ use std::{fmt, future::Future};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use starvault_rules::{CommandId, Event, Game, GameId, GameState, PlayerId, Progress, Setup};
+use starvault_rules::{
+    CommandId, EquipError, Equipment, Event, Game, GameId, GameState, PlayerId, Progress, Setup,
+};
 
 use crate::StoreError;
 
@@ -43,14 +45,28 @@ pub struct Profile {
     pub display_name: String,
     #[serde(flatten)]
     pub progress: Progress,
-    /// 1 for a new player, one more with every change of name or progress.
+    /// What the player wears.
+    pub equipped: Equipment,
+    /// 1 for a new player, one more with every change of name, progress or equipment.
     pub version: i64,
     /// The running game that this player is in.
     pub active_game_id: Option<GameId>,
 }
 
+/// What became of a wish to put an item on or to take it off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EquipOutcome {
+    /// The profile after it; unchanged where nothing had to change.
+    Done(Box<Profile>),
+    /// Nothing was written.
+    Refused(EquipError),
+    /// There is no such player.
+    Unknown,
+}
+
 #[derive(Clone, Debug)]
 pub struct NewGame {
+    /// How the players look is taken from their profiles.
     pub setup: Setup,
     pub owner: Owner,
 }
@@ -97,7 +113,7 @@ pub enum Decision {
         /// At least one, with sequences that follow `expected_sequence` one by one.
         events: Vec<Event>,
         /// The game after them. A last event `Ended` ends the game for both players: their
-        /// profiles change in the same transaction.
+        /// profiles change in the same transaction, unless it was aborted and counts for nobody.
         state: GameState,
     },
     /// Kept too, so that a repeated command hears the same.
@@ -118,7 +134,7 @@ pub struct Append {
     pub epoch: Epoch,
     /// The game's sequence as the owner knows it, before `decision`.
     pub expected_sequence: u32,
-    /// `None` for what the server does on its own (flag, abandonment).
+    /// `None` for what the server does on its own (flag, abandonment, abort).
     pub command: Option<CommandKey>,
     pub decision: Decision,
     /// When it was decided.
@@ -186,6 +202,15 @@ pub trait Journal: Clone + Send + Sync + 'static {
         &self,
         player_id: &PlayerId,
     ) -> impl Future<Output = Result<Option<Profile>, StoreError>> + Send;
+
+    /// Puts an item on or takes it off, if the player owns it.
+    fn equip(
+        &self,
+        player_id: &PlayerId,
+        item_id: &str,
+        equip: bool,
+        at_ms: i64,
+    ) -> impl Future<Output = Result<EquipOutcome, StoreError>> + Send;
 
     /// Begins a game in epoch 1, owned by `game.owner`, and puts both players into it.
     fn create_game(&self, game: NewGame) -> impl Future<Output = Result<CreateOutcome, StoreError>> + Send;

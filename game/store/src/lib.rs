@@ -14,7 +14,7 @@ mod sqlite;
 pub use check::{CheckReport, Finding, FindingKind, check};
 pub use error::StoreError;
 pub use journal::{
-    Acquired, Answer, Append, AppendOutcome, CommandKey, CreateOutcome, Created, Decision, Epoch, Journal,
-    NewGame, NewPlayer, Owner, Ownership, Profile, payload_hash,
+    Acquired, Answer, Append, AppendOutcome, CommandKey, CreateOutcome, Created, Decision, Epoch,
+    EquipOutcome, Journal, NewGame, NewPlayer, Owner, Ownership, Profile, payload_hash,
 };
 pub use sqlite::{SqliteJournal, SqliteOptions, WriterStats};

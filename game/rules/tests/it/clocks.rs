@@ -129,3 +129,56 @@ fn a_game_does_not_begin_with_an_impossible_setup() {
         |e| matches!(e, InvalidSetup::StartTime { .. }),
     );
 }
+
+#[test]
+fn measured_lag_is_not_charged_up_to_a_cap_and_a_budget() {
+    let mut table = Table::new();
+    table.lag_ms = 80;
+    let lag_of = |events: Vec<Event>| match events[0].kind {
+        EventKind::MoveMade { lag_ms, .. } => lag_ms,
+        _ => panic!("a move"),
+    };
+    assert_eq!(lag_of(play_at(&mut table, 1_000, "g1f3").unwrap()), 80);
+    assert_eq!(table.game.clock_ms(Color::White, START_MS + 1_000), 10_080);
+    // Never more than the move took.
+    assert_eq!(lag_of(play_at(&mut table, 1_030, "g8f6").unwrap()), 30);
+    assert_eq!(table.game.clock_ms(Color::Black, START_MS + 1_030), 11_000);
+
+    // A line as bad as this one: 500 ms a move while the budget of 2,000 lasts, then what comes back.
+    let mut table = Table::new();
+    table.lag_ms = 60_000;
+    let mut forgiven = Vec::new();
+    for (n, file) in "abcdefg".chars().enumerate() {
+        let at_ms = 2_000 * n as i64;
+        let uci = format!("{file}2{file}3");
+        forgiven.push(lag_of(play_at(&mut table, at_ms + 1_000, &uci).unwrap()));
+        let uci = format!("{file}7{file}6");
+        play_at(&mut table, at_ms + 2_000, &uci).unwrap();
+    }
+    assert_eq!(forgiven, [500, 500, 500, 500, 400, 100, 100]);
+}
+
+#[test]
+fn a_flag_waits_for_the_way_of_a_move_that_was_made_in_time() {
+    let mut table = Table::new();
+    table.lag_ms = 200;
+    let deadline_ms = START_MS + 10_200;
+    assert_eq!(table.game.flag_deadline_with_lag_ms(200), Some(deadline_ms));
+    assert_eq!(table.game.flag_deadline_ms(), Some(START_MS + 10_000));
+    table.now_ms = deadline_ms - 1;
+    let early = table.give(Color::White, &Command::Flag);
+    assert_eq!(early, Err(Rejection::ClockStillRunning { deadline_ms }));
+    let mut late = table.clone();
+    assert_eq!(play_at(&mut late, 10_200, "e2e4"), Err(Rejection::OutOfTime));
+    play_at(&mut table, 10_199, "e2e4").unwrap();
+    assert_eq!(table.game.clock_ms(Color::White, deadline_ms), 1_001);
+    // What was not measured is not forgiven in a replay either.
+    for lag_ms in [201, 501, u32::MAX] {
+        let mut events = table.events.clone();
+        if let EventKind::MoveMade { lag_ms: stored, .. } = &mut events[1].kind {
+            *stored = lag_ms;
+        }
+        let replayed = Game::from_events(&events);
+        assert_eq!(replayed.is_ok(), lag_ms == 201, "{lag_ms} ms: {replayed:?}");
+    }
+}

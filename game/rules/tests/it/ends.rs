@@ -30,6 +30,7 @@ fn check(moves: &str, last: Option<(Color, Command)>, winner: Option<Color>, rea
         Command::AnswerDraw { accept: true },
         Command::Flag,
         Command::Abandon,
+        Command::Abort,
     ];
     for command in commands {
         for by in Color::BOTH {
@@ -170,4 +171,46 @@ fn an_accepted_draw_offer_ends_the_game() {
             reason: Reason::Agreement
         })
     );
+}
+
+#[test]
+fn a_game_is_aborted_only_before_the_first_move_of_who_is_missing() {
+    check(
+        "",
+        Some((Color::White, Command::Abort)),
+        None,
+        Reason::Aborted,
+        [3, 3],
+    );
+    check(
+        "",
+        Some((Color::Black, Command::Abort)),
+        None,
+        Reason::Aborted,
+        [3, 3],
+    );
+    check(
+        "e2e4",
+        Some((Color::Black, Command::Abort)),
+        None,
+        Reason::Aborted,
+        [3, 3],
+    );
+    let mut table = Table::after("e2e4");
+    let late = table.give(Color::White, &Command::Abort);
+    assert_eq!(late, Err(Rejection::HasMoved { by: Color::White }));
+    table.play("e7e5").unwrap();
+    let late = table.give(Color::Black, &Command::Abort);
+    assert_eq!(late, Err(Rejection::HasMoved { by: Color::Black }));
+    // Nor does a replay take it.
+    let mut aborted = table.events[2].clone();
+    aborted.sequence = 4;
+    aborted.kind = EventKind::Ended {
+        winner: None,
+        reason: Reason::Aborted,
+    };
+    assert!(matches!(
+        table.game.apply(&aborted),
+        Err(ReplayError::Impossible { sequence: 4, .. })
+    ));
 }

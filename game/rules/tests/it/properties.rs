@@ -11,6 +11,7 @@ enum Step {
     Move {
         choice: prop::sample::Index,
         think_ms: i64,
+        lag_ms: u32,
     },
     Other {
         by: Color,
@@ -26,13 +27,14 @@ fn step() -> impl Strategy<Value = Step> {
         5 => Just(Command::AnswerDraw { accept: true }),
         2 => Just(Command::Resign),
         2 => Just(Command::Abandon),
+        2 => Just(Command::Abort),
         20 => Just(Command::Flag),
     ];
     prop_oneof![
-        60 => (any::<prop::sample::Index>(), 0..400i64)
-            .prop_map(|(choice, think_ms)| Step::Move { choice, think_ms }),
-        1 => (any::<prop::sample::Index>(), 0..12_000i64)
-            .prop_map(|(choice, think_ms)| Step::Move { choice, think_ms }),
+        60 => (any::<prop::sample::Index>(), 0..400i64, 0..700u32)
+            .prop_map(|(choice, think_ms, lag_ms)| Step::Move { choice, think_ms, lag_ms }),
+        1 => (any::<prop::sample::Index>(), 0..12_000i64, any::<u32>())
+            .prop_map(|(choice, think_ms, lag_ms)| Step::Move { choice, think_ms, lag_ms }),
         3 => (color, command).prop_map(|(by, command)| Step::Other { by, command }),
     ]
 }
@@ -45,10 +47,11 @@ fn game() -> impl Strategy<Value = Vec<Step>> {
 type Seen = (GameState, [Vec<String>; 3], Option<i64>, bool, u32);
 
 fn seen(game: &Game) -> Seen {
+    let texts = |moves: &[std::sync::Arc<str>]| moves.iter().map(|text| text.to_string()).collect();
     let moves = [
         game.legal_moves_uci(),
-        game.moves_uci().to_vec(),
-        game.moves_san().to_vec(),
+        texts(game.moves_uci()),
+        texts(game.moves_san()),
     ];
     (
         game.state(),
@@ -59,11 +62,21 @@ fn seen(game: &Game) -> Seen {
     )
 }
 
+/// What the table's clocks start with and get for a move.
+fn table_clock() -> (i64, i64) {
+    let clock = crate::table::setup().clock;
+    (clock.initial_ms.into(), clock.increment_ms.into())
+}
+
 fn play(steps: &[Step], mut after_each: impl FnMut(&Table, &[Event])) -> Table {
     let mut table = Table::new();
     for step in steps {
         let (by, command) = match step {
-            Step::Move { choice, think_ms } => {
+            Step::Move {
+                choice,
+                think_ms,
+                lag_ms,
+            } => {
                 let legal = table.game.legal_moves_uci();
                 if legal.is_empty() {
                     assert!(
@@ -74,6 +87,7 @@ fn play(steps: &[Step], mut after_each: impl FnMut(&Table, &[Event])) -> Table {
                     break;
                 }
                 table.now_ms += think_ms;
+                table.lag_ms = *lag_ms;
                 let uci = choice.get(&legal).clone();
                 (
                     table.game.to_move(),
@@ -102,6 +116,22 @@ proptest! {
         let json = serde_json::to_string(&table.events).unwrap();
         let read: Vec<Event> = serde_json::from_str(&json).unwrap();
         prop_assert_eq!(&read, &table.events);
+    }
+
+    #[test]
+    fn lag_never_makes_a_clock_show_more_than_it_did(steps in game()) {
+        let clock = table_clock();
+        let mut before = [clock.0; 2];
+        play(&steps, |table, events| {
+            for event in events {
+                if let EventKind::MoveMade { by, lag_ms, .. } = event.kind {
+                    let now = table.game.clock_ms(by, event.at_ms);
+                    assert!(now <= before[by as usize] + clock.1, "{lag_ms} ms of lag");
+                    assert!(lag_ms <= starvault_rules::LAG_PER_MOVE_MAX_MS);
+                    before[by as usize] = now;
+                }
+            }
+        });
     }
 
     #[test]
@@ -153,7 +183,7 @@ proptest! {
             Err(_) => prop_assert!(!game.legal_moves_uci().contains(&text)
                 || game.clock_ms(game.to_move(), table.now_ms) == 0),
         }
-        let kind = EventKind::MoveMade { by: game.to_move(), uci: text, san: "?".into(), check: false };
+        let kind = EventKind::MoveMade { by: game.to_move(), uci: text, san: "?".into(), check: false, lag_ms: 0 };
         let wrong = Event { sequence: game.sequence() + 1, at_ms: game.last_event_at_ms(), kind };
         prop_assert!(game.apply(&wrong).is_err());
         prop_assert_eq!(seen(&game), before);

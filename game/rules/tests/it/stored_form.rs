@@ -1,6 +1,6 @@
 //! Stored events are read for ever: a change that breaks one of these texts breaks stored games.
 
-use starvault_rules::{Color, Command, Event, Game, GameState, Reason};
+use starvault_rules::{Color, Command, Event, Game, GameState, Looks, Reason};
 
 use crate::table::{START_MS, Table};
 
@@ -61,6 +61,7 @@ fn reasons_have_one_name_everywhere() {
         (FiftyMoves, "fifty_moves"),
         (Agreement, "agreement"),
         (Abandoned, "abandoned"),
+        (Aborted, "aborted"),
     ];
     for (reason, name) in all {
         assert_eq!(serde_json::to_string(&reason).unwrap(), format!("\"{name}\""));
@@ -72,4 +73,27 @@ fn reasons_have_one_name_everywhere() {
 fn an_unknown_kind_of_event_is_refused_and_not_skipped() {
     let unknown = r#"{"sequence":2,"at_ms":1,"kind":{"teleported":{"by":"white"}}}"#;
     assert!(serde_json::from_str::<Event>(unknown).is_err());
+}
+
+#[test]
+fn lag_and_looks_are_written_where_there_are_any() {
+    let mut looks = Looks::default();
+    looks.black.level = 3;
+    looks.black.equipped.put_on("board-nebula", 3).unwrap();
+    let (game, started) = Game::with_looks(crate::table::setup(), looks).unwrap();
+    let json = serde_json::to_string(&started).unwrap();
+    let expect =
+        r#""looks":{"white":{"level":1,"equipped":[]},"black":{"level":3,"equipped":["board-nebula"]}}}}}"#;
+    assert!(json.ends_with(expect), "{json}");
+    let mut table = Table::new();
+    (table.game, table.events) = (game, vec![started]);
+    table.now_ms += 400;
+    table.lag_ms = 70;
+    table.play("e2e4").unwrap();
+    let json = serde_json::to_string(&table.events[1].kind).unwrap();
+    let expect = r#"{"move_made":{"by":"white","uci":"e2e4","san":"e4","check":false,"lag_ms":70}}"#;
+    assert_eq!(json, expect);
+    let replayed = table.replayed().unwrap();
+    assert_eq!(replayed.state(), table.game.state());
+    assert_eq!(replayed.look(Color::Black).equipped.ids(), ["board-nebula"]);
 }

@@ -1,7 +1,7 @@
 //! A board to play at.
 
 use starvault_rules::{
-    Clock, Color, Command, Event, Game, GameId, PlayerId, Rejection, ReplayError, Seat, Setup,
+    Clock, Color, Command, Event, Game, GameId, Moment, PlayerId, Rejection, ReplayError, Seat, Setup, Step,
 };
 
 pub const START_MS: i64 = 1_700_000_000_000;
@@ -30,6 +30,8 @@ pub struct Table {
     pub game: Game,
     pub events: Vec<Event>,
     pub now_ms: i64,
+    /// The round trip to both players.
+    pub lag_ms: u32,
 }
 
 impl Table {
@@ -39,6 +41,7 @@ impl Table {
             game,
             events: vec![started],
             now_ms: START_MS,
+            lag_ms: 0,
         }
     }
 
@@ -64,12 +67,19 @@ impl Table {
 
     /// Gives a command now.
     pub fn give(&mut self, by: Color, command: &Command) -> Result<Vec<Event>, Rejection> {
-        let events = self.game.decide(by, command, self.now_ms)?;
+        let moment = Moment::with_lag(self.now_ms, self.lag_ms);
+        let Step { events, game: after } = self.game.advance(by, command, moment)?;
         for event in &events {
             self.game.apply(event).unwrap();
             self.events.push(event.clone());
         }
+        assert_eq!(
+            format!("{after:?}"),
+            format!("{:?}", self.game),
+            "decided and applied differ"
+        );
         self.game.check_invariants().unwrap();
+        self.game.state().check().unwrap();
         Ok(events)
     }
 

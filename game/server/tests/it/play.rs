@@ -52,9 +52,9 @@ async fn a_game_to_the_third_check_and_then_another_one() {
     );
     assert_eq!(
         (winner.rating, winner.wins, winner.games_played, winner.version),
-        (1216, 1, 1, 2)
+        (1662, 1, 1, 2)
     );
-    assert_eq!((loser.rating, loser.losses, loser.games_played), (1184, 1, 1));
+    assert_eq!((loser.rating, loser.losses, loser.games_played), (1338, 1, 1));
     assert_eq!(winner.active_game_id, "");
 
     // The game is over for every command, and the sockets are free for another one.
@@ -74,8 +74,8 @@ async fn a_game_to_the_third_check_and_then_another_one() {
     let second = table.white.matched().await.game.unwrap();
     assert_ne!(second.game_id, first_game);
     let ratings = [second.white.unwrap().rating, second.black.unwrap().rating];
-    assert_eq!(ratings.iter().sum::<i32>(), 2400);
-    assert!(ratings.contains(&1216));
+    assert_eq!(ratings.iter().sum::<i32>(), 3000);
+    assert!(ratings.contains(&1662));
     server.stop().await;
     assert_sound(&folder);
 }

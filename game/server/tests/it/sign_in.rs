@@ -33,7 +33,7 @@ async fn guests_over_http_and_grpc_get_the_same_kind_of_profile() {
     let profile = over_grpc.profile.unwrap();
     assert_eq!(
         (profile.display_name.as_str(), profile.rating, profile.version),
-        ("星穹", 1200, 1)
+        ("星穹", 1500, 1)
     );
 
     let answer = request(

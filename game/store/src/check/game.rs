@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use rusqlite::{Connection, Row};
-use starvault_rules::{Color, Event, EventKind, Game, GameId, GameState, PlayerId};
+use starvault_rules::{Color, Event, EventKind, Game, GameId, GameState, PlayerId, Reason};
 
 use super::{CheckReport, FindingKind};
 use crate::{
@@ -54,6 +54,11 @@ pub(super) fn check_game(
     for (player_id, color) in players.iter().zip(Color::BOTH) {
         let tally = tallies.entry(player_id.clone()).or_default();
         match events.last().map(|event| &event.kind) {
+            // Counts for nobody.
+            Some(EventKind::Ended {
+                reason: Reason::Aborted,
+                ..
+            }) => {}
             Some(EventKind::Ended { winner: None, .. }) => tally.draws += 1,
             Some(EventKind::Ended {
                 winner: Some(winner), ..

@@ -15,7 +15,7 @@ use starvault_rules::{GameId, PlayerId};
 
 use crate::{
     StoreError,
-    sqlite::{Fault, Snapshot, profile_from_row, schema},
+    sqlite::{Fault, PROFILE_COLUMNS, PROFILE_TABLES, check_progress, profile_from_row, schema},
 };
 use acknowledged::Acknowledged;
 use game::{Tally, check_game};
@@ -160,11 +160,10 @@ fn check_profiles(
     tallies: &HashMap<PlayerId, Tally>,
     report: &mut CheckReport,
 ) -> Result<(), Fault> {
-    let mut statement = connection.prepare(
-        "SELECT p.player_id, p.display_name, p.rating, p.games_played, p.wins, p.losses, p.draws, p.version,
-                p.active_game_id, o.body, o.sha256
-         FROM players p LEFT JOIN outbox o USING (player_id) ORDER BY p.player_id",
-    )?;
+    let mut statement = connection.prepare(&format!(
+        "SELECT {PROFILE_COLUMNS}, o.body, o.sha256
+         FROM {PROFILE_TABLES} LEFT JOIN outbox o USING (player_id) ORDER BY p.player_id"
+    ))?;
     let mut rows = statement.query([])?;
     let mut known = 0;
     while let Some(row) = rows.next()? {
@@ -195,15 +194,19 @@ fn check_profiles(
             );
             report.find(FindingKind::Broken, profile.active_game_id.as_ref(), what);
         }
-        let (body, digest) = Snapshot::of(&profile)?;
-        let published: (Option<String>, Option<Vec<u8>>) = (row.get(9)?, row.get(10)?);
-        if published != (Some(body), Some(digest.to_vec())) {
-            report.find(
-                FindingKind::Broken,
-                None,
-                format!("the snapshot of player {player_id} is not the profile"),
-            );
+        let published = (row.get("body")?, row.get("sha256")?);
+        for wrong in check_progress(&profile, row, &published)? {
+            report.find(FindingKind::Broken, None, wrong);
         }
+    }
+    let strays: i64 = connection.query_row(
+        "SELECT count(*) FROM standings WHERE player_id NOT IN (SELECT player_id FROM players)",
+        [],
+        |row| row.get(0),
+    )?;
+    if strays > 0 {
+        let what = format!("{strays} standings are of players that do not exist");
+        report.find(FindingKind::Broken, None, what);
     }
     if known != tallies.len() {
         let what = format!("{} players of games do not exist", tallies.len() - known);

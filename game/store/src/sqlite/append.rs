@@ -2,12 +2,12 @@
 //! transaction.
 
 use rusqlite::{Connection, OptionalExtension};
-use starvault_rules::{Event, EventKind, GameId, GameState, PlayerId};
+use starvault_rules::{Event, EventKind, GameId, GameState, PlayerId, Reason};
 
 use super::{
     fault::Fault,
     games::{epoch_from, owner_from},
-    players::{finish_game, id, to_json},
+    players::{finish_game, id, leave_game, to_json},
 };
 use crate::{Answer, Append, AppendOutcome, CommandKey, Decision, Epoch, Owner, StoreError};
 
@@ -79,12 +79,17 @@ pub(super) fn append(connection: &Connection, append: &Append) -> Result<AppendO
                     ended.map(|event| event.at_ms),
                 ))?;
             if let Some(Event {
-                kind: EventKind::Ended { winner, .. },
+                kind: EventKind::Ended { winner, reason },
                 at_ms,
                 ..
             }) = ended
             {
-                finish_game(connection, &head.white, &head.black, *winner, *at_ms)?;
+                if *reason == Reason::Aborted {
+                    leave_game(connection, &head.white)?;
+                    leave_game(connection, &head.black)?;
+                } else {
+                    finish_game(connection, &head.white, &head.black, *winner, *at_ms)?;
+                }
             }
             sequence
         }
@@ -142,6 +147,7 @@ fn check_accepted(head: &Head, game_id: &GameId, events: &[Event], state: &GameS
             "a state that is not that of game {game_id} after its last event"
         )));
     }
+    state.check().map_err(|error| Fault::invalid(error.to_string()))?;
     Ok(last.sequence)
 }
 

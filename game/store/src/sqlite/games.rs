@@ -1,43 +1,53 @@
 //! Beginning games, and who owns them.
 
 use rusqlite::{Connection, OptionalExtension, Row};
-use starvault_rules::{Event, EventKind, Game, GameId, GameState, PlayerId};
+use starvault_rules::{Event, Game, GameId, GameState, Look, Looks, Setup};
 
 use super::{
     append::insert_event,
     fault::Fault,
     players::{self, id, to_json},
 };
-use crate::{Acquired, Epoch, Owner, Ownership, StoreError};
+use crate::{Acquired, CreateOutcome, Created, Epoch, Owner, Ownership, Profile, StoreError};
 
-/// Begins a game. `Some`: the player who is in another running game, and nothing happened.
-pub(super) fn create(
-    connection: &Connection,
-    started: &Event,
-    state: &GameState,
-    owner: &Owner,
-) -> Result<Option<(PlayerId, GameId)>, Fault> {
-    let EventKind::Started { setup } = &started.kind else {
-        return Err(Fault::invalid("a game begins with its start"));
-    };
+/// Begins a game. The players' looks are those of their profiles at this moment.
+pub(super) fn create(connection: &Connection, setup: Setup, owner: &Owner) -> Result<CreateOutcome, Fault> {
+    setup
+        .validate()
+        .map_err(|error| Fault::invalid(error.to_string()))?;
     let known = connection
         .prepare_cached("SELECT 1 FROM games WHERE game_id = ?1")?
         .exists([setup.game_id.as_str()])?;
     if known {
         return Err(StoreError::GameExists {
-            game_id: setup.game_id.clone(),
+            game_id: setup.game_id,
         }
         .into());
     }
-    for player_id in [&setup.white.player_id, &setup.black.player_id] {
+    let mut looks = Looks::default();
+    for (seat, look) in [(&setup.white, &mut looks.white), (&setup.black, &mut looks.black)] {
         let unknown = || StoreError::UnknownPlayer {
-            player_id: player_id.clone(),
+            player_id: seat.player_id.clone(),
         };
-        let profile = players::get(connection, player_id)?.ok_or_else(unknown)?;
-        if let Some(game_id) = profile.active_game_id {
-            return Ok(Some((profile.player_id, game_id)));
+        let profile = players::get(connection, &seat.player_id)?.ok_or_else(unknown)?;
+        let Profile {
+            player_id,
+            progress,
+            equipped,
+            active_game_id,
+            ..
+        } = profile;
+        if let Some(game_id) = active_game_id {
+            return Ok(CreateOutcome::AlreadyPlaying { player_id, game_id });
         }
+        *look = Look {
+            level: progress.level(),
+            equipped,
+        };
     }
+    let (game, started) =
+        Game::with_looks(setup, looks).map_err(|error| Fault::invalid(error.to_string()))?;
+    let setup = game.setup();
     connection
         .prepare_cached("INSERT INTO games VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?7, NULL)")?
         .execute((
@@ -47,12 +57,16 @@ pub(super) fn create(
             &owner.release,
             &owner.instance,
             started.sequence,
-            to_json(state)?,
+            to_json(&game.state())?,
         ))?;
-    insert_event(connection, &setup.game_id, None, started)?;
+    insert_event(connection, &setup.game_id, None, &started)?;
     players::enter_game(connection, &setup.white.player_id, &setup.game_id)?;
     players::enter_game(connection, &setup.black.player_id, &setup.game_id)?;
-    Ok(None)
+    Ok(CreateOutcome::Created(Box::new(Created {
+        epoch: Epoch(1),
+        game,
+        started,
+    })))
 }
 
 /// A game as it is stored, before the rules have looked at it.

@@ -8,6 +8,7 @@ mod append;
 mod fault;
 mod games;
 mod players;
+mod progress;
 mod readers;
 pub(crate) mod schema;
 mod writer;
@@ -18,12 +19,13 @@ use std::{
 };
 
 pub(crate) use fault::Fault;
-pub(crate) use players::{Snapshot, from_row as profile_from_row, id as stored_id};
+pub(crate) use players::{PROFILE_COLUMNS, PROFILE_TABLES, from_row as profile_from_row, id as stored_id};
+pub(crate) use progress::check as check_progress;
 use rusqlite::Connection;
-use starvault_rules::{Game, GameId, PlayerId};
+use starvault_rules::{GameId, PlayerId};
 
 use crate::{
-    Acquired, Append, AppendOutcome, CreateOutcome, Created, Epoch, Journal, NewGame, NewPlayer, Owner,
+    Acquired, Append, AppendOutcome, CreateOutcome, EquipOutcome, Journal, NewGame, NewPlayer, Owner,
     Ownership, Profile, StoreError,
 };
 use readers::Readers;
@@ -147,24 +149,25 @@ impl Journal for SqliteJournal {
         .await
     }
 
-    async fn create_game(&self, NewGame { setup, owner }: NewGame) -> Result<CreateOutcome, StoreError> {
-        let (game, started) = Game::new(setup).map_err(|error| StoreError::Invalid {
-            what: error.to_string(),
-        })?;
-        let (state, first) = (game.state(), started.clone());
-        let busy = self
-            .write("create a game", move |connection| {
-                games::create(connection, &first, &state, &owner)
-            })
-            .await?;
-        Ok(match busy {
-            Some((player_id, game_id)) => CreateOutcome::AlreadyPlaying { player_id, game_id },
-            None => CreateOutcome::Created(Box::new(Created {
-                epoch: Epoch(1),
-                game,
-                started,
-            })),
+    async fn equip(
+        &self,
+        player_id: &PlayerId,
+        item_id: &str,
+        equip: bool,
+        at_ms: i64,
+    ) -> Result<EquipOutcome, StoreError> {
+        let (player_id, item_id) = (player_id.clone(), item_id.to_owned());
+        self.write("change a player's equipment", move |connection| {
+            players::equip(connection, &player_id, &item_id, equip, at_ms)
         })
+        .await
+    }
+
+    async fn create_game(&self, NewGame { setup, owner }: NewGame) -> Result<CreateOutcome, StoreError> {
+        self.write("create a game", move |connection| {
+            games::create(connection, setup, &owner)
+        })
+        .await
     }
 
     async fn append(&self, append: Append) -> Result<AppendOutcome, StoreError> {

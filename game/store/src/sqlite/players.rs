@@ -3,10 +3,17 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use starvault_rules::{Color, GameId, PlayerId, Progress, after_game};
+use starvault_rules::{Color, Equipment, GameId, PlayerId, Progress, after_game};
 
-use super::fault::Fault;
-use crate::{NewPlayer, Profile, StoreError};
+use super::{fault::Fault, progress};
+use crate::{EquipOutcome, NewPlayer, Profile, StoreError};
+
+/// What [`from_row`] reads, and where it comes from. `p` is the player's row.
+pub(crate) const PROFILE_COLUMNS: &str =
+    "p.player_id, p.display_name, p.rating, p.games_played, p.wins, p.losses, p.draws, p.version,
+     p.active_game_id, s.games_played, s.rating_milli, s.deviation_milli, s.volatility_nano,
+     s.rated_at_ms, s.equipped";
+pub(crate) const PROFILE_TABLES: &str = "players p LEFT JOIN standings s USING (player_id)";
 
 /// A profile's public part, as it is copied elsewhere: canonical JSON by the order of fields.
 #[derive(Serialize)]
@@ -15,6 +22,7 @@ pub(crate) struct Snapshot<'p> {
     display_name: &'p str,
     #[serde(flatten)]
     progress: Progress,
+    equipped: &'p Equipment,
     version: i64,
 }
 
@@ -24,6 +32,7 @@ impl Snapshot<'_> {
             player_id,
             display_name,
             progress,
+            equipped,
             version,
             active_game_id: _,
         } = profile;
@@ -31,12 +40,46 @@ impl Snapshot<'_> {
             player_id,
             display_name,
             progress: *progress,
+            equipped,
             version: *version,
         };
-        let body = to_json(&snapshot)?;
-        let digest = Sha256::digest(body.as_bytes()).into();
-        Ok((body, digest))
+        digested(&snapshot)
     }
+}
+
+/// The snapshot as a release wrote it that kept no skill and no equipment.
+#[derive(Serialize)]
+pub(crate) struct FormerSnapshot<'p> {
+    player_id: &'p PlayerId,
+    display_name: &'p str,
+    rating: i32,
+    games_played: u32,
+    wins: u32,
+    losses: u32,
+    draws: u32,
+    version: i64,
+}
+
+impl FormerSnapshot<'_> {
+    pub(crate) fn of(profile: &Profile) -> Result<(String, [u8; 32]), Fault> {
+        let progress = profile.progress;
+        digested(&FormerSnapshot {
+            player_id: &profile.player_id,
+            display_name: &profile.display_name,
+            rating: progress.rating,
+            games_played: progress.games_played,
+            wins: progress.wins,
+            losses: progress.losses,
+            draws: progress.draws,
+            version: profile.version,
+        })
+    }
+}
+
+fn digested(snapshot: &impl Serialize) -> Result<(String, [u8; 32]), Fault> {
+    let body = to_json(snapshot)?;
+    let digest = Sha256::digest(body.as_bytes()).into();
+    Ok((body, digest))
 }
 
 pub(super) fn to_json(value: &impl Serialize) -> Result<String, Fault> {
@@ -58,31 +101,33 @@ pub(super) fn create(connection: &Connection, player: NewPlayer) -> Result<Profi
     if added == 0 {
         return Err(StoreError::PlayerExists { player_id }.into());
     }
-    let progress = Progress::new(rating);
     let profile = Profile {
         player_id,
         display_name,
-        progress,
+        progress: Progress::new(rating),
+        equipped: Equipment::default(),
         version: 1,
         active_game_id: None,
     };
+    progress::keep(connection, &profile)?;
     publish(connection, &profile, created_at_ms)?;
     Ok(profile)
 }
 
 pub(super) fn get(connection: &Connection, player_id: &PlayerId) -> Result<Option<Profile>, Fault> {
     connection
-        .prepare_cached(
-            "SELECT player_id, display_name, rating, games_played, wins, losses, draws, version, active_game_id
-             FROM players WHERE player_id = ?1",
-        )?
+        .prepare_cached(&format!(
+            "SELECT {PROFILE_COLUMNS} FROM {PROFILE_TABLES} WHERE p.player_id = ?1"
+        ))?
         .query_row([player_id.as_str()], |row| Ok(from_row(row)))
         .optional()?
         .transpose()
 }
 
+/// A profile from [`PROFILE_COLUMNS`].
 pub(crate) fn from_row(row: &Row<'_>) -> Result<Profile, Fault> {
     let active: Option<String> = row.get(8)?;
+    let (skill, equipped) = progress::from_row(row, row.get(2)?, row.get(3)?)?;
     Ok(Profile {
         player_id: id(row.get::<_, String>(0)?)?,
         display_name: row.get(1)?,
@@ -92,7 +137,9 @@ pub(crate) fn from_row(row: &Row<'_>) -> Result<Profile, Fault> {
             wins: row.get(4)?,
             losses: row.get(5)?,
             draws: row.get(6)?,
+            skill,
         },
+        equipped,
         version: row.get(7)?,
         active_game_id: active.map(id).transpose()?,
     })
@@ -126,6 +173,14 @@ pub(super) fn enter_game(
     Ok(())
 }
 
+/// A player leaves a game that counts for nobody.
+pub(super) fn leave_game(connection: &Connection, player_id: &PlayerId) -> Result<(), Fault> {
+    connection
+        .prepare_cached("UPDATE players SET active_game_id = NULL WHERE player_id = ?1")?
+        .execute([player_id.as_str()])?;
+    Ok(())
+}
+
 /// Both players leave the game that `winner` won (`None`: a draw) with what it did to them.
 pub(super) fn finish_game(
     connection: &Connection,
@@ -139,29 +194,69 @@ pub(super) fn finish_game(
         let missing = || Fault::Corrupt(format!("player {player_id} of a running game is missing"));
         profiles.push(get(connection, player_id)?.ok_or_else(missing)?);
     }
-    let (after_white, after_black) = after_game(profiles[0].progress, profiles[1].progress, winner);
+    let (after_white, after_black) = after_game(profiles[0].progress, profiles[1].progress, winner, at_ms);
     for (profile, progress) in profiles.iter_mut().zip([after_white, after_black]) {
         profile.progress = progress;
-        profile.version += 1;
         profile.active_game_id = None;
-        connection
-            .prepare_cached(
-                "UPDATE players SET rating = ?2, games_played = ?3, wins = ?4, losses = ?5, draws = ?6,
-                        version = ?7, active_game_id = NULL
-                 WHERE player_id = ?1",
-            )?
-            .execute((
-                profile.player_id.as_str(),
-                progress.rating,
-                progress.games_played,
-                progress.wins,
-                progress.losses,
-                progress.draws,
-                profile.version,
-            ))?;
-        publish(connection, profile, at_ms)?;
+        leave_game(connection, &profile.player_id)?;
+        change(connection, profile, at_ms)?;
     }
     Ok(())
+}
+
+/// Puts an item on or takes it off.
+pub(super) fn equip(
+    connection: &Connection,
+    player_id: &PlayerId,
+    item_id: &str,
+    equip: bool,
+    at_ms: i64,
+) -> Result<EquipOutcome, Fault> {
+    let Some(mut profile) = get(connection, player_id)? else {
+        return Ok(EquipOutcome::Unknown);
+    };
+    let changed = if equip {
+        profile.equipped.put_on(item_id, profile.progress.level())
+    } else {
+        profile.equipped.take_off(item_id)
+    };
+    match changed {
+        Ok(false) => {}
+        Ok(true) => change(connection, &mut profile, at_ms)?,
+        Err(refusal) => return Ok(EquipOutcome::Refused(refusal)),
+    }
+    Ok(EquipOutcome::Done(Box::new(profile)))
+}
+
+/// Keeps a changed profile as the next version of it. What must never be is never kept.
+fn change(connection: &Connection, profile: &mut Profile, at_ms: i64) -> Result<(), Fault> {
+    profile.version += 1;
+    let Profile {
+        player_id,
+        progress,
+        version,
+        ..
+    } = &*profile;
+    progress
+        .check()
+        .map_err(|error| Fault::Corrupt(format!("player {player_id}: {error}")))?;
+    connection
+        .prepare_cached(
+            "UPDATE players SET rating = ?2, games_played = ?3, wins = ?4, losses = ?5, draws = ?6,
+                    version = ?7
+             WHERE player_id = ?1",
+        )?
+        .execute((
+            player_id.as_str(),
+            progress.rating,
+            progress.games_played,
+            progress.wins,
+            progress.losses,
+            progress.draws,
+            version,
+        ))?;
+    progress::keep(connection, profile)?;
+    publish(connection, profile, at_ms)
 }
 
 /// Puts the newest snapshot at the end of the outbox. One row per player: who copies it elsewhere

@@ -78,6 +78,22 @@ const MIGRATIONS: &[&str] = &["
     ) STRICT, WITHOUT ROWID;
 "];
 
+/// Tables that were added since, each made if it is missing. They raise no schema version: a release
+/// that does not know them goes on beside this one, on the same file. So nothing here may change a
+/// table of [`MIGRATIONS`], and whoever reads these expects that the older release did not write them.
+const ADDITIONS: &str = "
+    -- Skill in integers and equipment as a JSON list; see `progress` for what `games_played` tells.
+    CREATE TABLE IF NOT EXISTS standings (
+        player_id TEXT NOT NULL PRIMARY KEY,
+        games_played INTEGER NOT NULL,
+        rating_milli INTEGER NOT NULL,
+        deviation_milli INTEGER NOT NULL,
+        volatility_nano INTEGER NOT NULL,
+        rated_at_ms INTEGER,
+        equipped TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+";
+
 /// How long SQLite itself polls for a lock before [`begin`] asks for the deadline.
 const POLLS_MAX: i32 = 400;
 const POLL: Duration = Duration::from_micros(250);
@@ -130,6 +146,15 @@ pub(crate) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     }
     let reads_only = || {
         connection.busy_timeout(READ_TIMEOUT)?;
+        // A file that only an older release has had open: empty tables, for this connection alone.
+        let known: bool = connection.query_row(
+            "SELECT count(*) FROM sqlite_schema WHERE name = 'standings'",
+            [],
+            |row| row.get(0),
+        )?;
+        if !known {
+            connection.execute_batch(&ADDITIONS.replace("CREATE TABLE", "CREATE TEMP TABLE"))?;
+        }
         connection.pragma_update(None, "query_only", "ON")
     };
     reads_only().map_err(|error| Fault::from(error).at(path, "open for reading"))?;
@@ -192,6 +217,7 @@ fn migrate(connection: &Connection, path: &Path, busy_timeout_ms: u64) -> Result
             .pragma_update(None, "application_id", APPLICATION_ID)
             .map_err(failed)?;
     }
+    transaction.execute_batch(ADDITIONS).map_err(failed)?;
     transaction.commit().map_err(failed)
 }
 

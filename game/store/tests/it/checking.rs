@@ -123,6 +123,46 @@ async fn whatever_is_changed_behind_the_journals_back_is_found() {
             "snapshot of player w-g1",
         ),
         (
+            "UPDATE standings SET rating_milli = rating_milli + 1000 WHERE player_id = 'w-g1'",
+            Broken,
+            "is not that of the skill",
+        ),
+        (
+            "UPDATE standings SET rating_milli = rating_milli + 1 WHERE player_id = 'w-g1'",
+            Broken,
+            "snapshot of player w-g1",
+        ),
+        (
+            "UPDATE standings SET deviation_milli = -1 WHERE player_id = 'b-g1'",
+            Broken,
+            "player b-g1: the deviation",
+        ),
+        (
+            "UPDATE standings SET volatility_nano = 0 WHERE player_id = 'b-g1'",
+            Broken,
+            "player b-g1: the volatility",
+        ),
+        (
+            "UPDATE standings SET equipped = '[\"board-eclipse\"]' WHERE player_id = 'b-g1'",
+            Broken,
+            "wears board-eclipse, which is owned from level 20 on",
+        ),
+        (
+            "UPDATE standings SET equipped = '[\"crown\"]' WHERE player_id = 'b-g1'",
+            Broken,
+            "cannot be read to its end",
+        ),
+        (
+            "UPDATE standings SET games_played = 2 WHERE player_id = 'b-g1'",
+            Broken,
+            "standing of player b-g1 counts",
+        ),
+        (
+            "INSERT INTO standings SELECT 'ghost', 0, 1500000, 350000, 60000000, NULL, '[]'",
+            Broken,
+            "1 standings are of players that do not exist",
+        ),
+        (
             "DELETE FROM players WHERE player_id = 'w-g1'",
             Broken,
             "1 players of games do not exist",

@@ -9,6 +9,8 @@ mod checking;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod older;
+#[cfg(test)]
 mod opening;
 #[cfg(test)]
 mod ownership;

@@ -1,5 +1,5 @@
-use starvault_rules::{Color, Command};
-use starvault_store::{CreateOutcome, Journal, NewPlayer, Profile, StoreError, check};
+use starvault_rules::{Color, Command, EquipError};
+use starvault_store::{CreateOutcome, EquipOutcome, Journal, NewPlayer, Profile, StoreError, check};
 
 use crate::room::{Room, START_MS, add_player, game_id, new_game, owner, place, player_id};
 
@@ -129,8 +129,8 @@ async fn the_end_of_a_game_changes_both_profiles_with_it() {
     let (white, black) = (profile(Color::White), profile(Color::Black));
     room.play("f2f3 e7e5 g2g4 d8h4").await;
     let (white, black) = (white.await, black.await);
-    assert_eq!(short(&white), (1484, [1, 0, 1, 0], 2));
-    assert_eq!(short(&black), (1516, [1, 1, 0, 0], 2));
+    assert_eq!(short(&white), (1338, [1, 0, 1, 0], 2));
+    assert_eq!(short(&black), (1662, [1, 1, 0, 0], 2));
     assert_eq!((white.active_game_id, black.active_game_id), (None, None));
 
     let again = new_game("g2", "b-g1", "w-g1", owner("v1"));
@@ -148,7 +148,15 @@ async fn the_end_of_a_game_changes_both_profiles_with_it() {
         .give(Color::Black, "y", &Command::AnswerDraw { accept: true })
         .await;
     let stronger = journal.get_profile(&player_id("b-g1")).await.unwrap().unwrap();
-    assert_eq!(short(&stronger), (1515, [2, 1, 0, 1], 3));
+    // Both played two games, and the drawn one brings them nearer to each other.
+    assert_eq!(short(&stronger), (1577, [2, 1, 0, 1], 3));
+    assert_eq!((stronger.progress.level(), stronger.progress.xp()), (2, 160));
+    assert_eq!(
+        second.game.look(Color::White).level,
+        2,
+        "as of the start of the game"
+    );
+    assert_eq!(second.game.look(Color::Black).level, 1);
 
     // The outbox holds the newest snapshot of each, in the order of change, with its digest.
     let raw = place.raw();
@@ -161,10 +169,102 @@ async fn the_end_of_a_game_changes_both_profiles_with_it() {
         .map(Result::unwrap)
         .collect();
     assert_eq!(rows.len(), 2);
-    let body = r#"{"player_id":"b-g1","display_name":"name of b-g1","rating":1515,"games_played":2,"wins":1,"losses":0,"draws":1,"version":3}"#;
-    assert_eq!(rows[0], ("b-g1".into(), 3, body.into()));
+    let skill = stronger.progress.skill;
+    let body = format!(
+        r#"{{"player_id":"b-g1","display_name":"name of b-g1","rating":1577,"games_played":2,"wins":1,"losses":0,"draws":1,"rating_milli":{},"deviation_milli":{},"volatility_nano":{},"rated_at_ms":{},"equipped":[],"version":3}}"#,
+        skill.rating_milli,
+        skill.deviation_milli,
+        skill.volatility_nano,
+        second.game.last_event_at_ms()
+    );
+    assert_eq!(rows[0], ("b-g1".into(), 3, body));
     journal.close().await;
     assert!(check(&place.path, None).unwrap().is_clean());
+}
+
+#[tokio::test]
+async fn an_aborted_game_frees_both_players_and_counts_for_nobody() {
+    let place = place();
+    let journal = place.open();
+    let mut room = Room::begin(&journal, "g1", owner("v1")).await;
+    room.play("e2e4").await;
+    let (decision, _) = room.decide(Color::Black, &Command::Abort);
+    journal.append(room.append_of(None, decision)).await.unwrap();
+    for id in ["w-g1", "b-g1"] {
+        let profile = journal.get_profile(&player_id(id)).await.unwrap().unwrap();
+        assert_eq!(short(&profile), (1500, [0, 0, 0, 0], 1));
+        assert_eq!((profile.progress.xp(), profile.active_game_id), (0, None));
+    }
+    journal.close().await;
+    let report = check(&place.path, None).unwrap();
+    assert!(report.is_clean(), "{report:?}");
+}
+
+#[tokio::test]
+async fn what_a_player_wears_is_owned_durable_and_seen_in_the_next_game() {
+    let place = place();
+    let journal = place.open();
+    let mut room = Room::begin(&journal, "g1", owner("v1")).await;
+    room.play("f2f3 e7e5 g2g4 d8h4").await;
+    let winner = player_id("b-g1");
+    let equip = |item: &'static str, equip| {
+        let (journal, winner) = (journal.clone(), winner.clone());
+        async move { journal.equip(&winner, item, equip, START_MS).await.unwrap() }
+    };
+    let refused = equip("board-nebula", true).await;
+    assert!(
+        matches!(
+            &refused,
+            EquipOutcome::Refused(EquipError::NotOwned {
+                needs: 3,
+                level: 2,
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+    let refused = equip("crown", true).await;
+    assert!(
+        matches!(&refused, EquipOutcome::Refused(EquipError::Unknown { .. })),
+        "{refused:?}"
+    );
+    let nobody = journal
+        .equip(&player_id("ghost"), "board-dusk", true, START_MS)
+        .await;
+    assert_eq!(nobody.unwrap(), EquipOutcome::Unknown);
+    for (n, (item, on, expect)) in [
+        ("board-dusk", true, vec!["board-dusk"]),
+        ("crest-spark", true, vec!["board-dusk", "crest-spark"]),
+        ("board-dusk", false, vec!["crest-spark"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let EquipOutcome::Done(profile) = equip(item, on).await else {
+            panic!("{item} is owned")
+        };
+        assert_eq!(
+            (profile.equipped.ids(), profile.version),
+            (expect.into_iter().map(String::from).collect(), 3 + n as i64)
+        );
+        // Again changes nothing.
+        assert_eq!(equip(item, on).await, EquipOutcome::Done(profile));
+    }
+    let kept = place.open().get_profile(&winner).await.unwrap().unwrap();
+    assert_eq!(
+        (kept.equipped.ids(), kept.version),
+        (vec!["crest-spark".to_owned()], 5)
+    );
+    let next = new_game("g2", "b-g1", "w-g1", owner("v1"));
+    let CreateOutcome::Created(created) = journal.create_game(next).await.unwrap() else {
+        panic!("both are free")
+    };
+    assert_eq!(created.game.look(Color::White).equipped.ids(), ["crest-spark"]);
+    let again = Room::acquire(&journal, &game_id("g2"), owner("v2")).await;
+    assert_eq!(again.game.look(Color::White), created.game.look(Color::White));
+    journal.close().await;
+    let report = check(&place.path, None).unwrap();
+    assert!(report.is_clean(), "{report:?}");
 }
 
 #[tokio::test]
