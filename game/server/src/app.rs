@@ -3,8 +3,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use starvault_rules::{NAME_CHARS_MAX, PlayerId};
-use starvault_store::{Journal as _, NewPlayer, Profile, SqliteJournal};
+use starvault_rules::{EquipError, NAME_CHARS_MAX, PlayerId, RATING_INITIAL};
+use starvault_store::{EquipOutcome, Journal as _, NewPlayer, Profile, SqliteJournal};
 use starvault_wire::v1;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -13,8 +13,8 @@ use crate::{
     rooms::Rooms, session::SessionId, tokens::Tokens, view,
 };
 
-/// Elo points of a new player.
-const RATING_INITIAL: i32 = 1200;
+/// A good token of another store's player.
+const NOT_KNOWN_HERE: AppError = AppError::Unauthenticated("this player is not known here; sign in again");
 
 /// Everything that a request may need.
 #[derive(Debug)]
@@ -84,15 +84,39 @@ impl App {
         }
     }
 
+    /// Puts an item of the caller on or takes it off.
+    ///
+    /// # Errors
+    /// There is no such item, the caller does not own it, or the store fails.
+    pub async fn equip_item(
+        &self,
+        caller: &PlayerId,
+        request: &v1::EquipItemRequest,
+    ) -> Result<v1::Profile, AppError> {
+        let now_ms = self.config.time.now_ms();
+        let outcome = self
+            .journal
+            .equip(caller, &request.item_id, request.equip, now_ms)
+            .await?;
+        match outcome {
+            EquipOutcome::Done(profile) => Ok(view::profile(&profile)),
+            EquipOutcome::Refused(refusal @ EquipError::Unknown { .. }) => {
+                Err(AppError::NotFound(refusal.to_string()))
+            }
+            EquipOutcome::Refused(refusal @ EquipError::NotOwned { .. }) => {
+                Err(AppError::FailedPrecondition(refusal.to_string()))
+            }
+            EquipOutcome::Unknown => Err(NOT_KNOWN_HERE),
+        }
+    }
+
     /// The profile of whoever holds a valid token.
     ///
     /// # Errors
     /// The token is of another store's player, or the store fails.
     pub async fn own_profile(&self, caller: &PlayerId) -> Result<Profile, AppError> {
         let profile = self.journal.get_profile(caller).await?;
-        profile.ok_or(AppError::Unauthenticated(
-            "this player is not known here; sign in again",
-        ))
+        profile.ok_or(NOT_KNOWN_HERE)
     }
 
     #[must_use]

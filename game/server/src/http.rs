@@ -50,6 +50,7 @@ pub async fn router(app: Arc<App>) -> Result<(Router, HealthReporter), StartErro
     let router = Router::new()
         .route("/v1/guests", post(sign_in))
         .route("/v1/players/{player_id}", get(profile))
+        .route("/v1/players/me/equipment", post(equip))
         .route("/v1/version", get(version))
         .route("/v1/play", get(ws::play))
         .route("/healthz", get(healthz))
@@ -140,19 +141,7 @@ async fn sign_in(
     State(app): State<Arc<App>>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<v1::SignInAsGuestResponse>, AppError> {
-    let body = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => AppError::PayloadTooLarge {
-            bytes_max: app.config.limits.body_bytes_max,
-        },
-        _ => AppError::InvalidArgument("the body did not arrive in full".into()),
-    })?;
-    let request = if body.is_empty() {
-        SignInAsGuestRequest::default()
-    } else {
-        serde_json::from_slice(&body).map_err(|error| {
-            AppError::InvalidArgument(format!("the body is no SignInAsGuestRequest: {error}"))
-        })?
-    };
+    let request: SignInAsGuestRequest = message(&app, "SignInAsGuestRequest", body)?;
     app.sign_in_as_guest(request).await.map(Json)
 }
 
@@ -165,6 +154,35 @@ async fn profile(
     app.get_profile(&caller, &GetProfileRequest { player_id })
         .await
         .map(Json)
+}
+
+async fn equip(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<v1::Profile>, AppError> {
+    let caller = app.tokens.caller(&headers)?;
+    let request = message(&app, "EquipItemRequest", body)?;
+    app.equip_item(&caller, &request).await.map(Json)
+}
+
+/// The message that a body holds; an empty body is an empty message.
+fn message<M: Default + serde::de::DeserializeOwned>(
+    app: &App,
+    name: &str,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<M, AppError> {
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => AppError::PayloadTooLarge {
+            bytes_max: app.config.limits.body_bytes_max,
+        },
+        _ => AppError::InvalidArgument("the body did not arrive in full".into()),
+    })?;
+    if body.is_empty() {
+        return Ok(M::default());
+    }
+    serde_json::from_slice(&body)
+        .map_err(|error| AppError::InvalidArgument(format!("the body is no {name}: {error}")))
 }
 
 async fn version(State(app): State<Arc<App>>) -> Json<v1::Version> {
