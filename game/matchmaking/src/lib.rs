@@ -11,14 +11,15 @@
 //! A ticket that has waited [`Settings::wait_ms_max`] fits anybody: that is the bound on starvation,
 //! and the oldest goes first.
 
+pub mod baseline;
+pub mod drive;
 mod heap;
 mod pools;
 mod queue;
+mod random;
 mod ratings;
 mod settings;
 mod slots;
-#[cfg(test)]
-mod tests;
 mod ticket;
 
 pub use pools::{PoolError, Pools};

@@ -1,0 +1,6 @@
+//! What the crate promises, seen from outside.
+
+mod baselines;
+mod examples;
+mod model;
+mod pools;
