@@ -189,6 +189,7 @@ impl Players {
     /// Everybody asks once, at random moments that do not depend on the answers.
     async fn steady(&mut self, seed: u64) -> anyhow::Result<Steady> {
         let mut random = StdRng::seed_from_u64(seed);
+        eprintln!("{TICKETS_PER_SECOND} tickets a second …");
         let tickets = self.len() / 2 * 2;
         let mut due = Instant::now();
         let mut next = 0;

@@ -50,7 +50,7 @@ pub fn gateway(program: &Path, upstream: SocketAddr) -> anyhow::Result<Program> 
     let folder = tempfile::tempdir()?;
     let path = |name: &str| folder.path().join(name);
     let config = format!(
-        "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nsticky: [bearer-subject]\nbackends:\n  stable: {{ url: \"http://{upstream}\", version: bench }}\nrules:\n  - {{ name: all, split: {{ stable: 100 }} }}\n"
+        "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nsticky: [bearer-subject]\nbackends:\n  stable: {{ url: \"http://{upstream}\", version: bench }}\ndefault: {{ split: {{ stable: 100 }} }}\n"
     );
     fs::write(path("gateway.yaml"), config)?;
     let mut command = Command::new(program);

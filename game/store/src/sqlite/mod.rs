@@ -22,14 +22,14 @@ pub(crate) use fault::Fault;
 pub(crate) use players::{PROFILE_COLUMNS, PROFILE_TABLES, from_row as profile_from_row, id as stored_id};
 pub(crate) use progress::check as check_progress;
 use rusqlite::Connection;
-use starvault_rules::{GameId, PlayerId};
+use starvault_rules::{Event, GameId, PlayerId};
 
 use crate::{
     Acquired, Append, AppendOutcome, CreateOutcome, EquipOutcome, Journal, NewGame, NewPlayer, Owner,
     Ownership, Profile, StoreError,
 };
 use readers::Readers;
-use writer::Writer;
+use writer::{Pace, Writer};
 
 /// Limits of a [`SqliteJournal`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,10 @@ pub struct SqliteOptions {
     pub readers_max: usize,
     /// How long to wait for another process that writes, in milliseconds.
     pub busy_timeout_ms: u64,
+    /// While results of commands keep coming, they are committed at most this often, in
+    /// milliseconds: each waits at most so long for others to share its sync. 0: at once. Everything
+    /// else (players, games that begin or change hands) never waits.
+    pub commit_every_ms: u64,
 }
 
 impl Default for SqliteOptions {
@@ -51,6 +55,7 @@ impl Default for SqliteOptions {
             batch_max: 256,
             readers_max: 2,
             busy_timeout_ms: 5000,
+            commit_every_ms: 5,
         }
     }
 }
@@ -121,7 +126,7 @@ impl SqliteJournal {
         operation: &'static str,
         work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.inner.writer.write(operation, work).await
+        self.inner.writer.write(operation, Pace::Prompt, work).await
     }
 
     async fn read<T: Send + 'static>(
@@ -171,10 +176,12 @@ impl Journal for SqliteJournal {
     }
 
     async fn append(&self, append: Append) -> Result<AppendOutcome, StoreError> {
-        self.write("append to a game", move |connection| {
-            append::append(connection, &append)
-        })
-        .await
+        self.inner
+            .writer
+            .write("append to a game", Pace::Gathered, move |connection| {
+                append::append(connection, &append)
+            })
+            .await
     }
 
     async fn acquire(&self, game_id: &GameId, owner: Owner) -> Result<Option<Acquired>, StoreError> {
@@ -192,6 +199,14 @@ impl Journal for SqliteJournal {
                     .map_err(|fault| fault.at(&self.inner.path, "replay a game"))
             })
             .transpose()
+    }
+
+    async fn events_after(&self, game_id: &GameId, sequence: u32) -> Result<Vec<Event>, StoreError> {
+        let game_id = game_id.clone();
+        self.read("read events", move |connection| {
+            games::events_after(connection, &game_id, sequence)
+        })
+        .await
     }
 
     async fn owner_of(&self, game_id: &GameId) -> Result<Option<Ownership>, StoreError> {

@@ -5,6 +5,11 @@
 //! savepoint of its own, commits once, with one sync, and only then answers them all. A write that
 //! fails on its own is rolled back to its savepoint and disturbs no other. When the transaction
 //! fails, all of them hear it and none has happened.
+//!
+//! Pacing: a commit costs its sync, whatever is in it, so under load it pays to let writes gather.
+//! Writes that can bear it ([`Pace::Gathered`]) wait until [`SqliteOptions::commit_every_ms`] has
+//! passed since the last commit. On an idle server that is long ago and nobody waits. A write that
+//! somebody urgently waits for ([`Pace::Prompt`]) starts the commit and takes the others along.
 
 use std::{
     path::{Path, PathBuf},
@@ -13,7 +18,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::Connection;
@@ -27,9 +32,17 @@ use crate::StoreError;
 /// again before another one, that polls for it, could.
 const YIELD: Duration = Duration::from_micros(500);
 
+/// Whether a write may wait for others to share its commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    Prompt,
+    Gathered,
+}
+
 #[derive(Debug)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Message>,
+    thread: thread::Thread,
     counters: Arc<Counters>,
     path: PathBuf,
 }
@@ -41,7 +54,7 @@ struct Counters {
 }
 
 enum Message {
-    Write(Box<dyn Job>),
+    Write(Box<dyn Job>, Pace),
     Close(oneshot::Sender<()>),
 }
 
@@ -55,11 +68,13 @@ impl Writer {
             options,
             path: path.clone(),
             counters: Arc::clone(&counters),
+            last_commit: None,
         };
         // Not joined: it ends by itself once `queue` is dropped, and `close` waits for its last word.
-        thread::spawn(move || worker.run());
+        let thread = thread::spawn(move || worker.run()).thread().clone();
         Writer {
             queue,
+            thread,
             counters,
             path,
         }
@@ -68,6 +83,7 @@ impl Writer {
     pub(super) async fn write<T: Send + 'static>(
         &self,
         operation: &'static str,
+        pace: Pace,
         work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
         let closed = || StoreError::Closed {
@@ -80,7 +96,14 @@ impl Writer {
             result: None,
             reply,
         });
-        self.queue.send(Message::Write(job)).await.map_err(|_| closed())?;
+        self.queue
+            .send(Message::Write(job, pace))
+            .await
+            .map_err(|_| closed())?;
+        if pace == Pace::Prompt {
+            // It may be letting others gather.
+            self.thread.unpark();
+        }
         answer.await.map_err(|_| closed())?
     }
 
@@ -95,6 +118,7 @@ impl Writer {
         let (reply, done) = oneshot::channel();
         if self.queue.send(Message::Close(reply)).await.is_ok() {
             // An error means that the thread has gone already, which is what was asked for.
+            self.thread.unpark();
             let _ = done.await;
         }
     }
@@ -154,6 +178,7 @@ struct Worker {
     options: SqliteOptions,
     path: PathBuf,
     counters: Arc<Counters>,
+    last_commit: Option<Instant>,
 }
 
 impl Worker {
@@ -166,7 +191,7 @@ impl Worker {
                     self.waiting.close();
                     closers.push(reply);
                 }
-                Message::Write(first) => self.commit(first, &mut closers),
+                Message::Write(first, pace) => self.commit(first, pace, &mut closers),
             }
         }
         if let Err((_, source)) = self.connection.close() {
@@ -178,8 +203,9 @@ impl Worker {
     }
 
     /// Commits `first` and what waits behind it.
-    fn commit(&mut self, first: Box<dyn Job>, closers: &mut Vec<oneshot::Sender<()>>) {
+    fn commit(&mut self, first: Box<dyn Job>, pace: Pace, closers: &mut Vec<oneshot::Sender<()>>) {
         let mut batch = vec![first];
+        self.gather(&mut batch, pace, closers);
         let outcome = self.transact(&mut batch, closers);
         match &outcome {
             Ok(()) => {
@@ -194,8 +220,45 @@ impl Worker {
         for job in batch {
             job.answer(outcome.clone());
         }
+        self.last_commit = Some(Instant::now());
         if !self.waiting.is_empty() {
             thread::sleep(YIELD);
+        }
+    }
+
+    /// Lets writes gather while all of them can bear it. No lock is held meanwhile.
+    fn gather(
+        &mut self,
+        batch: &mut Vec<Box<dyn Job>>,
+        mut pace: Pace,
+        closers: &mut Vec<oneshot::Sender<()>>,
+    ) {
+        let every = Duration::from_millis(self.options.commit_every_ms);
+        let Some(due) = self.last_commit.map(|last| last + every) else {
+            return;
+        };
+        loop {
+            while batch.len() < self.options.batch_max {
+                match self.waiting.try_recv() {
+                    Ok(Message::Write(job, its_pace)) => {
+                        batch.push(job);
+                        if its_pace == Pace::Prompt {
+                            pace = Pace::Prompt;
+                        }
+                    }
+                    Ok(Message::Close(reply)) => {
+                        self.waiting.close();
+                        closers.push(reply);
+                        pace = Pace::Prompt;
+                    }
+                    Err(_) => break,
+                }
+            }
+            let left = due.saturating_duration_since(Instant::now());
+            if pace == Pace::Prompt || batch.len() >= self.options.batch_max || left.is_zero() {
+                return;
+            }
+            thread::park_timeout(left);
         }
     }
 
@@ -205,23 +268,28 @@ impl Worker {
         closers: &mut Vec<oneshot::Sender<()>>,
     ) -> Result<(), StoreError> {
         let failed = |error: rusqlite::Error| Fault::from(error).at(&self.path, "commit");
-        let mut transaction = schema::begin(&self.connection, &self.path, self.options.busy_timeout_ms)?;
+        let transaction = schema::begin(&self.connection, &self.path, self.options.busy_timeout_ms)?;
         let mut done = 0;
         loop {
             while let Some(job) = batch.get_mut(done) {
-                let savepoint = transaction.savepoint().map_err(failed)?;
-                if job.run(&savepoint, &self.path)? {
-                    savepoint.commit().map_err(failed)?;
-                } else {
-                    savepoint.finish().map_err(failed)?;
+                // Prepared once: a savepoint of the library's is parsed anew each time.
+                let say = |sql| {
+                    transaction
+                        .prepare_cached(sql)
+                        .and_then(|mut said| said.execute([]))
+                };
+                say("SAVEPOINT one_write").map_err(failed)?;
+                if !job.run(&transaction, &self.path)? {
+                    say("ROLLBACK TO one_write").map_err(failed)?;
                 }
+                say("RELEASE one_write").map_err(failed)?;
                 done += 1;
             }
             if batch.len() >= self.options.batch_max {
                 break;
             }
             match self.waiting.try_recv() {
-                Ok(Message::Write(job)) => batch.push(job),
+                Ok(Message::Write(job, _)) => batch.push(job),
                 Ok(Message::Close(reply)) => {
                     self.waiting.close();
                     closers.push(reply);

@@ -170,3 +170,34 @@ async fn closing_finishes_what_waits_and_refuses_what_comes_after() {
     assert!(again.get_profile(&player_id("p9")).await.unwrap().is_some());
     add_player(&again, "late").await;
 }
+
+#[tokio::test]
+async fn a_command_waits_for_company_and_a_prompt_write_takes_it_along() {
+    let place = place();
+    let options = SqliteOptions {
+        // So long that only the prompt write can end the wait.
+        commit_every_ms: 3_600_000,
+        ..SqliteOptions::default()
+    };
+    let journal = SqliteJournal::open(&place.path, options).unwrap();
+    let mut room = Room::begin(&journal, "g", owner("v1")).await;
+    let before = journal.stats();
+    let mut playing = Box::pin(async { room.play("e2e4").await });
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(playing.as_mut().poll(&mut context).is_pending());
+    add_player(&journal, "somebody").await;
+    playing.await;
+    let after = journal.stats();
+    assert_eq!(
+        (
+            after.transactions - before.transactions,
+            after.writes - before.writes
+        ),
+        (1, 2)
+    );
+    // Closing does not wait for company either.
+    let mut playing = Box::pin(async { room.play("e7e5").await });
+    assert!(playing.as_mut().poll(&mut context).is_pending());
+    journal.close().await;
+    playing.await;
+}
