@@ -38,6 +38,17 @@ impl Player {
         }
     }
 
+    /// The socket is open. A game that still waits for this player to arrive is told.
+    pub async fn connected(&self, active_game: Option<GameId>) {
+        let Some(game_id) = active_game else { return };
+        if let Some(room) = self.app.rooms.find(game_id).await {
+            // A room that is too busy has somebody who plays in it: the client resumes.
+            let _ = room.tell(RoomMessage::Connected {
+                session: self.session.clone(),
+            });
+        }
+    }
+
     /// Carries one command out. Every command gets exactly one answer with its `request_id`.
     pub async fn on_command(&mut self, request_id: u32, command: Command) {
         match self.app.injector.draw(Instant::now()) {
@@ -101,9 +112,18 @@ impl Player {
                 self.in_game(request_id, &answer.game_id, &answer.command_id, command)
                     .await;
             }
-            Command::OfferRematch(_) | Command::AnswerRematch(_) => {
-                self.session
-                    .refuse(request_id, Code::NoRematch, "this release offers no rematch");
+            Command::OfferRematch(offer) => {
+                let session = self.session.clone();
+                let message = RoomMessage::OfferRematch { session, request_id };
+                self.after_game(request_id, &offer.game_id, message).await;
+            }
+            Command::AnswerRematch(answer) => {
+                let message = RoomMessage::AnswerRematch {
+                    session: self.session.clone(),
+                    request_id,
+                    accept: answer.accept,
+                };
+                self.after_game(request_id, &answer.game_id, message).await;
             }
         }
     }
@@ -222,6 +242,27 @@ impl Player {
                     Code::NotInGame,
                     "this game is not open here any more; resume it",
                 );
+            }
+        }
+    }
+
+    async fn after_game(&mut self, request_id: u32, game_id: &str, message: RoomMessage) {
+        let Some(game_id) = self.game_id(request_id, game_id) else {
+            return;
+        };
+        let told = match self.app.rooms.find(game_id).await {
+            Some(room) => room.tell(message),
+            None => Err(Undelivered::Gone),
+        };
+        match told {
+            Ok(()) => {}
+            Err(Undelivered::Busy) => {
+                self.session
+                    .refuse(request_id, Code::Unavailable, "the game is busy; try again");
+            }
+            Err(Undelivered::Gone) => {
+                let message = "this game is not open here any more";
+                self.session.refuse(request_id, Code::NoRematch, message);
             }
         }
     }

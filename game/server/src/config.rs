@@ -84,7 +84,7 @@ pub struct Limits {
     pub commands_per_second: u32,
     /// Commands that may come at once.
     pub commands_burst: u32,
-    /// How many refused commands in a row close the socket.
+    /// How many more refused frames than good ones close the socket.
     pub refusals_max: u32,
     /// How long a player may be away from a running game.
     pub disconnect_grace: Duration,
@@ -92,11 +92,15 @@ pub struct Limits {
     pub ticket_grace: Duration,
     /// How long a matched player has to show up at the game before it is aborted.
     pub arrival_timeout: Duration,
+    /// Of a player's measured round trip, so much is not charged on the clock, per move. What the rules
+    /// forgive is bounded besides. Zero while a release shares the store that knows no lag.
+    pub lag_compensation_max: Duration,
     /// Players whose last opponent the lobby remembers.
     pub last_opponents_max: usize,
     /// How often a game asks whether it still belongs to this process while a seat is empty.
     pub ownership_probe_every: Duration,
-    /// How long an ended game still answers repeated commands from memory.
+    /// How long an ended game still answers repeated commands from memory, and can be followed by a
+    /// rematch.
     pub ended_game_kept: Duration,
     /// Games in memory.
     pub rooms_max: usize,
@@ -127,6 +131,7 @@ impl Default for Limits {
             disconnect_grace: Duration::from_secs(30),
             ticket_grace: Duration::from_secs(10),
             arrival_timeout: Duration::from_secs(10),
+            lag_compensation_max: Duration::from_millis(500),
             last_opponents_max: 100_000,
             ownership_probe_every: Duration::from_secs(1),
             ended_game_kept: Duration::from_secs(60),

@@ -59,14 +59,14 @@ impl Link {
     }
 
     /// The reader has read a pong. One that answers no ping of ours (RFC 6455, section 5.5.3,
-    /// allows it) says nothing.
-    pub fn on_pong(&self, payload: &[u8], now: Instant) {
+    /// allows it) says nothing; false then.
+    pub fn on_pong(&self, payload: &[u8], now: Instant) -> bool {
         let Ok(number) = payload.try_into().map(u32::from_be_bytes) else {
-            return;
+            return false;
         };
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(at) = sent.iter().find(|(sent, _)| *sent == number).map(|(_, at)| *at) else {
-            return;
+            return false;
         };
         // Section 5.5.3 again: a client may answer only the most recent ping.
         sent.retain(|(sent, _)| *sent > number);
@@ -84,6 +84,7 @@ impl Link {
             *answered = number.max(*answered);
             later
         });
+        true
     }
 
     /// Ready once the ping `number` or a later one was answered.
@@ -91,6 +92,12 @@ impl Link {
         let mut answered = self.answered.subscribe();
         // The sender lives in this very link.
         let _ = answered.wait_for(|answered| *answered >= number).await;
+    }
+
+    /// Whether the ping `number` or a later one was answered.
+    #[must_use]
+    pub fn has_ponged(&self, number: u32) -> bool {
+        *self.answered.borrow() >= number
     }
 
     #[must_use]
@@ -124,11 +131,6 @@ impl SharedFrame {
             json: OnceLock::new(),
             proto: OnceLock::new(),
         }
-    }
-
-    #[must_use]
-    pub fn frame(&self) -> &ServerFrame {
-        &self.frame
     }
 
     /// The WebSocket message in this codec; the bytes are shared.
@@ -165,10 +167,10 @@ mod tests {
         let ms = Duration::from_millis;
         let payload = link.on_ping(link.next_ping(), start);
         assert_eq!(link.round_trip(), None);
-        link.on_pong(&payload, start + ms(80));
+        assert!(link.on_pong(&payload, start + ms(80)));
         assert_eq!(link.round_trip(), Some(ms(80)));
         link.ponged(1).await;
-        link.on_pong(&payload, start + ms(9_000));
+        assert!(!link.on_pong(&payload, start + ms(9_000)));
         assert_eq!(link.round_trip(), Some(ms(80)), "answered already");
         let payload = link.on_ping(link.next_ping(), start);
         link.on_pong(&payload, start + ms(160));
@@ -179,7 +181,7 @@ mod tests {
     async fn only_an_answer_to_our_own_ping_counts() {
         let (link, start) = (Link::new(), Instant::now());
         for unsolicited in [&b""[..], b"x", &[0; 4], &9_u32.to_be_bytes(), &[0; 125]] {
-            link.on_pong(unsolicited, start);
+            assert!(!link.on_pong(unsolicited, start));
         }
         assert_eq!(link.round_trip(), None);
         // Far more pings than are remembered: the last one still proves that all have arrived.

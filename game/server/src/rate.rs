@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 /// Fills at a steady rate up to its capacity; each command takes one token.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct TokenBucket {
     capacity: f64,
     per_second: f64,

@@ -5,25 +5,37 @@
 //! process has acquired the game, nothing that this task still decides can be written, and it
 //! sends its players there. A room never opens a connection and never outlives its game for long.
 
+mod arrival;
 mod commit;
+mod history;
+mod rematch;
+mod seats;
 mod timers;
 
-use starvault_rules::{Color, Command, CommandId, Event, Game, GameId};
+use std::sync::Arc;
+
+use starvault_rules::{Color, Command, CommandId, Event, Game, GameId, Moment};
 use starvault_store::{Answer, CommandKey, Epoch, Owner, SqliteJournal, payload_hash};
-use starvault_wire::v1::{
-    Ack, Matched, OpponentPresence, Relocated, Resumed, error::Code, server_frame::Event as Say,
-};
+use starvault_wire::v1::{Ack, Relocated, ServerFrame, error::Code, server_frame::Event as Say};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use self::commit::{Committed, NotCommitted};
+pub use self::arrival::{Arrival, Newcomer};
+use self::{
+    commit::{Committed, NotCommitted},
+    history::History,
+    rematch::Rematch,
+    seats::Seat,
+};
 use crate::{
-    config::{Limits, Region},
+    config::Limits,
     inject::Injector,
+    link::SharedFrame,
     lobby::Returning,
+    rooms::Rooms,
     session::{Close, SessionHandle},
     time::TimeSource,
-    view::{self, Moves},
+    view,
 };
 
 /// What every room of a process shares.
@@ -36,15 +48,6 @@ pub struct RoomContext {
     pub injector: Injector,
     /// Where a player goes whose opponent never arrived.
     pub returns: mpsc::Sender<Returning>,
-}
-
-/// A matched player on the way from the lobby to the game.
-#[derive(Debug, Clone)]
-pub struct Arrival {
-    pub session: SessionHandle,
-    pub region: Region,
-    /// When the wait in the lobby began, in milliseconds since 1970-01-01 UTC.
-    pub enqueued_at_ms: u64,
 }
 
 /// What a room can be told.
@@ -62,6 +65,31 @@ pub enum RoomMessage {
         command_id: CommandId,
         command: Command,
     },
+    /// A player of this game has a new connection, and has not asked for anything yet.
+    Connected {
+        session: SessionHandle,
+    },
+    OfferRematch {
+        session: SessionHandle,
+        request_id: u32,
+    },
+    AnswerRematch {
+        session: SessionHandle,
+        request_id: u32,
+        accept: bool,
+    },
+}
+
+impl RoomMessage {
+    fn session(self) -> SessionHandle {
+        match self {
+            Self::Resume { session, .. }
+            | Self::Command { session, .. }
+            | Self::Connected { session }
+            | Self::OfferRematch { session, .. }
+            | Self::AnswerRematch { session, .. } => session,
+        }
+    }
 }
 
 /// Speaks to a room.
@@ -105,31 +133,18 @@ enum Stop {
     Fenced(Owner),
 }
 
-#[derive(Debug)]
-struct SeatState {
-    session: Option<SessionHandle>,
-    absent_since_ms: i64,
-}
-
-impl SeatState {
-    async fn closed(&self) {
-        match &self.session {
-            Some(session) => session.closed().await,
-            None => std::future::pending().await,
-        }
-    }
-}
-
 /// The state of one game in this process. See the module for its life.
 #[derive(Debug)]
 pub struct Room {
-    context: RoomContext,
+    context: Arc<RoomContext>,
+    /// Where the game that follows this one begins.
+    rooms: Rooms,
     epoch: Epoch,
     game: Game,
-    /// All of them, oldest first, for those who come back.
-    events: Vec<Event>,
-    white: SeatState,
-    black: SeatState,
+    history: History,
+    white: Seat,
+    black: Seat,
+    rematch: Rematch,
     /// The journal may know more than this task: a write failed without an answer.
     uncertain: bool,
     retry_at: Option<Instant>,
@@ -140,40 +155,28 @@ pub struct Room {
 impl Room {
     /// A room over a game that this process owns in `epoch`; both seats are empty.
     #[must_use]
-    pub fn new(context: RoomContext, epoch: Epoch, game: Game, events: Vec<Event>) -> Self {
+    pub fn new(
+        context: Arc<RoomContext>,
+        rooms: Rooms,
+        epoch: Epoch,
+        game: Game,
+        events: Vec<Event>,
+    ) -> Self {
         let absent_since_ms = context.time.now_ms();
-        let seat = || SeatState {
-            session: None,
-            absent_since_ms,
-        };
         let ended_at = game.outcome().map(|_| Instant::now());
-        let (white, black) = (seat(), seat());
         Self {
             context,
+            rooms,
             epoch,
             game,
-            events,
-            white,
-            black,
+            history: History::new(events),
+            white: Seat::empty(absent_since_ms),
+            black: Seat::empty(absent_since_ms),
+            rematch: Rematch::None,
             uncertain: false,
             retry_at: None,
             probe_at: Instant::now(),
             ended_at,
-        }
-    }
-
-    /// Seats both players of a game that has just begun and tells them.
-    pub fn seat_both(&mut self, white: Arrival, black: Arrival) {
-        for (color, Arrival { session, .. }) in [(Color::White, white), (Color::Black, black)] {
-            let game = view::game(&self.game, self.context.time.now_ms(), Moves::Included);
-            session.send(
-                0,
-                Say::Matched(Matched {
-                    you_play: view::color(color).into(),
-                    game: Some(game),
-                }),
-            );
-            self.seat_mut(color).session = Some(session);
         }
     }
 
@@ -206,6 +209,8 @@ impl Room {
                 },
                 () = self.white.closed() => self.on_gone(Color::White),
                 () = self.black.closed() => self.on_gone(Color::Black),
+                () = self.white.arrived() => self.on_arrived(Color::White),
+                () = self.black.arrived() => self.on_arrived(Color::Black),
                 () = tokio::time::sleep_until(self.wakes_at()) => self.on_timer().await,
             };
             if let Err(stop) = step {
@@ -216,10 +221,8 @@ impl Room {
         if let Stop::Fenced(owner) = ended {
             tracing::info!(game = %self.game.id(), %owner, "the game goes on in another process");
             let mut waiting = Vec::new();
-            while let Ok(RoomMessage::Command { session, .. } | RoomMessage::Resume { session, .. }) =
-                mailbox.try_recv()
-            {
-                waiting.push(session);
+            while let Ok(message) = mailbox.try_recv() {
+                waiting.push(message.session());
             }
             let seated = [self.white.session.take(), self.black.session.take()];
             let mut told = Vec::new();
@@ -253,92 +256,22 @@ impl Room {
                 command_id,
                 command,
             } => self.on_command(&session, request_id, command_id, &command).await,
-        }
-    }
-
-    async fn on_resume(
-        &mut self,
-        session: SessionHandle,
-        request_id: u32,
-        last_sequence: u32,
-    ) -> Result<(), Stop> {
-        let Some(color) = self.game.color_of(&session.player_id) else {
-            session.refuse(request_id, Code::NotInGame, "you do not play in this game");
-            return Ok(());
-        };
-        match self.settle().await {
-            Ok(()) => {}
-            Err(NotCommitted::Fenced(owner)) => {
-                // Seated, so that it hears where the game has gone.
-                self.seat_mut(color).session = Some(session);
-                return Err(Stop::Fenced(owner));
+            RoomMessage::Connected { session } => {
+                self.on_connected(session);
+                Ok(())
             }
-            Err(NotCommitted::Unknown) => {
-                session.refuse(
-                    request_id,
-                    Code::Unavailable,
-                    "the store does not answer; try again",
-                );
-                return Ok(());
+            RoomMessage::OfferRematch { session, request_id } => {
+                self.on_rematch_offer(&session, request_id).await;
+                Ok(())
             }
-        }
-        let was_absent = self.seat(color).session.is_none();
-        if let Some(previous) = self.seat_mut(color).session.replace(session.clone())
-            && previous.id != session.id
-        {
-            previous.close(Close::REPLACED);
-        }
-        let missed = self.events.iter().filter(|event| event.sequence > last_sequence);
-        let missed = missed
-            .map(|event| view::event(self.game.id(), event, None))
-            .collect();
-        let game = view::game(&self.game, self.context.time.now_ms(), Moves::Included);
-        let resumed = Resumed {
-            you_play: view::color(color).into(),
-            game: Some(game),
-            missed,
-        };
-        session.send(request_id, Say::Resumed(resumed));
-        if self.game.outcome().is_none() {
-            if was_absent {
-                self.tell_presence(color, true);
+            RoomMessage::AnswerRematch {
+                session,
+                request_id,
+                accept,
+            } => {
+                self.on_rematch_answer(&session, request_id, accept).await;
+                Ok(())
             }
-            if self.seat(color.other()).session.is_none() {
-                self.tell_presence(color.other(), false);
-            }
-        }
-        Ok(())
-    }
-
-    fn on_gone(&mut self, color: Color) -> Result<(), Stop> {
-        let now_ms = self.context.time.now_ms();
-        let seat = self.seat_mut(color);
-        seat.session = None;
-        seat.absent_since_ms = now_ms;
-        self.probe_at = Instant::now() + self.context.limits.ownership_probe_every;
-        if self.game.outcome().is_none() {
-            self.tell_presence(color, false);
-        }
-        Ok(())
-    }
-
-    /// Tells the opponent of `color` whether `color` is there.
-    fn tell_presence(&self, color: Color, connected: bool) {
-        let grace_ms = if connected {
-            0
-        } else {
-            self.context.time.until_ms(self.abandoned_at_ms(color))
-        };
-        if let Some(other) = &self.seat(color.other()).session {
-            let game_id = self.game.id().to_string();
-            other.send(
-                0,
-                Say::OpponentPresence(OpponentPresence {
-                    game_id,
-                    connected,
-                    grace_ms,
-                }),
-            );
         }
     }
 
@@ -349,14 +282,7 @@ impl Room {
         command_id: CommandId,
         command: &Command,
     ) -> Result<(), Stop> {
-        let color = self.game.color_of(&session.player_id);
-        let seated = |color: &Color| {
-            self.seat(*color)
-                .session
-                .as_ref()
-                .is_some_and(|seated| seated.id == session.id)
-        };
-        let Some(color) = color.filter(seated) else {
+        let Some(color) = self.seat_of(session) else {
             session.refuse(
                 request_id,
                 Code::NotInGame,
@@ -364,6 +290,7 @@ impl Room {
             );
             return Ok(());
         };
+        self.seat_mut(color).has_arrived();
         // A flag that has fallen comes before whatever arrives after it.
         self.on_flag().await?;
         let key = CommandKey {
@@ -380,11 +307,11 @@ impl Room {
                 repeated,
             })
         };
-        match self.commit(color, command, Some(key)).await {
-            Ok(Committed::Applied { events }) => {
-                let sequence = events.last().map_or(self.game.sequence(), |event| event.sequence);
-                session.send(request_id, ack(sequence, false));
-                self.take_in(&events);
+        let moment = Moment::with_lag(self.context.time.now_ms(), self.lag_ms(color));
+        match self.commit(color, command, moment, Some(key)).await {
+            Ok(Committed::Applied(step)) => {
+                session.send(request_id, ack(step.game.sequence(), false));
+                self.take_in(step).await;
             }
             Ok(Committed::Answered {
                 answer: Answer::Accepted { sequence },
@@ -417,23 +344,35 @@ impl Room {
         Ok(())
     }
 
-    fn tell_both(&self, say: &Say) {
+    /// Tells both seats the same, written out once for each codec.
+    fn tell_both(&self, say: Say) {
+        let frame = Arc::new(SharedFrame::new(ServerFrame {
+            request_id: 0,
+            event: Some(say),
+        }));
         for session in [&self.white.session, &self.black.session].into_iter().flatten() {
-            session.send(0, say.clone());
+            session.send_shared(&frame);
         }
     }
 
-    fn seat(&self, color: Color) -> &SeatState {
+    fn seat(&self, color: Color) -> &Seat {
         match color {
             Color::White => &self.white,
             Color::Black => &self.black,
         }
     }
 
-    fn seat_mut(&mut self, color: Color) -> &mut SeatState {
+    fn seat_mut(&mut self, color: Color) -> &mut Seat {
         match color {
             Color::White => &mut self.white,
             Color::Black => &mut self.black,
         }
+    }
+
+    /// The colour that is played over this very connection.
+    fn seat_of(&self, session: &SessionHandle) -> Option<Color> {
+        let color = self.game.color_of(&session.player_id)?;
+        let seated = self.seat(color).session.as_ref()?;
+        (seated.id == session.id).then_some(color)
     }
 }

@@ -3,17 +3,17 @@
 //! A game comes here in two ways: the lobby begins it, or a player resumes it and it is acquired
 //! from the store. Games are never taken at the start: they may be at home in another process.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
-use starvault_rules::{GameId, PlayerId};
-use starvault_store::{Acquired, Created, Journal as _, StoreError};
+use starvault_rules::{Event, Game, GameId, PlayerId};
+use starvault_store::{Acquired, Created, Epoch, Journal as _, StoreError};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::room::{Arrival, Room, RoomContext, RoomHandle};
+use crate::room::{Arrival, Newcomer, Room, RoomContext, RoomHandle};
 
 const MAILBOX_MAX: usize = 1024;
 
@@ -43,8 +43,8 @@ enum Message {
     },
     Begin {
         created: Box<Created>,
-        white: Arrival,
-        black: Arrival,
+        white: Newcomer,
+        black: Newcomer,
     },
 }
 
@@ -52,7 +52,7 @@ enum Message {
 #[derive(Debug, Clone)]
 pub struct Rooms {
     mailbox: mpsc::Sender<Message>,
-    context: RoomContext,
+    context: Arc<RoomContext>,
 }
 
 impl Rooms {
@@ -63,12 +63,18 @@ impl Rooms {
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (mailbox, receiver) = mpsc::channel(MAILBOX_MAX);
-        let table = Table {
+        let context = Arc::new(context);
+        let rooms = Self {
+            mailbox,
             context: context.clone(),
+        };
+        let table = Table {
+            context,
+            rooms: rooms.clone(),
             games: HashMap::new(),
             stop,
         };
-        (Self { mailbox, context }, table.run(receiver))
+        (rooms, table.run(receiver))
     }
 
     /// The room of a game that is open here.
@@ -102,6 +108,11 @@ impl Rooms {
 
     /// Opens the room of a game that has just begun.
     pub async fn begin(&self, created: Box<Created>, white: Arrival, black: Arrival) {
+        self.begin_with(created, white.into(), black.into()).await;
+    }
+
+    /// As [`Self::begin`], for players who need not come from the lobby.
+    pub async fn begin_with(&self, created: Box<Created>, white: Newcomer, black: Newcomer) {
         // After the stop nobody is there to tell; both players find the game by resuming it.
         let _ = self
             .mailbox
@@ -120,7 +131,9 @@ enum Slot {
 }
 
 struct Table {
-    context: RoomContext,
+    context: Arc<RoomContext>,
+    /// For the rooms, so that one game can follow another.
+    rooms: Rooms,
     games: HashMap<GameId, Slot>,
     stop: CancellationToken,
 }
@@ -139,7 +152,7 @@ impl Table {
                     Some(Message::Open { game_id, reply }) => self.open(game_id, reply, &mut loads),
                     Some(Message::Begin { created, white, black }) => {
                         let Created { epoch, game, started } = *created;
-                        let mut room = Room::new(self.context.clone(), epoch, game, vec![started]);
+                        let mut room = self.room(epoch, game, vec![started]);
                         room.seat_both(white, black);
                         self.start(room, &mut rooms);
                     }
@@ -208,7 +221,7 @@ impl Table {
                 previous,
             })) => {
                 tracing::info!(game = %game_id, %previous, "acquired a game");
-                let room = Room::new(self.context.clone(), epoch, game, events);
+                let room = self.room(epoch, game, events);
                 Ok(self.start(room, rooms))
             }
             Ok(None) => Err(OpenError::NotYours),
@@ -220,6 +233,10 @@ impl Table {
         for reply in waiting {
             let _ = reply.send(opened.clone());
         }
+    }
+
+    fn room(&self, epoch: Epoch, game: Game, events: Vec<Event>) -> Room {
+        Room::new(self.context.clone(), self.rooms.clone(), epoch, game, events)
     }
 
     fn start(&mut self, room: Room, rooms: &mut JoinSet<GameId>) -> RoomHandle {

@@ -126,6 +126,14 @@ impl SessionHandle {
         self.send(request_id, Event::Error(error));
     }
 
+    /// As [`Self::refuse`], unless so much waits to be written already that one more answer would
+    /// only bring the end of the connection nearer: whoever floods is not owed every refusal.
+    pub fn refuse_if_room(&self, request_id: u32, code: Code, message: &'static str) {
+        if self.outbox.capacity() > self.outbox.max_capacity() / 2 {
+            self.refuse(request_id, code, message);
+        }
+    }
+
     /// Queues a frame that other sockets are told as well.
     pub fn send_shared(&self, frame: &Arc<SharedFrame>) {
         self.put(Outgoing::Shared(frame.clone()));

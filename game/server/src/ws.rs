@@ -116,10 +116,12 @@ async fn converse(app: Arc<App>, socket: WebSocket, profile: Profile, codec: Cod
     );
     tracing::debug!(player = %session.player_id, session = session.id.0, "a player connected");
     let (sink, mut stream) = socket.split();
+    let active_game = profile.active_game_id.clone();
     session.send(0, Say::Welcome(welcome(&app, profile)));
     let mut writer = tokio::spawn(write(sink, outbox, session.clone(), codec, limits.clone()));
     app.lobby.connected(session.clone()).await;
     let mut player = Player::new(app.clone(), session.clone());
+    player.connected(active_game).await;
     let close = read(&app, &mut stream, &mut player, codec, &limits).await;
     app.lobby.gone(session.clone()).await;
     match close {
@@ -182,8 +184,14 @@ async fn read(
 ) -> Option<Close> {
     let session = player.session.clone();
     let mut bucket = TokenBucket::new(limits.commands_per_second, limits.commands_burst, Instant::now());
-    let mut refusals = 0;
+    let mut controls = bucket.clone();
+    // Grows with each refusal and shrinks with each frame that was in time: not to be emptied by
+    // the few that a flood gets through.
+    let mut refusals: u32 = 0;
     loop {
+        if refusals > limits.refusals_max {
+            return Some(Close::TOO_MANY_COMMANDS);
+        }
         let message = tokio::select! {
             () = session.was_cut() => return None,
             // The writer has sent a close that a game asked for.
@@ -205,28 +213,23 @@ async fn read(
                 refusals += 1;
                 let message = format!("a frame has at most {CLIENT_FRAME_BYTES_MAX} bytes");
                 session.refuse(0, Code::FrameTooLarge, message);
-                if refusals > limits.refusals_max {
-                    return Some(Close::TOO_MANY_COMMANDS);
-                }
                 continue;
             }
-            Some(Ok(Message::Pong(payload))) => {
-                session.link().on_pong(&payload, Instant::now());
+            Some(Ok(Message::Pong(payload))) if session.link().on_pong(&payload, Instant::now()) => continue,
+            // A ping costs a pong, so these have an allowance as well.
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
+                refusals += u32::from(!controls.take(Instant::now()));
                 continue;
             }
-            Some(Ok(Message::Ping(_))) => continue,
             Some(Ok(Message::Close(_))) | None => return None,
             Some(Err(error)) => return close_for(error),
         };
         let request_id = decoded.as_ref().map_or(0, |frame| frame.request_id);
         if bucket.take(Instant::now()) {
-            refusals = 0;
+            refusals = refusals.saturating_sub(1);
         } else {
             refusals += 1;
-            if refusals > limits.refusals_max {
-                return Some(Close::TOO_MANY_COMMANDS);
-            }
-            session.refuse(request_id, Code::RateLimited, "too many commands; slow down");
+            session.refuse_if_room(request_id, Code::RateLimited, "too many commands; slow down");
             continue;
         }
         match decoded {

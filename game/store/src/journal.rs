@@ -225,6 +225,13 @@ pub trait Journal: Clone + Send + Sync + 'static {
         owner: Owner,
     ) -> impl Future<Output = Result<Option<Acquired>, StoreError>> + Send;
 
+    /// The events of a game after `sequence`, oldest first; none for a game that does not exist.
+    fn events_after(
+        &self,
+        game_id: &GameId,
+        sequence: u32,
+    ) -> impl Future<Output = Result<Vec<Event>, StoreError>> + Send;
+
     fn owner_of(
         &self,
         game_id: &GameId,

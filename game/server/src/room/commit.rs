@@ -1,12 +1,12 @@
 //! What a room and the journal agree on: deciding, making durable, taking in, and finding out what
 //! happened when a write had no answer.
 
-use starvault_rules::{Color, Command, Event};
+use starvault_rules::{Color, Command, Event, Moment, Step};
 use starvault_store::{Answer, Append, AppendOutcome, CommandKey, Decision, Journal as _, Owner, StoreError};
 use starvault_wire::v1::server_frame::Event as Say;
 use tokio::time::Instant;
 
-use super::Room;
+use super::{History, Room};
 use crate::view::{self, Moves};
 
 /// Why a command has no answer from the journal.
@@ -19,38 +19,32 @@ pub(super) enum NotCommitted {
 
 /// What became of a command.
 pub(super) enum Committed {
-    Applied { events: Vec<Event> },
+    Applied(Box<Step>),
     Answered { answer: Answer, repeated: bool },
     Conflict,
 }
 
 impl Room {
-    /// Decides and makes durable. The game here is unchanged: [`Self::take_in`] follows.
+    /// Decides and makes durable. The game here is unchanged: [`Self::take_in`] follows. `moment`: when
+    /// the command arrived, and how far it came.
     pub(super) async fn commit(
         &mut self,
         by: Color,
         command: &Command,
+        moment: Moment,
         key: Option<CommandKey>,
     ) -> Result<Committed, NotCommitted> {
         // A second try only after the journal knew more than we did.
         for _ in 0..2 {
             self.settle().await?;
-            let at_ms = self.context.time.now_ms();
-            let (decision, answered, events) = match self.game.decide(by, command, at_ms) {
-                Ok(events) => {
-                    let mut after = self.game.clone();
-                    if let Some(error) = events.iter().find_map(|event| after.apply(event).err()) {
-                        tracing::error!(game = %self.game.id(), %error, "the rules refuse their own decision");
-                        return Err(NotCommitted::Unknown);
-                    }
-                    (
-                        Decision::Accepted {
-                            events: events.clone(),
-                            state: after.state(),
-                        },
-                        None,
-                        events,
-                    )
+            let at_ms = moment.now_ms;
+            let (decision, applied) = match self.game.advance(by, command, moment) {
+                Ok(step) => {
+                    let decision = Decision::Accepted {
+                        events: step.events.clone(),
+                        state: step.game.state(),
+                    };
+                    (decision, Ok(Box::new(step)))
                 }
                 Err(rejection) => {
                     let (code, message) = (rejection.code().to_owned(), rejection.to_string());
@@ -67,7 +61,7 @@ impl Room {
                             repeated: false,
                         });
                     }
-                    (Decision::Rejected { code, message }, Some(answer), Vec::new())
+                    (Decision::Rejected { code, message }, Err(answer))
                 }
             };
             let append = Append {
@@ -81,12 +75,12 @@ impl Room {
             };
             match self.context.journal.append(append).await {
                 Ok(AppendOutcome::Committed { .. }) => {
-                    return Ok(match answered {
-                        Some(answer) => Committed::Answered {
+                    return Ok(match applied {
+                        Ok(step) => Committed::Applied(step),
+                        Err(answer) => Committed::Answered {
                             answer,
                             repeated: false,
                         },
-                        None => Committed::Applied { events },
                     });
                 }
                 Ok(AppendOutcome::Repeated { answer }) => {
@@ -113,21 +107,42 @@ impl Room {
         NotCommitted::Unknown
     }
 
-    /// Takes durable events in and tells both seats.
-    pub(super) fn take_in(&mut self, events: &[Event]) {
-        for event in events {
-            if let Err(error) = self.game.apply(event) {
-                tracing::error!(game = %self.game.id(), %error, "a durable event does not fit; loading the game again");
-                self.uncertain = true;
-                return;
+    /// Takes a durable step in and tells both seats.
+    pub(super) async fn take_in(&mut self, step: Box<Step>) {
+        let Step { mut events, game } = *step;
+        match events.pop() {
+            Some(last) if events.is_empty() => {
+                self.game = game;
+                self.tell_event(last);
             }
-            self.events.push(event.clone());
-            let after = view::game(&self.game, self.context.time.now_ms(), Moves::Omitted);
-            self.tell_both(&Say::GameEvent(view::event(self.game.id(), event, Some(after))));
+            Some(last) => {
+                // Each event is told with the game right after it.
+                for event in events {
+                    if let Err(error) = self.game.apply(&event) {
+                        tracing::error!(game = %self.game.id(), %error, "the rules refuse their own decision");
+                        self.uncertain = true;
+                        return;
+                    }
+                    self.tell_event(event);
+                }
+                self.game = game;
+                self.tell_event(last);
+            }
+            None => {}
         }
         if self.game.outcome().is_some() {
             self.ended_at.get_or_insert_with(Instant::now);
+            self.return_to_lobby().await;
+        } else {
+            self.measure_lag(self.game.to_move());
         }
+    }
+
+    /// The newest event of the game.
+    fn tell_event(&mut self, event: Event) {
+        let after = view::game(&self.game, self.context.time.now_ms(), Moves::Omitted);
+        self.tell_both(Say::GameEvent(view::event(self.game.id(), &event, Some(after))));
+        self.history.push(event);
     }
 
     /// Makes sure that this task knows what the journal knows.
@@ -149,16 +164,13 @@ impl Room {
         let known = self.game.sequence();
         self.epoch = acquired.epoch;
         self.game = acquired.game;
-        self.events = acquired.events;
         self.uncertain = false;
         let after = view::game(&self.game, self.context.time.now_ms(), Moves::Omitted);
-        for event in self.events.iter().filter(|event| event.sequence > known) {
-            self.tell_both(&Say::GameEvent(view::event(
-                self.game.id(),
-                event,
-                Some(after.clone()),
-            )));
+        for event in acquired.events.iter().filter(|event| event.sequence > known) {
+            let told = view::event(self.game.id(), event, Some(after.clone()));
+            self.tell_both(Say::GameEvent(told));
         }
+        self.history = History::new(acquired.events);
         if self.game.outcome().is_some() {
             self.ended_at.get_or_insert_with(Instant::now);
         }

@@ -136,6 +136,23 @@ pub(super) fn acquire(
     }))
 }
 
+pub(super) fn events_after(
+    connection: &Connection,
+    game_id: &GameId,
+    sequence: u32,
+) -> Result<Vec<Event>, Fault> {
+    let mut statement = connection
+        .prepare_cached("SELECT event FROM events WHERE game_id = ?1 AND sequence > ?2 ORDER BY sequence")?;
+    let mut rows = statement.query((game_id.as_str(), sequence))?;
+    let mut events = Vec::new();
+    while let Some(row) = rows.next()? {
+        let json: String = row.get(0)?;
+        let event = serde_json::from_str(&json);
+        events.push(event.map_err(|error| Fault::Corrupt(format!("an event: {error}")))?);
+    }
+    Ok(events)
+}
+
 pub(super) fn owner_of(connection: &Connection, game_id: &GameId) -> Result<Option<Ownership>, Fault> {
     let ownership = connection
         .prepare_cached(

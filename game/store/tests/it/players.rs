@@ -175,7 +175,7 @@ async fn the_end_of_a_game_changes_both_profiles_with_it() {
         skill.rating_milli,
         skill.deviation_milli,
         skill.volatility_nano,
-        second.game.last_event_at_ms()
+        skill.rated_at_ms.unwrap()
     );
     assert_eq!(rows[0], ("b-g1".into(), 3, body));
     journal.close().await;
