@@ -19,6 +19,7 @@ mod queue;
 mod random;
 mod ratings;
 mod settings;
+pub mod simulation;
 mod slots;
 mod ticket;
 

@@ -4,3 +4,4 @@ mod baselines;
 mod examples;
 mod model;
 mod pools;
+mod simulation;
