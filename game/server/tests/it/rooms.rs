@@ -1,0 +1,445 @@
+//! The way into a game and out of it: arrival, abort, rematch, long absence.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::StreamExt as _;
+use starvault_wire::{
+    Codec,
+    v1::{
+        AnswerRematch, Color, JoinLobby, OfferRematch, Resign, Resume, client_frame::Command, error::Code,
+        game_event::Kind, outcome::Reason, server_frame::Event,
+    },
+};
+
+use crate::support::{Player, Running, SignedIn, Table, assert_sound, folder, soon};
+
+const JOIN: Command = Command::JoinLobby(JoinLobby {
+    region: String::new(),
+});
+
+fn offer(game_id: &str) -> Command {
+    Command::OfferRematch(OfferRematch {
+        game_id: game_id.into(),
+    })
+}
+
+fn answer(game_id: &str, accept: bool) -> Command {
+    Command::AnswerRematch(AnswerRematch {
+        game_id: game_id.into(),
+        accept,
+    })
+}
+
+/// Two players who wait, of whom the second reads nothing any more once it has joined.
+async fn one_here_one_silent(server: &Running) -> (Player, Player, SignedIn, SignedIn) {
+    let (ada, bo) = (server.sign_in("Ada").await, server.sign_in("Bo").await);
+    let mut silent = server.connect(&bo, Codec::Proto).await;
+    silent.send(JOIN).await;
+    let mut here = server.connect(&ada, Codec::Json).await;
+    here.ask(JOIN).await;
+    (here, silent, ada, bo)
+}
+
+#[tokio::test]
+async fn a_game_whose_player_never_arrives_counts_for_nobody_and_the_other_waits_on() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.2", |config| {
+        config.limits.arrival_timeout = Duration::from_millis(300);
+    })
+    .await;
+    let (mut here, silent, ada, bo) = one_here_one_silent(&server).await;
+    let game_id = here.matched().await.game.unwrap().game_id;
+    here.arrives().await;
+    let ended = here.game_event(2).await;
+    let Some(Kind::Ended(ended_as)) = ended.kind else {
+        panic!("it is aborted")
+    };
+    let outcome = ended_as.outcome.unwrap();
+    assert_eq!(
+        (outcome.winner(), outcome.reason()),
+        (Color::Unspecified, Reason::Aborted)
+    );
+    // Back in the lobby, unasked and with the place of before.
+    let queued = here
+        .until(|frame| match (frame.request_id, frame.event) {
+            (0, Some(Event::Queued(queued))) => Some(queued),
+            _ => None,
+        })
+        .await;
+    assert!(queued.since_ms <= ended.at_ms - 300, "the wait goes on");
+    for who in [&ada, &bo] {
+        let profile = server.profile(who).await;
+        assert_eq!((profile.games_played, profile.xp, profile.rating), (0, 0, 1500));
+        assert_eq!(profile.active_game_id, "");
+    }
+    assert_eq!(here.refused(offer(&game_id)).await, Code::NoRematch);
+    // The next opponent comes without another `joinLobby` of the one who was here.
+    let cy = server.sign_in("Cy").await;
+    let mut third = server.connect(&cy, Codec::Json).await;
+    third.ask(JOIN).await;
+    let next = here.matched().await.game.unwrap();
+    assert_eq!(third.matched().await.game.unwrap().game_id, next.game_id);
+    assert_ne!(next.game_id, game_id);
+    drop(silent);
+    server.stop().await;
+    assert_sound(&folder);
+}
+
+#[tokio::test]
+async fn a_match_is_told_again_to_the_next_connection_of_who_has_not_arrived() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.2", |_| {}).await;
+    let (mut here, silent, _, bo) = one_here_one_silent(&server).await;
+    let game = here.matched().await.game.unwrap();
+    drop(silent);
+    let mut back = server.connect(&bo, Codec::Json).await;
+    // Unasked.
+    let matched = back.matched().await;
+    assert_eq!(matched.game.unwrap().game_id, game.game_id);
+    back.arrives().await;
+    let (white, black) = if matched.you_play == i32::from(Color::White) {
+        (back, here)
+    } else {
+        (here, back)
+    };
+    let mut table = Table {
+        game_id: game.game_id,
+        white,
+        black,
+        white_in: bo.clone(),
+        black_in: bo,
+    };
+    table.play(1, "e2e4").await;
+    table.play(2, "e7e5").await;
+    server.stop().await;
+    assert_sound(&folder);
+}
+
+async fn resigned(server: &Running) -> Table {
+    let mut table = server.two_in_a_game().await;
+    let resign = Command::Resign(Resign {
+        game_id: table.game_id.clone(),
+        command_id: "r".into(),
+    });
+    assert!(matches!(table.black.ask(resign).await, Event::Ack(_)));
+    table.white.game_event(2).await;
+    table.black.game_event(2).await;
+    table
+}
+
+async fn rematch_offered(player: &mut Player) -> String {
+    player
+        .until(|frame| match frame.event {
+            Some(Event::RematchOffered(offered)) => Some(offered.game_id),
+            _ => None,
+        })
+        .await
+}
+
+async fn rematch_declined(player: &mut Player) -> String {
+    player
+        .until(|frame| match frame.event {
+            Some(Event::RematchDeclined(declined)) => Some(declined.game_id),
+            _ => None,
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_rematch_is_another_game_with_the_colours_swapped() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.2", |_| {}).await;
+    let mut table = server.two_in_a_game().await;
+    let game_id = table.game_id.clone();
+    assert_eq!(
+        table.white.refused(offer(&game_id)).await,
+        Code::NoRematch,
+        "it goes on"
+    );
+    let resign = Command::Resign(Resign {
+        game_id: game_id.clone(),
+        command_id: "r".into(),
+    });
+    table.black.ask(resign).await;
+    table.white.game_event(2).await;
+    assert_eq!(
+        table.white.refused(answer(&game_id, true)).await,
+        Code::NoRematch,
+        "none is offered"
+    );
+
+    for _ in 0..2 {
+        let Event::Ack(ack) = table.white.ask(offer(&game_id)).await else {
+            panic!("the offer stands")
+        };
+        assert_eq!((ack.game_id.as_str(), ack.sequence), (game_id.as_str(), 2));
+    }
+    assert_eq!(rematch_offered(&mut table.black).await, game_id);
+    let Event::Matched(now_white) = table.black.ask(answer(&game_id, true)).await else {
+        panic!("accepted")
+    };
+    let now_black = table.white.matched().await;
+    assert_eq!(
+        (now_white.you_play(), now_black.you_play()),
+        (Color::White, Color::Black)
+    );
+    let (one, two) = (now_white.game.unwrap(), now_black.game.unwrap());
+    assert_eq!(one.game_id, two.game_id);
+    assert_ne!(one.game_id, game_id);
+    // Rated anew, and seen with the level of now.
+    let black = one.black.unwrap();
+    assert_eq!((black.rating, black.level), (1662, 2));
+    assert_eq!((one.white.unwrap().rating, two.white.unwrap().level), (1338, 1));
+
+    let Table { white, black, .. } = table;
+    let mut again = Table {
+        game_id: one.game_id,
+        white: black,
+        black: white,
+        white_in: table.black_in,
+        black_in: table.white_in,
+    };
+    again.play(1, "d2d4").await;
+    assert_eq!(
+        again.white.refused(offer(&game_id)).await,
+        Code::NoRematch,
+        "never two"
+    );
+    server.stop().await;
+    assert_sound(&folder);
+}
+
+#[tokio::test]
+async fn two_who_offer_at_once_get_one_game() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.2", |_| {}).await;
+    let mut table = resigned(&server).await;
+    let game_id = table.game_id.clone();
+    table.white.send(offer(&game_id)).await;
+    table.black.send(offer(&game_id)).await;
+    let (one, two) = (table.white.matched().await, table.black.matched().await);
+    let one = one.game.unwrap().game_id;
+    assert_eq!(one, two.game.unwrap().game_id);
+    for player in [&mut table.white, &mut table.black] {
+        assert_eq!(player.refused(offer(&game_id)).await, Code::NoRematch);
+    }
+    for who in [&table.white_in, &table.black_in] {
+        assert_eq!(server.profile(who).await.active_game_id, one);
+    }
+    server.stop().await;
+    assert_sound(&folder);
+}
+
+#[tokio::test]
+async fn a_rematch_is_declined_or_falls_with_its_players() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.2", |_| {}).await;
+    // Declined.
+    let mut table = resigned(&server).await;
+    let game_id = table.game_id.clone();
+    table.white.ask(offer(&game_id)).await;
+    rematch_offered(&mut table.black).await;
+    let declined = table.black.ask(answer(&game_id, false)).await;
+    assert!(matches!(declined, Event::RematchDeclined(_)));
+    assert_eq!(rematch_declined(&mut table.white).await, game_id);
+    assert_eq!(table.black.refused(offer(&game_id)).await, Code::NoRematch);
+    // Somebody else's game.
+    let mut stranger = resigned(&server).await;
+    assert_eq!(stranger.white.refused(offer(&game_id)).await, Code::NotInGame);
+    // The opponent goes.
+    let game_id = stranger.game_id.clone();
+    stranger.white.ask(offer(&game_id)).await;
+    drop(stranger.black);
+    assert_eq!(rematch_declined(&mut stranger.white).await, game_id);
+    assert_eq!(stranger.white.refused(offer(&game_id)).await, Code::NoRematch);
+    // In another game already.
+    let mut table = resigned(&server).await;
+    let game_id = table.game_id.clone();
+    table.white.ask(offer(&game_id)).await;
+    let cy = server.sign_in("Cy").await;
+    let mut third = server.connect(&cy, Codec::Json).await;
+    third.send(JOIN).await;
+    table.white.send(JOIN).await;
+    let other = third.matched().await.game.unwrap().game_id;
+    assert_eq!(table.black.refused(answer(&game_id, true)).await, Code::NoRematch);
+    assert_eq!(server.profile(&table.white_in).await.active_game_id, other);
+    assert_eq!(server.profile(&table.black_in).await.active_game_id, "");
+    server.stop().await;
+    assert_sound(&folder);
+}
+
+#[tokio::test]
+async fn an_ended_game_is_forgotten_and_with_it_the_offer() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.2", |config| {
+        config.limits.ended_game_kept = Duration::from_millis(100);
+    })
+    .await;
+    let mut table = resigned(&server).await;
+    let game_id = table.game_id.clone();
+    // In time or not: it is over for both in the end.
+    table.white.send(offer(&game_id)).await;
+    let told = table
+        .white
+        .until(|frame| match frame.event {
+            Some(Event::RematchDeclined(_)) => Some(true),
+            Some(Event::Error(error)) => Some(error.code() == Code::NoRematch),
+            _ => None,
+        })
+        .await;
+    assert!(told);
+    assert_eq!(table.black.refused(answer(&game_id, true)).await, Code::NoRematch);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_sequence_from_the_future_is_refused_with_the_true_one() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.2", |_| {}).await;
+    let mut table = server.two_in_a_game().await;
+    table.play(1, "e2e4").await;
+    let resume = Command::Resume(Resume {
+        game_id: table.game_id.clone(),
+        last_sequence: 3,
+    });
+    let Event::Error(error) = table.white.ask(resume).await else {
+        panic!("refused")
+    };
+    assert_eq!((error.code(), error.current_sequence), (Code::SequenceGap, 2));
+    // The seat is as it was.
+    table.play(2, "e7e5").await;
+    server.stop().await;
+}
+
+/// Knights that go out and home again, and pawns that move in between, so that nothing repeats too often.
+fn long_game() -> Vec<String> {
+    let mut moves = Vec::new();
+    for (from, to) in [((2, 3), (7, 6)), ((3, 4), (6, 5))] {
+        for file in "abcdef".chars() {
+            moves.push(format!("{file}{}{file}{}", from.0, from.1));
+            moves.push(format!("{file}{}{file}{}", to.0, to.1));
+            moves.extend(["g1h3", "g8h6", "h3g1", "h6g8"].map(String::from));
+        }
+    }
+    moves
+}
+
+#[tokio::test]
+async fn who_was_away_for_long_hears_everything_and_a_restart_cuts_no_game() {
+    let folder = folder();
+    let generous = |config: &mut starvault_server::Config| {
+        config.limits.commands_per_second = 10_000;
+        config.limits.commands_burst = 10_000;
+    };
+    let mut server = Running::start(&folder, "v1.2", generous).await;
+    let mut table = server.two_in_a_game().await;
+    let mut sequence = 1;
+    for (n, uci) in long_game().into_iter().enumerate() {
+        table.play(sequence, &uci).await;
+        sequence += 1;
+        if n % 30 == 20 {
+            // The process goes down in the middle of the game and another one goes on.
+            server.shutdown.cancel();
+            assert_eq!(table.white.closed().await, 1012);
+            assert_eq!(table.black.closed().await, 1012);
+            server.stop().await;
+            server = Running::start(&folder, "v1.2", generous).await;
+            for (player, who) in [
+                (&mut table.white, &table.white_in),
+                (&mut table.black, &table.black_in),
+            ] {
+                *player = server.connect(who, Codec::Proto).await;
+                assert_eq!(player.welcome.active_game_id, table.game_id);
+                let resumed = player.resume(&table.game_id, sequence).await;
+                assert!(resumed.missed.is_empty());
+            }
+        }
+    }
+    assert!(sequence > 60 + 1, "more than is kept in memory");
+    let resumed = table.white.resume(&table.game_id, 0).await;
+    let heard: Vec<u32> = resumed.missed.iter().map(|event| event.sequence).collect();
+    assert_eq!(heard, (1..=sequence).collect::<Vec<_>>());
+    let some = table.black.resume(&table.game_id, sequence - 2).await;
+    assert_eq!(some.missed.len(), 2);
+    server.stop().await;
+    assert_sound(&folder);
+}
+
+#[tokio::test]
+async fn the_way_to_the_server_is_measured_and_not_charged() {
+    let folder = folder();
+    // A clock of the test's own: a move takes what the test says.
+    let today_ms = starvault_server::TimeSource::system().now_ms();
+    let now_ms = Arc::new(std::sync::atomic::AtomicI64::new(today_ms));
+    let read = now_ms.clone();
+    let server = Running::start(&folder, "v1.2", |config| {
+        config.time =
+            starvault_server::TimeSource::new(move || read.load(std::sync::atomic::Ordering::SeqCst));
+    })
+    .await;
+    let mut table = server.two_in_a_game().await;
+    // White's line gets slow: the pong of the next measurement comes late.
+    let resume = table.resume(1);
+    table.white.send(resume).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    table.white.arrives().await;
+    now_ms.fetch_add(1_000, std::sync::atomic::Ordering::SeqCst);
+    let command = table.a_move(1, "e2e4");
+    assert!(matches!(table.white.ask(command).await, Event::Ack(_)));
+    let told = table.black.game_event(2).await;
+    let Some(Kind::MoveMade(made)) = told.kind else {
+        panic!("a move")
+    };
+    // Smoothed: one part in eight of some 300 ms, and what the first measurement was.
+    assert!((30..=500).contains(&made.lag_ms), "{} ms", made.lag_ms);
+    let clock_ms = told.game.unwrap().white.unwrap().clock_ms;
+    assert_eq!(clock_ms, 180_000 - 1_000 + i64::from(made.lag_ms) + 2_000);
+    server.stop().await;
+    assert_sound(&folder);
+}
+
+#[tokio::test]
+async fn what_a_client_says_about_its_lag_counts_for_nothing() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.2", |config| {
+        config.limits.lag_compensation_max = Duration::ZERO;
+    })
+    .await;
+    let mut table = server.two_in_a_game().await;
+    let resume = table.resume(1);
+    table.white.send(resume).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    table.white.arrives().await;
+    let command = table.a_move(1, "e2e4");
+    table.white.ask(command).await;
+    let Some(Kind::MoveMade(made)) = table.black.game_event(2).await.kind else {
+        panic!("a move")
+    };
+    assert_eq!(made.lag_ms, 0, "switched off");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn two_live_sockets_of_one_player_are_one_seat() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.2", |_| {}).await;
+    let mut table = server.two_in_a_game().await;
+    let mut second = server.connect(&table.white_in, Codec::Json).await;
+    // Connected, and not yet at the board: the first one plays.
+    assert_eq!(second.refused(table.a_move(1, "d2d4")).await, Code::NotInGame);
+    table.play(1, "e2e4").await;
+    second.resume(&table.game_id, 2).await;
+    let closed = async {
+        while let Some(Ok(message)) = table.white.socket.next().await {
+            if message.as_close().is_some() {
+                return;
+            }
+        }
+    };
+    soon("the former socket is closed", closed).await;
+    table.white = second;
+    table.play(2, "e7e5").await;
+    table.play(3, "g1f3").await;
+    server.stop().await;
+    assert_sound(&folder);
+}
