@@ -107,6 +107,10 @@ struct ServeArgs {
     /// How long a player may be away from a running game before it is forfeited, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     disconnect_grace: u32,
+    /// How much of a player's measured round trip each move is not charged, in milliseconds: 500 at
+    /// most. 0 while a release that knows no lag may still take over games from this store.
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = starvault_rules::LAG_PER_MOVE_MAX_MS)]
+    lag_compensation: u32,
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
 }
@@ -183,6 +187,7 @@ fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
             ..config.matching
         };
         config.limits.disconnect_grace = Duration::from_secs(arguments.disconnect_grace.into());
+        config.limits.lag_compensation_max = Duration::from_millis(arguments.lag_compensation.into());
         let server = Server::build(config, listener).await?;
         let address = server.address()?;
         stop_on_signals(&shutdown)?;
