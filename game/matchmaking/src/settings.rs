@@ -60,7 +60,7 @@ impl Settings {
     pub const WAIT_MS_LOWEST: u64 = 100;
     pub const WAIT_MS_HIGHEST: u64 = 600_000;
     pub const TICKETS_LOWEST: usize = 2;
-    /// About 250 bytes of memory per ticket.
+    /// About 260 bytes of memory per ticket.
     pub const TICKETS_HIGHEST: usize = 4_000_000;
 
     /// The same settings, if each is within its safe range.
