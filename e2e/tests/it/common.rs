@@ -143,17 +143,24 @@ impl Drop for Process {
 pub struct Starvault {
     process: Process,
     directory: TempDir,
+    options: &'static [&'static str],
     /// `127.0.0.1:PORT`
     pub address: String,
 }
 
 impl Starvault {
     pub async fn start(release: &str) -> Starvault {
+        Self::start_with(release, &[]).await
+    }
+
+    /// `options` are more words for `starvault serve`.
+    pub async fn start_with(release: &str, options: &'static [&'static str]) -> Starvault {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let (process, address) = serve(directory.path(), "127.0.0.1:0", release).await;
+        let (process, address) = serve(directory.path(), "127.0.0.1:0", release, options).await;
         Starvault {
             process,
             directory,
+            options,
             address,
         }
     }
@@ -161,7 +168,22 @@ impl Starvault {
     /// Kills the process without a word and starts another one on the same port and store.
     pub async fn kill_and_restart(&mut self, release: &str) {
         self.process.kill();
-        (self.process, self.address) = serve(self.directory.path(), &self.address, release).await;
+        self.start_again(release).await;
+    }
+
+    /// Lets the process go down in order and starts another one on the same port and store.
+    pub async fn drain_and_restart(&mut self, release: &str) {
+        assert!(
+            self.process.ends_within(PATIENCE),
+            "a server that was told to stop goes on:\n{}",
+            self.process.output()
+        );
+        self.start_again(release).await;
+    }
+
+    async fn start_again(&mut self, release: &str) {
+        (self.process, self.address) =
+            serve(self.directory.path(), &self.address, release, self.options).await;
     }
 
     pub fn url(&self) -> String {
@@ -169,7 +191,7 @@ impl Starvault {
     }
 }
 
-async fn serve(directory: &Path, listen: &str, release: &str) -> (Process, String) {
+async fn serve(directory: &Path, listen: &str, release: &str, options: &[&str]) -> (Process, String) {
     let ready_file = directory.join("ready.json");
     let _ = fs::remove_file(&ready_file);
     let mut process = Process::start(
@@ -187,7 +209,8 @@ async fn serve(directory: &Path, listen: &str, release: &str) -> (Process, Strin
             .arg("--signing-key")
             .arg(directory.join("signing-key.pem"))
             .arg("--ready-file")
-            .arg(&ready_file),
+            .arg(&ready_file)
+            .args(options),
         directory.join("starvault.log"),
     );
     let text = eventually(

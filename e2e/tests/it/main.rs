@@ -6,4 +6,7 @@ mod common;
 mod launches;
 mod other_backend;
 mod play_page;
+mod play_page_lobby;
+mod play_page_steps;
+mod play_page_table;
 mod workspace;

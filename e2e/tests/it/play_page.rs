@@ -4,28 +4,11 @@ use fantoccini::actions::{InputSource, MOUSE_BUTTON_LEFT, MouseActions, PointerA
 use fantoccini::key::Key;
 use serde_json::{Value, json};
 
-use crate::browser::{Driver, Page, Window};
+use crate::browser::{Driver, Page};
 use crate::common::{Starvault, alone};
-
-const DESK: Window = Window {
-    width: 1280,
-    height: 900,
-    language: "en",
-    phone: false,
-};
-const DESK_ZH: Window = Window {
-    language: "zh-CN",
-    ..DESK
-};
-const PHONE: Window = Window {
-    width: 360,
-    height: 740,
-    language: "en",
-    phone: true,
-};
-const PHONE_ZH: Window = Window {
-    language: "zh-CN",
-    ..PHONE
+use crate::play_page_steps::{
+    DESK, DESK_ZH, PHONE, PHONE_ZH, match_up, may_play, moves, play, sequence, shows, shows_sequence,
+    sign_in, state,
 };
 
 /// The longest name that there is room for (24 characters), and the widest.
@@ -36,102 +19,6 @@ const TOUCH_TARGET_PX: f64 = 40.0;
 const THREE_CHECKS: [&str; 11] = [
     "e2e4", "e7e5", "d1h5", "b8c6", "f1c4", "g8f6", "c4f7", "e8e7", "h5e5", "e7f7", "e5e8",
 ];
-
-async fn state(page: &Page, state: &str) {
-    page.until(
-        &format!("state {state}"),
-        &format!("document.body.dataset.state === '{state}'"),
-    )
-    .await;
-}
-
-async fn sign_in(page: &Page, name: &str) {
-    let field = page.control("name").await;
-    field.send_keys(name).await.expect("typing a name");
-    page.click("sign-in").await;
-    state(page, "lobby").await;
-}
-
-/// Matches two signed-in pages; returns them as (White, Black).
-async fn match_up<'a>(first: &'a Page, second: &'a Page) -> (&'a Page, &'a Page) {
-    first.click("find").await;
-    state(first, "queued").await;
-    second.click("find").await;
-    for page in [first, second] {
-        state(page, "playing").await;
-    }
-    let colors = (
-        first.attribute("board", "data-my-color").await,
-        second.attribute("board", "data-my-color").await,
-    );
-    match (colors.0.as_str(), colors.1.as_str()) {
-        ("white", "black") => (first, second),
-        ("black", "white") => (second, first),
-        other => panic!("two players of one game play {other:?}"),
-    }
-}
-
-async fn may_play(page: &Page, uci: &str) {
-    let legal =
-        format!("document.querySelector('[data-testid=board]').dataset.legal.split(' ').includes('{uci}')");
-    page.until(&format!("{uci} to be legal"), &legal).await;
-}
-
-async fn shows_sequence(pages: &[&Page], sequence: usize) {
-    for page in pages {
-        let shown =
-            format!("document.querySelector('[data-testid=board]').dataset.sequence === '{sequence}'");
-        page.until(&format!("sequence {sequence}"), &shown).await;
-    }
-}
-
-async fn sequence(page: &Page) -> usize {
-    page.attribute("board", "data-sequence")
-        .await
-        .parse()
-        .expect("data-sequence is a number")
-}
-
-async fn click_square(page: &Page, square: &str) {
-    page.find(&format!("[data-square={square}]"))
-        .await
-        .click()
-        .await
-        .expect("a click on a square");
-}
-
-async fn play_by_click(page: &Page, uci: &str) {
-    may_play(page, uci).await;
-    click_square(page, &uci[..2]).await;
-    page.until(
-        "a target mark",
-        &format!("document.querySelector('[data-square={}].target')", &uci[2..4]),
-    )
-    .await;
-    click_square(page, &uci[2..4]).await;
-}
-
-/// Plays a move from the page of the side to move and waits until both pages show it.
-async fn play(white: &Page, black: &Page, ply: usize, uci: &str) {
-    let mover = if ply.is_multiple_of(2) { white } else { black };
-    let before = sequence(mover).await;
-    play_by_click(mover, uci).await;
-    for page in [white, black] {
-        let shown =
-            format!("Number(document.querySelector('[data-testid=board]').dataset.sequence) > {before}");
-        page.until(&format!("{uci} to be shown"), &shown).await;
-    }
-}
-
-async fn moves(page: &Page) -> Vec<String> {
-    let list = page
-        .run(
-            "return [...document.querySelectorAll('[data-testid=moves] [data-ply]')].map(e => e.textContent)",
-            vec![],
-        )
-        .await;
-    serde_json::from_value(list).expect("a list of moves")
-}
 
 #[tokio::test]
 async fn two_windows_play_a_whole_game_and_a_reloaded_one_comes_back() {
@@ -187,16 +74,14 @@ async fn two_windows_play_a_whole_game_and_a_reloaded_one_comes_back() {
     }
     assert_eq!(moves(white).await, moves(black).await);
     assert_eq!(moves(white).await.len(), THREE_CHECKS.len());
-    let titles = [
-        first.text("result-title").await,
-        second.text("result-title").await,
-    ];
-    let expected = if std::ptr::eq(white, &first) {
+    let titles = if std::ptr::eq(white, &first) {
         ["You win", "你输了"]
     } else {
         ["You lose", "你赢了"]
     };
-    assert_eq!(titles, expected);
+    for (page, title) in [&first, &second].into_iter().zip(titles) {
+        shows(page, "result-title", title).await;
+    }
 
     // And again: the same two meet in a new game.
     let ended = white.attribute("board", "data-game-id").await;
@@ -351,7 +236,7 @@ async fn drag(page: &Page, from: &str, to: &str) {
 #[tokio::test]
 async fn a_phone_of_360_px_shows_every_control_without_sideways_scrolling() {
     let _alone = alone().await;
-    let server = Starvault::start("v1.2").await;
+    let server = Starvault::start_with("v1.2", &["--regions", "eu,asia,us,sa"]).await;
     let driver = Driver::start().await;
     let first = driver.open(&server.url(), PHONE).await;
     let second = driver.open(&server.url(), PHONE_ZH).await;
@@ -360,10 +245,20 @@ async fn a_phone_of_360_px_shows_every_control_without_sideways_scrolling() {
         fits(page, "signed out", &["name", "sign-in", "lang"]).await;
         sign_in(page, WIDEST_NAME).await;
         page.control("find").await;
-        fits(page, "in the lobby", &["find", "sign-out", "lang"]).await;
+        page.control("item-pieces-classic").await;
+        let controls = [
+            "find",
+            "sign-out",
+            "lang",
+            "region-eu",
+            "region-us",
+            "item-board-dusk",
+            "item-pieces-classic",
+        ];
+        fits(page, "in the lobby", &controls).await;
     }
     first.click("find").await;
-    first.control("cancel").await;
+    first.control("queue-window").await;
     fits(&first, "queued", &["cancel", "lang"]).await;
     second.click("find").await;
     for page in [&first, &second] {
@@ -395,6 +290,8 @@ async fn a_phone_of_360_px_shows_every_control_without_sideways_scrolling() {
             page,
             "ended",
             &[
+                "rematch",
+                "rematch-side",
                 "play-again",
                 "view-board",
                 "play-again-side",
@@ -405,8 +302,8 @@ async fn a_phone_of_360_px_shows_every_control_without_sideways_scrolling() {
         .await;
         assert_eq!(page.attribute("result", "data-reason").await, "RESIGNATION");
     }
-    assert_eq!(first.text("result-title").await, "You lose");
-    assert_eq!(second.text("result-title").await, "你赢了");
+    shows(&first, "result-title", "You lose").await;
+    shows(&second, "result-title", "你赢了").await;
 }
 
 /// Nothing lies beside the window, and each of `controls` (and each square) is there and large

@@ -43,6 +43,7 @@ const state = {
   seenSequence: 0, // of the last event that was taken in
   get pending() { return commands.pending; },
   resumeRequest: 0, // the request id of a Resume under way
+  resumeGameId: '', // and what it asks for
   opponent: { connected: true, forfeitAt: 0 },
   lagMs: { white: 0, black: 0 }, // of the last move of each
   rematch: '', // '' | sent (by us) | asked (by the opponent) | none (there will be none)
@@ -195,13 +196,17 @@ const HANDLERS = {
     const wasQueued = state.screen === 'queued';
     state.resumeRequest = 0;
     const gameId = welcome.activeGameId || kept.get('game');
-    if (gameId && state.screen !== 'ended') {
+    if (gameId) {
       kept.set('game', gameId);
       resume(gameId);
+    } else if (state.screen === 'ended') {
+      // An offer fell with the connection; with a seat again there can be another one.
+      state.rematch = '';
+      resume(state.game.gameId);
     } else if (wasQueued) {
       // A wait that outlived the connection is answered with ALREADY_QUEUED, and goes on.
       joinLobby();
-    } else if (state.screen !== 'ended') {
+    } else {
       toLobby();
     }
     kept.set('release', state.release);
@@ -232,6 +237,7 @@ const HANDLERS = {
 
   resumed(resumed) {
     state.resumeRequest = 0;
+    if (state.screen === 'ended' && resumed.game.gameId === state.game.gameId) return;
     const reloaded = state.game?.gameId !== resumed.game.gameId;
     const seen = reloaded ? Infinity : state.seenSequence;
     startGame(resumed);
@@ -272,15 +278,17 @@ const HANDLERS = {
   },
 
   rematchOffered({ gameId }) {
-    if (gameId !== state.game?.gameId || state.screen !== 'ended') return;
-    // Both asked at once: that is an agreement.
-    if (state.rematch === 'sent') return answerRematch(true);
+    if (gameId !== state.game?.gameId || state.screen !== 'ended') {
+      // We have left that table, and the opponent is not to wait for us.
+      state.rematchRequest = link.send({ answerRematch: { gameId, accept: false } });
+      return;
+    }
     state.rematch = 'asked';
     announce(t('rematchAsked', { name: state.game[opposite(state.color)].name }));
   },
 
   rematchDeclined({ gameId }) {
-    if (gameId === state.game?.gameId && state.screen === 'ended') noRematch();
+    if (gameId === state.game?.gameId) noRematch();
   },
 
   relocated(relocated) {
@@ -303,7 +311,7 @@ const HANDLERS = {
     }
     if (commands.failed(code, requestId)) return;
     // Whatever the reason, also that the release does not know rematches.
-    if (requestId && requestId === state.rematchRequest) return noRematch();
+    if (code === 'NO_REMATCH' || (requestId && requestId === state.rematchRequest)) return noRematch();
     const waitMs = retryAfterMs(state.joinTries + 1);
     if (state.screen === 'queued' && isPassing(code) && waitMs !== null) {
       state.joinTries += 1;
@@ -317,11 +325,13 @@ const HANDLERS = {
 
 function resume(gameId) {
   const lastSequence = state.game?.gameId === gameId ? state.seenSequence : 0;
+  state.resumeGameId = gameId;
   state.resumeRequest = link.send({ resume: { gameId, lastSequence } });
 }
 
 function resumeFailed(code) {
   state.resumeRequest = 0;
+  if (state.screen === 'ended' && state.resumeGameId === state.game.gameId) return noRematch();
   if (isPassing(code)) {
     setTimeout(() => link.reconnect(), RESUME_RETRY_MS * (1 + Math.random()));
     return;
@@ -421,18 +431,19 @@ function leaveQueue() {
 
 function offerRematch() {
   if (state.screen !== 'ended' || state.rematch) return;
-  state.rematchRequest = link.send({ offerRematch: { gameId: state.game.gameId } }, { answered: false });
+  state.rematchRequest = link.send({ offerRematch: { gameId: state.game.gameId } });
   if (state.rematchRequest) state.rematch = 'sent';
   render();
 }
 
 function answerRematch(accept) {
-  state.rematchRequest = link.send({ answerRematch: { gameId: state.game.gameId, accept } }, { answered: false });
+  state.rematchRequest = link.send({ answerRematch: { gameId: state.game.gameId, accept } });
   state.rematch = accept ? 'sent' : 'none';
   render();
 }
 
 function noRematch() {
+  if (state.screen !== 'ended' || state.rematch === 'none') return;
   state.rematch = 'none';
   announce(t('rematchNone'));
 }

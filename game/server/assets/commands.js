@@ -45,7 +45,7 @@ export class Commands {
 
   /** It is durable. Its effect comes with the events that follow; until then the move stays drawn. */
   acked({ commandId, sequence = 0 }, seenSequence) {
-    if (commandId !== this.pending?.body.commandId) return;
+    if (!this.pending || commandId !== this.pending.body.commandId) return;
     this.pending.ackedSequence = sequence;
     this.seen(seenSequence);
   }

@@ -68,14 +68,11 @@ export class Link {
     return this.welcomed === true;
   }
 
-  /**
-   * Sends one command; returns its request id, or 0 when there is no connection.
-   * `answered: false` for a command that the contract answers with nothing of its own.
-   */
-  send(command, { answered = true } = {}) {
+  /** Sends one command; returns its request id, or 0 when there is no connection. */
+  send(command) {
     if (!this.socket || this.socket.readyState !== WebSocket.OPEN) return 0;
     const requestId = ++this.requestId;
-    if (answered) this.unanswered.set(requestId, Date.now());
+    this.unanswered.set(requestId, Date.now());
     this.socket.send(JSON.stringify({ requestId, ...command }));
     return requestId;
   }

@@ -12,6 +12,7 @@ export function renderLobby(state, serverNowMs) {
   byId('lobby-view').classList.toggle('searching', queued);
   byId('lobby-title').textContent = queued ? searching(state) : t('hello', { name: state.name });
   show('wait', queued);
+  byId('wait').dataset.sinceMs = String(state.wait?.sinceMs ?? '');
   show('find', !queued);
   show('cancel', queued);
   byId('find').disabled = state.link !== 'open';

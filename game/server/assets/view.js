@@ -15,8 +15,14 @@ const LAG_SHOWN_MS_MIN = 10;
 
 /** After a change of screen, the focus must not stay on something that is gone. */
 export function moveFocus(screen) {
+  // Nobody has touched this page yet: there was no focus to lose.
+  if (navigator.userActivation?.hasBeenActive === false) return;
   if (document.activeElement !== document.body && document.activeElement?.checkVisibility()) return;
-  const place = { lobby: byId('find').disabled ? byId('lobby-title') : byId('find'), queued: byId('cancel'), playing: document.querySelector('#board [tabindex="0"]') }[screen];
+  const place = {
+    lobby: byId('find').disabled ? byId('lobby-title') : byId('find'),
+    queued: byId('cancel'),
+    playing: document.querySelector('#board [tabindex="0"]'),
+  }[screen];
   place?.focus({ preventScroll: true });
 }
 
@@ -145,8 +151,10 @@ function buildSeat(seat, color) {
   const who = part('player');
   const name = part('name-line');
   name.append(part('name'), part('wears', 'img'));
+  name.lastElementChild.dataset.testid = `wears-${color}`;
   const about = part('about');
   about.append(part('side-name'), part('strength'));
+  about.lastElementChild.dataset.testid = `strength-${color}`;
   who.append(name, about, part('presence'));
   const hearts = part('hearts', 'img');
   hearts.dataset.testid = `hp-${color}`;
@@ -155,6 +163,7 @@ function buildSeat(seat, color) {
   clock.dataset.testid = `clock-${color}`;
   const time = part('time');
   time.append(clock, part('lag'));
+  time.lastElementChild.dataset.testid = `lag-${color}`;
   seat.replaceChildren(disc, who, hearts, time);
 }
 
