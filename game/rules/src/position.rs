@@ -2,7 +2,7 @@
 //! king-takes-rook form of castling, which is never seen outside this file. Knows no clock and no
 //! player.
 
-use cozy_chess::{Board, GameStatus, Move, util};
+use cozy_chess::{Board, File, GameStatus, Move, Piece, Square, util};
 
 use crate::{
     event::{Outcome, Reason},
@@ -83,17 +83,20 @@ impl Position {
         if self.end().is_some() {
             return Vec::new();
         }
-        let mut moves = Vec::with_capacity(40);
+        // Sorted as bytes: this is done for every move of every game.
+        let mut moves = Vec::with_capacity(48);
+        let own = self.board.colors(self.board.side_to_move());
         self.board.generate_moves(|of_piece| {
+            let is_king = of_piece.piece == Piece::King;
             moves.extend(
                 of_piece
                     .into_iter()
-                    .map(|mv| util::display_uci_move(&self.board, mv).to_string()),
+                    .map(|mv| uci_bytes(mv, is_king && own.has(mv.to))),
             );
             false
         });
         moves.sort_unstable();
-        moves
+        moves.iter().map(uci_text).collect()
     }
 
     /// Plays a legal move; `None`, and nothing changes, for any other text.
@@ -179,6 +182,44 @@ impl Position {
     }
 }
 
+/// A move in UCI, padded with zeros. `castles`: it is the engine's king-takes-rook.
+fn uci_bytes(mv: Move, castles: bool) -> [u8; UCI_BYTES_MAX] {
+    let to_file = match castles {
+        true if mv.to.file() > mv.from.file() => File::G,
+        true => File::C,
+        false => mv.to.file(),
+    };
+    let promotion = match mv.promotion {
+        None => 0,
+        Some(Piece::Knight) => b'n',
+        Some(Piece::Bishop) => b'b',
+        Some(Piece::Rook) => b'r',
+        Some(_) => b'q',
+    };
+    let (file, rank) = (
+        |file: File| b'a' + file as u8,
+        |square: Square| b'1' + square.rank() as u8,
+    );
+    [
+        file(mv.from.file()),
+        rank(mv.from),
+        file(to_file),
+        rank(mv.to),
+        promotion,
+    ]
+}
+
+fn uci_text(bytes: &[u8; UCI_BYTES_MAX]) -> String {
+    let mut text = String::with_capacity(UCI_BYTES_MAX);
+    text.extend(
+        bytes
+            .iter()
+            .filter(|byte| **byte != 0)
+            .map(|byte| char::from(*byte)),
+    );
+    text
+}
+
 fn from_engine(color: cozy_chess::Color) -> Color {
     match color {
         cozy_chess::Color::White => Color::White,
@@ -255,6 +296,36 @@ mod tests {
                 reason: Reason::Checkmate
             })
         );
+    }
+
+    #[test]
+    fn legal_moves_are_written_as_the_engine_reads_them() {
+        let fens = [
+            "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQkq - 0 1",
+            "r3k2r/p1ppqpb1/bn2pnp1/3PN3/1p2P3/2N2Q1p/PPPBBPPP/R3K2R w KQkq - 0 1",
+            "r3k2r/p1ppqpb1/bn2pnp1/3PN3/1p2P3/2N2Q1p/PPPBBPPP/R3K2R b KQkq - 0 1",
+            "8/2p5/3p4/KP5r/1R3p1k/8/4P1P1/8 w - - 0 1",
+            "r3k2r/Pppp1ppp/1b3nbN/nP6/BBP1P3/q4N2/Pp1P2PP/R2Q1RK1 w kq - 0 1",
+            "n1n5/PPPk4/8/8/8/8/4Kppp/5N1N b - - 0 1",
+            "rnbqkbnr/ppp1p1pp/8/3pPp2/8/8/PPPP1PPP/RNBQKBNR w KQkq f6 0 3",
+        ];
+        for fen in fens {
+            let position = Position::from_fen(fen).unwrap();
+            let mut expect = Vec::new();
+            position.board.generate_moves(|of_piece| {
+                for mv in of_piece {
+                    expect.push(util::display_uci_move(&position.board, mv).to_string());
+                }
+                false
+            });
+            expect.sort_unstable();
+            let found = position.legal_moves_uci();
+            assert_eq!(found, expect, "{fen}");
+            assert!(
+                found.iter().all(|uci| position.clone().play(uci).is_some()),
+                "{fen}"
+            );
+        }
     }
 
     #[test]

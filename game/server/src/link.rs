@@ -207,6 +207,6 @@ mod tests {
         };
         assert_eq!(one.as_ptr(), two.as_ptr(), "the same bytes");
         assert_eq!(one.as_str(), r#"{"requestId":3}"#);
-        assert!(matches!(shared.message(Codec::Proto), Message::Binary(bytes) if &bytes[..] == [8, 3]));
+        assert!(matches!(shared.message(Codec::Proto), Message::Binary(bytes) if bytes[..] == [8, 3]));
     }
 }
