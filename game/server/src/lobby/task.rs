@@ -116,7 +116,7 @@ impl Task {
             self.expire();
             self.match_up(&mut beginnings);
             self.publish();
-            let wakes_at = self.wakes_at();
+            let wakes_at = self.wakes_at(beginnings.len() < BEGINNINGS_MAX);
             tokio::select! {
                 () = stop.cancelled() => break,
                 message = mailbox.recv() => match message {
@@ -137,11 +137,13 @@ impl Task {
         while beginnings.join_next().await.is_some() {}
     }
 
-    fn wakes_at(&mut self) -> Instant {
-        let match_at = self
-            .pools
-            .next_deadline()
-            .filter(|_| !self.draining.is_cancelled());
+    /// While no game can be begun, a match that is due is no reason to wake: the end of a beginning is.
+    fn wakes_at(&mut self, may_begin: bool) -> Instant {
+        let match_at = if may_begin && !self.draining.is_cancelled() {
+            self.pools.next_deadline()
+        } else {
+            None
+        };
         let next = match_at.into_iter().chain(self.pools.next_expiry()).min();
         let now_ms = self.time.now_ms();
         let wait = next.map_or(IDLE, |at_ms| Duration::from_millis(at_ms.saturating_sub(now_ms)));
