@@ -446,3 +446,28 @@ impl Queue {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tickets_that_come_and_go_while_nobody_asks_leave_few_traces() {
+        let mut queue = Queue::new(Settings::default());
+        for id in 0..10_000 {
+            let ticket = Ticket {
+                id: TicketId(id),
+                player: PlayerKey(id),
+                rating: 1500,
+                enqueued_at_ms: id,
+                avoid: None,
+            };
+            queue.add(ticket).expect("a fresh id");
+            assert!(queue.suspend(ticket.id, id) && queue.resume(ticket.id));
+            queue.remove(ticket.id).expect("it waits");
+            // The limit counts the ticket that has just gone.
+            assert!(queue.fresh.len() <= 2 * (queue.len() + 1) + FRESH_SPARED);
+        }
+        assert!(queue.is_empty() && queue.next_deadline().is_none());
+    }
+}

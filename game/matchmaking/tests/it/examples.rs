@@ -74,6 +74,19 @@ fn whoever_has_waited_for_the_bound_plays_anybody_oldest_first() {
 }
 
 #[test]
+fn a_moment_between_two_milliseconds_is_the_later_one() {
+    let settings = Settings {
+        window_growth_per_second: 300,
+        ..NARROW
+    };
+    // One point more than the window on arrival: 1/300 s.
+    let mut queue = queue_of(settings, &[(1, 1000, 0), (2, 1051, 0)]);
+    assert_eq!(queue.next_deadline(), Some(4));
+    assert!(queue.poll(3).is_empty());
+    assert_eq!(ids(&queue.poll(4)), [(1, 2)]);
+}
+
+#[test]
 fn a_partner_who_leaves_moves_the_deadline() {
     let mut queue = queue_of(NARROW, &[(1, 1000, 0), (2, 1100, 0), (3, 1200, 0)]);
     assert_eq!(queue.next_deadline(), Some(2_000));
@@ -156,6 +169,15 @@ fn somebody_else_comes_before_the_last_opponent_even_when_further_away() {
     let found = queue.poll(7_000);
     assert_eq!(ids(&found), [(1, 3)], "the third one splits the pair");
     assert_eq!(queue.len(), 1);
+}
+
+#[test]
+fn behind_somebody_whom_both_avoid_two_equals_find_each_other() {
+    let mut queue = queue_of(NARROW, &[(1, 1000, 0)]);
+    queue.add(avoiding(2, 1000, 1, 1)).expect("a fresh id");
+    assert!(queue.poll(1).is_empty());
+    queue.add(avoiding(3, 1000, 2, 1)).expect("a fresh id");
+    assert_eq!(ids(&queue.poll(2)), [(2, 3)]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use starvault_matchmaking::{Match, PlayerKey, Queue, Reserved, Settings, Ticket,
 /// Milliseconds are coarse here so that the model can look at each of them.
 const SETTINGS: Settings = Settings {
     window_initial: 20,
-    window_growth_per_second: 200,
+    window_growth_per_second: 190,
     wait_ms_max: 1_500,
     avoid_ms: 700,
     tickets_max: 64,
@@ -132,10 +132,11 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let position = || 0..12_usize;
+    let near = || prop_oneof![2 => 950..1150_i32, 1 => 1000..1003_i32];
     let avoid = || proptest::option::of(1..5_u64);
     let late = || prop_oneof![3 => Just(0), 1 => 0..2_000_u64];
     prop_oneof![
-        6 => (950..1150_i32, avoid(), late()).prop_map(|(rating, avoid, late_ms)| Step::Add { rating, avoid, late_ms }),
+        6 => (near(), avoid(), late()).prop_map(|(rating, avoid, late_ms)| Step::Add { rating, avoid, late_ms }),
         2 => (0..2000_i32, avoid(), late()).prop_map(|(rating, avoid, late_ms)| Step::Add { rating, avoid, late_ms }),
         1 => (position(), any::<bool>()).prop_map(|(position, same_id)| Step::AddTwice { position, same_id }),
         1 => position().prop_map(|position| Step::Remove { position }),

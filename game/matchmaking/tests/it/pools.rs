@@ -91,6 +91,30 @@ fn a_returned_ticket_goes_back_to_its_pool_unless_its_player_waits_elsewhere() {
     assert_eq!(pools.len(), 1);
 }
 
+#[test]
+fn the_next_moment_is_that_of_the_pool_that_is_due_first() {
+    let mut pools = pools();
+    for (id, pool, rating) in [
+        (1, "asia", 1500),
+        (2, "asia", 2200),
+        (3, "eu", 1500),
+        (4, "eu", 2000),
+    ] {
+        pools.add(&pool, ticket(id, id, rating)).expect("fresh");
+    }
+    assert!(pools.poll(0).is_empty());
+    assert_eq!(
+        pools.next_deadline(),
+        Some(1_000),
+        "100 points beyond the window, 100 a second"
+    );
+    assert_eq!(pools.poll(1_000)[0].0, "eu");
+    assert_eq!(pools.next_deadline(), Some(3_000));
+    let eu = pools.get(&"eu").expect("a pool");
+    assert_eq!((eu.len(), pools.len()), (0, 2));
+    assert_eq!(pools.oldest_enqueued_at_ms(), Some(0));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
 
