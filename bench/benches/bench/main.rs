@@ -6,6 +6,7 @@
 
 mod client;
 mod engine;
+mod ids;
 mod matchmaking;
 mod process;
 mod report;
@@ -30,6 +31,8 @@ struct Cli {
 enum What {
     /// Decisions of the queue beside a global mutex and 16 shards; tickets through real sockets.
     Matchmaking(Options),
+    /// Ids and seeds: what the server does beside one lock and beside an atomic counter.
+    Ids(Options),
     /// Memory of a connection, CPU of a move, round trips, what one core holds.
     Rooms(Options),
 }
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<bool> {
     let (report, json) = match cli.what {
         What::Matchmaking(options) => (matchmaking::run(&options)?, options.json),
+        What::Ids(options) => (ids::run(options.seed), options.json),
         What::Rooms(options) => (rooms::run(&options)?, options.json),
     };
     if json {
