@@ -34,6 +34,8 @@ const SEND_BUFFER_BYTES: u32 = 128 * 1024;
 /// Connections that wait to be accepted: a lobby that comes back all at once. The kernel takes no
 /// more than its `somaxconn`, 4096 on Linux.
 const BACKLOG: u32 = 4096;
+/// RFC 9113, section 3.4.
+const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Refused connections that are told so at the same time.
 const REFUSALS_MAX: usize = 64;
 /// For requests that are still running when the process ends.
@@ -127,12 +129,18 @@ pub async fn serve(
             request.extensions_mut().insert(permit.clone());
             router.clone().oneshot(request)
         });
-        let connection = builder
-            .serve_connection_with_upgrades(TokioIo::new(stream), service)
-            .into_owned();
-        let connection = graceful.watch(connection);
+        let (builder, watcher) = (builder.clone(), graceful.watcher());
         connections.spawn(async move {
-            if let Err(error) = connection.await {
+            if !matches!(
+                tokio::time::timeout(limits.header_timeout, speaks(&stream)).await,
+                Ok(Ok(()))
+            ) {
+                return;
+            }
+            let connection = builder
+                .serve_connection_with_upgrades(TokioIo::new(stream), service)
+                .into_owned();
+            if let Err(error) = watcher.watch(connection).await {
                 tracing::debug!(%error, "a connection ended badly");
             }
         });
@@ -145,6 +153,23 @@ pub async fn serve(
         tracing::warn!("requests that did not finish are dropped");
     }
     connections.shutdown().await;
+}
+
+/// Ready once the client has said enough to tell HTTP/1.1 from HTTP/2. The library that does tell
+/// them apart waits for that without end.
+async fn speaks(stream: &TcpStream) -> io::Result<()> {
+    let mut first = [0; HTTP2_PREFACE.len()];
+    loop {
+        let bytes = stream.peek(&mut first).await?;
+        if bytes == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if bytes == first.len() || !HTTP2_PREFACE.starts_with(&first[..bytes]) {
+            return Ok(());
+        }
+        // Half a preface: what has been peeked at stays readable, so there is nothing to wait for.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Room for one more connection of this peer, or what it is refused with. A trusted proxy carries

@@ -1,12 +1,17 @@
 //! Frames that are wrong, too large, too many or out of turn: each is refused and the game goes on.
 
+use std::time::Duration;
+
 use starvault_wire::{
     CLIENT_FRAME_BYTES_MAX, Codec,
     v1::{LeaveLobby, Ping, PlayMove, client_frame::Command, error::Code, server_frame::Event},
 };
 use tokio_websockets::Message;
 
-use crate::support::{Running, folder};
+use crate::{
+    raw::{FIN, PING, PONG, Raw, frame, text},
+    support::{Running, folder},
+};
 
 #[tokio::test]
 async fn wrong_frames_are_refused_and_the_game_goes_on() {
@@ -137,6 +142,70 @@ async fn a_flood_is_refused_command_by_command_and_then_closed() {
     }
     player.send(Command::Ping(Ping {})).await;
     assert_eq!(player.closed().await, 1008);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn ten_thousand_frames_at_once_close_their_own_socket_and_no_other() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.2", |_| {}).await;
+    let mut table = server.two_in_a_game().await;
+    let who = server.sign_in("Eve").await;
+    let floods = [
+        text(r#"{"requestId":1,"ping":{}}"#),
+        text("rubbish"),
+        frame(FIN | PING, b"x"),
+        frame(FIN | PONG, b"unsolicited"),
+    ];
+    for flood in floods {
+        let mut eve = Raw::open(&server, &who).await;
+        for _ in 0..100 {
+            eve.send_in_vain(&flood.repeat(100)).await;
+        }
+        assert_eq!(eve.close_code().await, 1008);
+    }
+    table.play(1, "e2e4").await;
+    table.play(2, "e7e5").await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_is_silent_is_closed_and_its_opponent_told() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.2", |config| {
+        config.limits.ping_every = Duration::from_millis(50);
+        config.limits.idle_timeout = Duration::from_millis(400);
+    })
+    .await;
+    let mut table = server.two_in_a_game().await;
+    // As after a lost link: the connection is open and nobody is there to answer a ping.
+    let mut mute = Raw::open(&server, &table.white_in).await;
+    let resume = serde_json::json!({"requestId": 1, "resume": {"gameId": table.game_id}});
+    mute.send(&text(resume.to_string())).await;
+    let told = async {
+        // Reading answers the server's pings, so the opponent stays.
+        table.black.presence(false).await;
+    };
+    let (code, ()) = tokio::join!(mute.close_code(), told);
+    assert_eq!(code, 1008);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn half_a_request_does_not_hold_a_connection() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.2", |config| {
+        config.limits.header_timeout = Duration::from_millis(100);
+    })
+    .await;
+    let mut slow = Raw::connect(&server).await;
+    slow.send(b"GET /v1/play HTTP/1.1\r\nhost: x\r\n").await;
+    slow.ended().await;
+    for start in [&b""[..], b"PRI * HTTP/2.0\r\n"] {
+        let mut mute = Raw::connect(&server).await;
+        mute.send(start).await;
+        mute.ended().await;
+    }
     server.stop().await;
 }
 

@@ -1,15 +1,60 @@
 //! Waiting for an opponent.
 
+use std::time::Duration;
+
+use starvault_server::Config;
 use starvault_wire::{
     Codec,
-    v1::{JoinLobby, LeaveLobby, client_frame::Command, error::Code, server_frame::Event},
+    v1::{JoinLobby, LeaveLobby, Queued, Resign, client_frame::Command, error::Code, server_frame::Event},
 };
 
-use crate::support::{Running, folder};
+use crate::support::{Player, Running, SignedIn, folder};
 
 const JOIN: Command = Command::JoinLobby(JoinLobby {
     region: String::new(),
 });
+
+fn join(region: &str) -> Command {
+    Command::JoinLobby(JoinLobby {
+        region: region.into(),
+    })
+}
+
+async fn queued(player: &mut Player, command: Command) -> Queued {
+    match player.ask(command).await {
+        Event::Queued(queued) => queued,
+        event => panic!("this player should wait: {event:?}"),
+    }
+}
+
+/// What a new connection hears unasked when its player's ticket is alive.
+async fn still_queued(player: &mut Player) -> Queued {
+    let frame = player.next().await;
+    assert_eq!(frame.request_id, 0);
+    match frame.event {
+        Some(Event::Queued(queued)) => queued,
+        event => panic!("this player should still wait: {event:?}"),
+    }
+}
+
+/// Which of these was seated in the game that `player` hears of next.
+async fn opponent_of(player: &mut Player, who: &SignedIn) -> String {
+    let game = player.matched().await.game.unwrap();
+    let seats = [game.white.unwrap().player_id, game.black.unwrap().player_id];
+    let [other] = seats
+        .iter()
+        .filter(|id| **id != who.player_id)
+        .collect::<Vec<_>>()[..]
+    else {
+        panic!("{seats:?}")
+    };
+    other.clone()
+}
+
+/// Nobody is forgotten while a test looks elsewhere.
+fn patient(config: &mut Config) {
+    config.limits.ticket_grace = Duration::from_secs(600);
+}
 
 #[tokio::test]
 async fn one_ticket_per_player_and_the_newest_connection_holds_it() {
@@ -21,7 +66,9 @@ async fn one_ticket_per_player_and_the_newest_connection_holds_it() {
     assert_eq!(old.refused(JOIN).await, Code::AlreadyQueued);
 
     let mut new = server.connect(&ada, Codec::Json).await;
+    still_queued(&mut new).await;
     assert!(matches!(new.ask(JOIN).await, Event::Queued(_)));
+    assert_eq!(new.refused(JOIN).await, Code::AlreadyQueued);
     assert!(matches!(old.next().await.event, Some(Event::LeftLobby(_))));
     // The end of the old connection does not take the newer ticket away.
     drop(old);
@@ -59,4 +106,190 @@ async fn whoever_leaves_is_not_matched() {
         "Ada is free"
     );
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_ticket_outlives_its_connection_and_keeps_its_place() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.2", patient).await;
+    let (ada, bo) = (server.sign_in("Ada").await, server.sign_in("Bo").await);
+    let mut player = server.connect(&ada, Codec::Json).await;
+    let before = queued(&mut player, JOIN).await;
+    assert_eq!(
+        (before.region.as_str(), before.rating),
+        ("local", player.welcome.rating)
+    );
+    assert!(before.window_initial > 0 && before.wait_ms_max > 0 && before.since_ms > 0);
+    drop(player);
+    server
+        .lobby_says("the ticket is suspended", |lobby| lobby.suspended() == 1)
+        .await;
+    assert_eq!(server.lobby.waiting(), 0);
+
+    let mut back = server.connect(&ada, Codec::Proto).await;
+    assert_eq!(still_queued(&mut back).await, before);
+    assert_eq!(
+        queued(&mut back, JOIN).await,
+        before,
+        "joining again changes nothing"
+    );
+    let mut opponent = server.connect(&bo, Codec::Json).await;
+    queued(&mut opponent, JOIN).await;
+    assert_eq!(opponent_of(&mut back, &ada).await, bo.player_id);
+    assert_eq!((server.lobby.reattached(), server.lobby.expired()), (1, 0));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_is_cut_off_is_not_matched_until_back() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.2", patient).await;
+    let mut signed_in = Vec::new();
+    for name in ["Ada", "Bo", "Cy", "Di"] {
+        signed_in.push(server.sign_in(name).await);
+    }
+    let [ada, bo, cy, di] = &signed_in[..] else {
+        panic!("four")
+    };
+    let mut player = server.connect(ada, Codec::Json).await;
+    let before = queued(&mut player, JOIN).await;
+    drop(player);
+    server
+        .lobby_says("the ticket is suspended", |lobby| lobby.suspended() == 1)
+        .await;
+    // Ada has waited longest, and the next two meet each other.
+    let mut one = server.connect(bo, Codec::Json).await;
+    queued(&mut one, JOIN).await;
+    let mut two = server.connect(cy, Codec::Json).await;
+    queued(&mut two, JOIN).await;
+    assert_eq!(opponent_of(&mut one, bo).await, cy.player_id);
+    let mut back = server.connect(ada, Codec::Json).await;
+    assert_eq!(still_queued(&mut back).await, before);
+    let mut three = server.connect(di, Codec::Json).await;
+    queued(&mut three, JOIN).await;
+    assert_eq!(opponent_of(&mut back, ada).await, di.player_id);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_ticket_whose_player_stays_away_is_dropped() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.2", |config| {
+        config.limits.ticket_grace = Duration::from_millis(50);
+    })
+    .await;
+    let ada = server.sign_in("Ada").await;
+    let mut player = server.connect(&ada, Codec::Json).await;
+    queued(&mut player, JOIN).await;
+    drop(player);
+    server
+        .lobby_says("the ticket is dropped", |lobby| lobby.expired() == 1)
+        .await;
+    let mut back = server.connect(&ada, Codec::Json).await;
+    // The first thing that this connection hears is the answer to its own question.
+    let request = back.send(JOIN).await;
+    assert_eq!(back.next().await.request_id, request);
+    assert_eq!(server.lobby.reattached(), 0);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn players_of_different_regions_never_meet_and_wait_in_one_region_only() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.2", |config| {
+        config.regions = "eu,asia".parse().unwrap();
+        // Even the bound on waiting joins no regions.
+        config.matching.wait_ms_max = 100;
+        config.matching.avoid_ms = 0;
+    })
+    .await;
+    let (ada, bo, cy) = (
+        server.sign_in("Ada").await,
+        server.sign_in("Bo").await,
+        server.sign_in("Cy").await,
+    );
+    let mut one = server.connect(&ada, Codec::Json).await;
+    assert_eq!(one.welcome.regions, ["eu", "asia"]);
+    assert_eq!(
+        queued(&mut one, JOIN).await.region,
+        "eu",
+        "the first one is the default"
+    );
+    assert_eq!(one.refused(join("asia")).await, Code::AlreadyQueued);
+    let mut two = server.connect(&bo, Codec::Json).await;
+    for unknown in ["mars", "EU", "eu ", &"x".repeat(3_000)] {
+        assert_eq!(two.refused(join(unknown)).await, Code::InvalidArgument);
+    }
+    assert_eq!(queued(&mut two, join("asia")).await.region, "asia");
+    let mut three = server.connect(&cy, Codec::Json).await;
+    assert_eq!(queued(&mut three, join("asia")).await.region, "asia");
+    assert_eq!(opponent_of(&mut two, &bo).await, cy.player_id);
+    assert_eq!((server.lobby.matched(), server.lobby.waiting()), (1, 1));
+    server.stop().await;
+}
+
+/// Both play a game that is over at once, and want another one.
+async fn play_and_join_again(one: &mut Player, two: &mut Player) {
+    queued(one, JOIN).await;
+    queued(two, JOIN).await;
+    let game_id = one.matched().await.game.unwrap().game_id;
+    two.matched().await;
+    let command_id = "resign".into();
+    let resigned = one.ask(Command::Resign(Resign { game_id, command_id })).await;
+    assert!(matches!(resigned, Event::Ack(_)), "{resigned:?}");
+    two.game_event(2).await;
+    queued(one, JOIN).await;
+    queued(two, JOIN).await;
+}
+
+#[tokio::test]
+async fn nobody_meets_the_last_opponent_again_while_somebody_else_waits() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.2", |config| {
+        config.matching.wait_ms_max = 600_000;
+        config.matching.window_growth_per_second = 1;
+        config.matching.avoid_ms = 600_000;
+    })
+    .await;
+    let (ada, bo, cy) = (
+        server.sign_in("Ada").await,
+        server.sign_in("Bo").await,
+        server.sign_in("Cy").await,
+    );
+    let mut one = server.connect(&ada, Codec::Json).await;
+    let mut two = server.connect(&bo, Codec::Json).await;
+    play_and_join_again(&mut one, &mut two).await;
+    let mut three = server.connect(&cy, Codec::Json).await;
+    queued(&mut three, JOIN).await;
+    assert_eq!(opponent_of(&mut one, &ada).await, cy.player_id);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_last_opponent_is_better_than_nobody() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.2", |config| config.matching.avoid_ms = 50).await;
+    let (ada, bo) = (server.sign_in("Ada").await, server.sign_in("Bo").await);
+    let mut one = server.connect(&ada, Codec::Json).await;
+    let mut two = server.connect(&bo, Codec::Json).await;
+    play_and_join_again(&mut one, &mut two).await;
+    assert_eq!(opponent_of(&mut one, &ada).await, bo.player_id);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_policy_outside_its_safe_range_is_refused_at_the_start() {
+    let folder = folder();
+    let path = folder.path();
+    let mut config = Config::new(
+        path.join("s.sqlite"),
+        "v1.2".parse().unwrap(),
+        path.join("key.pem"),
+    );
+    config.matching.wait_ms_max = 0;
+    let listener = starvault_server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let refused = starvault_server::Server::build(config, listener)
+        .await
+        .unwrap_err();
+    assert!(refused.to_string().contains("wait_ms_max is 0"), "{refused}");
 }

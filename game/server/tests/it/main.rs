@@ -2,11 +2,15 @@
 //! implementation than the server's.
 
 #[cfg(test)]
+mod abuse;
+#[cfg(test)]
 mod connection;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod frames;
+#[cfg(test)]
+mod framing;
 #[cfg(test)]
 mod lobby;
 #[cfg(test)]
@@ -16,7 +20,15 @@ mod play;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod progress;
+#[cfg(test)]
+mod raw;
+#[cfg(test)]
+mod rooms;
+#[cfg(test)]
 mod sign_in;
+#[cfg(test)]
+mod storm;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! Starts and stops servers, signs players in and plays.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use starvault_server::{Config, Server, bind};
+use starvault_server::{Config, LobbyMetrics, Server, bind};
 use starvault_wire::{
     Codec, Payload,
     v1::{
@@ -38,6 +38,7 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 pub struct Running {
     pub address: SocketAddr,
     pub shutdown: CancellationToken,
+    pub lobby: Arc<LobbyMetrics>,
     task: JoinHandle<()>,
 }
 
@@ -55,11 +56,12 @@ impl Running {
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let server = Server::build(config, listener).await.unwrap();
         let address = server.address().unwrap();
-        let shutdown = CancellationToken::new();
+        let (shutdown, lobby) = (CancellationToken::new(), server.lobby_metrics());
         let task = tokio::spawn(server.run(shutdown.clone()));
         Self {
             address,
             shutdown,
+            lobby,
             task,
         }
     }
@@ -67,6 +69,16 @@ impl Running {
     pub async fn stop(self) {
         self.shutdown.cancel();
         soon("the server ends", self.task).await.unwrap();
+    }
+
+    /// Waits until the lobby's figures say so; they tell nobody when they change.
+    pub async fn lobby_says(&self, what: &str, holds: impl Fn(&LobbyMetrics) -> bool) {
+        let looking = async {
+            while !holds(&self.lobby) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        soon(what, looking).await;
     }
 
     /// Signs a guest in over HTTP.
@@ -111,6 +123,8 @@ impl Running {
         }))
         .await;
         let (seat_one, seat_two) = (one.matched().await, two.matched().await);
+        one.arrives().await;
+        two.arrives().await;
         assert_eq!(
             seat_one.game.as_ref().unwrap().game_id,
             seat_two.game.as_ref().unwrap().game_id
@@ -325,6 +339,13 @@ impl Player {
             _ => None,
         })
         .await
+    }
+
+    /// Reads on behind `Matched`, so that the server's ping there is answered.
+    pub async fn arrives(&mut self) {
+        for _ in 0..2 {
+            assert!(matches!(self.ask(Command::Ping(v1::Ping {})).await, Event::Pong(_)));
+        }
     }
 
     pub async fn game_event(&mut self, sequence: u32) -> v1::GameEvent {
