@@ -50,6 +50,7 @@ async function post(path, body, headers = {}) {
     }
     const answer = await response.json().catch(() => ({}));
     if (response.ok) return answer;
+    if (response.status === 429) throw new Error(t('RATE_LIMITED'));
     if (response.status < 500 || attempt === TRIES) throw new Error(answer.message || `HTTP ${response.status}`);
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS * 2 ** attempt));
   }

@@ -5,12 +5,13 @@
 const RETRY_MS_FIRST = 300;
 const RETRY_MS_MAX = 8000;
 const PING_EVERY_MS = 10000;
+const RETRY_MS_AFTER_ABUSE = 3000;
 const ANSWER_WITHIN_MS = 12000;
 
 /** Close codes of the contract and of RFC 6455 that ask for something other than a plain retry. */
-const CLOSE = { restart: 1012, relocated: 4001, replaced: 4002 };
+const CLOSE = { abuse: 1008, restart: 1012, relocated: 4001, replaced: 4002 };
 // A release before 4002 said the same with 1008, among other reasons for that code.
-const replacedOfOld = (code, reason) => code === 1008 && reason.includes('newer connection');
+const replacedOfOld = (code, reason) => code === CLOSE.abuse && reason.includes('newer connection');
 
 export class Link {
   /**
@@ -141,7 +142,8 @@ export class Link {
   }
 
   #retry(code) {
-    let waitMs = Math.min(RETRY_MS_MAX, RETRY_MS_FIRST * 2 ** this.failures);
+    const first = code === CLOSE.abuse ? RETRY_MS_AFTER_ABUSE : RETRY_MS_FIRST;
+    let waitMs = Math.min(RETRY_MS_MAX, first * 2 ** this.failures);
     waitMs *= 0.5 + Math.random() / 2;
     // The server asked for it and another is ready: come back at once, but not all in one instant.
     const moving = code === CLOSE.relocated || code === CLOSE.restart;

@@ -280,15 +280,22 @@ function renderGains({ gains }) {
   if (gains?.xpBy > 0) parts.push(t('gainXp', { by: signed(gains.xpBy) }));
   if (gains?.level) parts.push(t('gainLevel', { level: gains.level }));
   for (const id of gains?.items ?? []) parts.push(t('gainItem', { item: nameOf('item', id) }));
-  setText('result-gains', parts.join(' · '));
   show('result-gains', parts.length > 0);
+  const place = byId('result-gains');
+  if (place.textContent === parts.join(' · ')) return;
+  // Each stays on one line.
+  place.replaceChildren(...parts.flatMap((part, i) => {
+    const whole = document.createElement('span');
+    whole.textContent = part;
+    return i === 0 ? [whole] : [' · ', whole];
+  }));
 }
 
-// Twice on the page: over the board, and beside it for when the board is looked at.
-function renderRematch({ screen, rematch, game, color, link }) {
+// Over the board, and beside it for when the board is looked at; a question is asked in one place.
+function renderRematch({ screen, rematch, game, color, link, resultHidden }) {
   const possible = screen === 'ended' && game.outcome.reason !== 'ABORTED';
   for (const side of ['', '-side']) {
-    show(`rematch-ask${side}`, possible && rematch === 'asked');
+    show(`rematch-ask${side}`, possible && rematch === 'asked' && resultHidden === (side === '-side'));
     setText(`rematch-ask-text${side}`, t('rematchAsked', { name: game[opposite(color)].name }));
     for (const answer of ['accept', 'decline']) byId(`rematch-${answer}${side}`).disabled = link !== 'open';
     show(`rematch${side}`, possible && rematch !== 'asked');
