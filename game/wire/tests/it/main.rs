@@ -1,0 +1,4 @@
+//! The decoder of frames against everything that can arrive.
+
+#[cfg(test)]
+mod frames;
