@@ -95,7 +95,7 @@ impl Rooms {
         // Checked before the game changes hands: nobody may pull other people's games about.
         let journal = &self.context.journal;
         let ownership = journal.owner_of(&game_id).await?.ok_or(OpenError::NotYours)?;
-        if ownership.running && journal.active_game_of(player_id).await?.as_ref() != Some(&game_id) {
+        if !ownership.players.contains(player_id) {
             return Err(OpenError::NotYours);
         }
         let (reply, answer) = oneshot::channel();

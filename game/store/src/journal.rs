@@ -186,6 +186,8 @@ pub struct Acquired {
 pub struct Ownership {
     pub owner: Owner,
     pub epoch: Epoch,
+    /// Who plays in it, White first.
+    pub players: [PlayerId; 2],
     /// Whether the game still goes on.
     pub running: bool,
 }

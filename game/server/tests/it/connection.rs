@@ -1,11 +1,12 @@
 //! Connections that break, come back, are replaced, are slow, or must end.
 
+use starvault_store::{Journal as _, SqliteJournal, SqliteOptions};
 use starvault_wire::{
     Codec,
     v1::{client_frame::Command, error::Code, game_event::Kind, server_frame::Event},
 };
 
-use crate::support::{Player, Running, SignedIn, assert_sound, folder, soon};
+use crate::support::{Player, Running, SignedIn, assert_sound, folder, soon, store};
 
 #[tokio::test]
 async fn a_player_who_was_cut_off_resumes_and_learns_what_was_missed() {
@@ -137,6 +138,20 @@ async fn nobody_can_resume_a_game_of_others() {
         assert_eq!(eve.refused(table.a_move(1, "e2e4")).await, Code::NotInGame);
     }
     table.play(1, "e2e4").await;
+    // Nor once it has ended: not even its owner changes.
+    let resign = Command::Resign(starvault_wire::v1::Resign {
+        game_id: table.game_id.clone(),
+        command_id: "r".into(),
+    });
+    assert!(matches!(table.white.ask(resign).await, Event::Ack(_)));
+    let mut eve = other_server.connect(&stranger, Codec::Json).await;
+    assert_eq!(eve.refused(table.resume(0)).await, Code::NotInGame);
+    table.black.game_event(3).await;
+    let journal = SqliteJournal::open(&store(folder.path()), SqliteOptions::default()).unwrap();
+    let game_id = table.game_id.parse().unwrap();
+    let ownership = journal.owner_of(&game_id).await.unwrap().unwrap();
+    assert_eq!(ownership.epoch.0, 1, "the stranger pulled the game over");
+    journal.close().await;
     for running in [server, other_server] {
         running.stop().await;
     }

@@ -154,19 +154,18 @@ pub(super) fn events_after(
 }
 
 pub(super) fn owner_of(connection: &Connection, game_id: &GameId) -> Result<Option<Ownership>, Fault> {
-    let ownership = connection
-        .prepare_cached(
-            "SELECT owner_release, owner_instance, epoch, ended_at_ms IS NULL FROM games WHERE game_id = ?1",
-        )?
-        .query_row([game_id.as_str()], |row| {
-            Ok(Ownership {
-                owner: owner_from(row, 0)?,
-                epoch: epoch_from(row, 2)?,
-                running: row.get(3)?,
-            })
-        })
-        .optional()?;
-    Ok(ownership)
+    let mut statement = connection.prepare_cached(
+        "SELECT owner_release, owner_instance, epoch, ended_at_ms IS NULL, white_id, black_id
+         FROM games WHERE game_id = ?1",
+    )?;
+    let mut rows = statement.query([game_id.as_str()])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(Some(Ownership {
+        owner: owner_from(row, 0)?,
+        epoch: epoch_from(row, 2)?,
+        players: [id(row.get(4)?)?, id(row.get(5)?)?],
+        running: row.get(3)?,
+    }))
 }
 
 pub(super) fn running_of(connection: &Connection, owner: &Owner) -> Result<Vec<GameId>, Fault> {

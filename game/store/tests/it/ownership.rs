@@ -21,6 +21,7 @@ async fn who_acquires_a_game_shuts_the_former_owner_out_for_good() {
     let ownership = Ownership {
         owner: owner("v2"),
         epoch: Epoch(2),
+        players: [old.player(Color::White), old.player(Color::Black)],
         running: true,
     };
     assert_eq!(stable.owner_of(&game_id("g1")).await.unwrap(), Some(ownership));
