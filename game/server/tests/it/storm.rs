@@ -20,7 +20,7 @@ async fn weather(server: &Running, who: &SignedIn, n: usize) -> String {
         let mut player = connect(server, who, n).await;
         join(&mut player).await;
         // Some hear nothing more, some hear one frame (Queued, Matched or a refusal) first.
-        if (n + turn) % 3 != 0 {
+        if !(n + turn).is_multiple_of(3) {
             player.next().await;
         }
     }
@@ -58,7 +58,11 @@ async fn weather(server: &Running, who: &SignedIn, n: usize) -> String {
 }
 
 async fn connect(server: &Running, who: &SignedIn, n: usize) -> Player {
-    let codec = if n % 2 == 0 { Codec::Json } else { Codec::Proto };
+    let codec = if n.is_multiple_of(2) {
+        Codec::Json
+    } else {
+        Codec::Proto
+    };
     server.connect(who, codec).await
 }
 

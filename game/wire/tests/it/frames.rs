@@ -128,7 +128,7 @@ fn almost_json() -> impl Strategy<Value = String> {
         "",
     ])
     .prop_map(str::to_owned);
-    let value = leaf.prop_recursive(4, 32, 4, move |inner| {
+    leaf.prop_recursive(4, 32, 4, move |inner| {
         prop_oneof![
             vec((names.clone(), inner.clone()), 0..4).prop_map(|fields| {
                 let fields: Vec<_> = fields
@@ -139,8 +139,7 @@ fn almost_json() -> impl Strategy<Value = String> {
             }),
             vec(inner, 0..3).prop_map(|values| format!("[{}]", values.join(","))),
         ]
-    });
-    value
+    })
 }
 
 proptest! {
