@@ -344,7 +344,10 @@ impl Player {
     /// Reads on behind `Matched`, so that the server's ping there is answered.
     pub async fn arrives(&mut self) {
         for _ in 0..2 {
-            assert!(matches!(self.ask(Command::Ping(v1::Ping {})).await, Event::Pong(_)));
+            assert!(matches!(
+                self.ask(Command::Ping(v1::Ping {})).await,
+                Event::Pong(_)
+            ));
         }
     }
 
