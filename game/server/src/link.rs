@@ -5,6 +5,7 @@
 
 use std::{
     collections::VecDeque,
+    pin::pin,
     sync::{
         Mutex, OnceLock, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -14,7 +15,7 @@ use std::{
 
 use axum::extract::ws::Message;
 use starvault_wire::{Codec, Payload, v1::ServerFrame};
-use tokio::{sync::watch, time::Instant};
+use tokio::{sync::Notify, time::Instant};
 
 /// Pings whose answers are awaited at the same time; of more, the oldest are not measured.
 const PINGS_MAX: usize = 8;
@@ -27,7 +28,10 @@ pub struct Link {
     numbers: AtomicU32,
     /// When pings that are not answered yet were written.
     sent: Mutex<VecDeque<(u32, Instant)>>,
-    answered: watch::Sender<u32>,
+    /// The latest ping that was answered, and who waits for the next. Smaller than a watch channel,
+    /// of which every connection would carry half a kibibyte.
+    answered: AtomicU32,
+    pongs: Notify,
     /// Microseconds; 0 before the first answer.
     round_trip_us: AtomicU32,
 }
@@ -38,7 +42,8 @@ impl Link {
         Self {
             numbers: AtomicU32::new(0),
             sent: Mutex::new(VecDeque::new()),
-            answered: watch::Sender::new(0),
+            answered: AtomicU32::new(0),
+            pongs: Notify::new(),
             round_trip_us: AtomicU32::new(0),
         }
     }
@@ -79,25 +84,28 @@ impl Link {
             so_far => so_far - so_far / SMOOTHING + sample / SMOOTHING,
         };
         self.round_trip_us.store(smoothed.max(1), Ordering::Relaxed);
-        self.answered.send_if_modified(|answered| {
-            let later = number > *answered;
-            *answered = number.max(*answered);
-            later
-        });
+        self.answered.fetch_max(number, Ordering::Release);
+        self.pongs.notify_waiters();
         true
     }
 
     /// Ready once the ping `number` or a later one was answered.
     pub async fn ponged(&self, number: u32) {
-        let mut answered = self.answered.subscribe();
-        // The sender lives in this very link.
-        let _ = answered.wait_for(|answered| *answered >= number).await;
+        while !self.has_ponged(number) {
+            let mut next = pin!(self.pongs.notified());
+            // Counted from here on: an answer between the question and the wait is not missed.
+            next.as_mut().enable();
+            if self.has_ponged(number) {
+                return;
+            }
+            next.await;
+        }
     }
 
     /// Whether the ping `number` or a later one was answered.
     #[must_use]
     pub fn has_ponged(&self, number: u32) -> bool {
-        *self.answered.borrow() >= number
+        self.answered.load(Ordering::Acquire) >= number
     }
 
     #[must_use]
@@ -188,7 +196,7 @@ mod tests {
         let payloads: Vec<_> = (0..100).map(|_| link.on_ping(link.next_ping(), start)).collect();
         assert!(link.sent.lock().unwrap().len() <= PINGS_MAX);
         link.on_pong(&payloads[0], start);
-        assert_eq!(*link.answered.borrow(), 0, "forgotten");
+        assert_eq!(link.answered.load(Ordering::Acquire), 0, "forgotten");
         link.on_pong(&payloads[99], start + Duration::from_millis(1));
         link.ponged(1).await;
         assert!(link.sent.lock().unwrap().is_empty());

@@ -119,9 +119,9 @@ async fn converse(app: Arc<App>, socket: WebSocket, profile: Profile, codec: Cod
     let active_game = profile.active_game_id.clone();
     session.send(0, Say::Welcome(welcome(&app, profile)));
     let mut writer = tokio::spawn(write(sink, outbox, session.clone(), codec, limits.clone()));
-    app.lobby.connected(session.clone()).await;
+    Box::pin(app.lobby.connected(session.clone())).await;
     let mut player = Player::new(app.clone(), session.clone());
-    player.connected(active_game).await;
+    Box::pin(player.connected(active_game)).await;
     let close = read(&app, &mut stream, &mut player, codec, &limits).await;
     app.lobby.gone(session.clone()).await;
     match close {
@@ -236,7 +236,8 @@ async fn read(
             Ok(ClientFrame {
                 request_id,
                 command: Some(command),
-            }) => player.on_command(request_id, command).await,
+                // On the heap while it runs: a connection that waits does not carry it about.
+            }) => Box::pin(player.on_command(request_id, command)).await,
             Ok(_) => session.refuse(
                 request_id,
                 Code::MalformedFrame,
