@@ -12,11 +12,15 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::client::{self, Socket};
+use crate::process::Program;
 use crate::report::{Limit, Report, quantile, sorted};
 use crate::{Options, engine, process};
 
 /// Tickets per second while latency is measured.
 const TICKETS_PER_SECOND: f64 = 500.0;
+/// Later than this and the generator measures itself.
+const LAG_P99_MS_MAX: f64 = 5.0;
+const ATTEMPTS: u64 = 3;
 /// Until everybody must have been matched.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -28,9 +32,7 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
     runtime.block_on(async {
         let server = process::server(&options.server, None)?;
         let mut players = Players::gather(server.address, options.players).await?;
-        let cpu = server.cpu()?;
-        let steady = players.steady(options.seed).await?;
-        let steady_cpu = server.cpu()?.saturating_sub(cpu);
+        let (steady, steady_cpu) = players.undisturbed(&server, options.seed).await?;
         report.add(
             "system_latency_p50_ms_10k",
             quantile(&steady.latencies_ms, 0.5),
@@ -84,9 +86,7 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
         let server = process::server(&options.server, None)?;
         let gateway = process::gateway(&options.gateway, server.address)?;
         let mut players = Players::gather(gateway.address, options.players).await?;
-        let cpu = gateway.cpu()?;
-        let steady = players.steady(options.seed).await?;
-        let gateway_cpu = gateway.cpu()?.saturating_sub(cpu);
+        let (steady, gateway_cpu) = players.undisturbed(&gateway, options.seed).await?;
         report.add(
             "gateway_system_latency_p99_ms_10k",
             quantile(&steady.latencies_ms, 0.99),
@@ -184,6 +184,28 @@ impl Players {
             },
             () = tokio::time::sleep(PATIENCE) => bail!("nothing happened for {PATIENCE:?}"),
         }
+    }
+
+    /// A steady phase whose generator was in time, and the CPU time that `program` took for it. One
+    /// that was late measures the machine and not the program: it is void and made again.
+    async fn undisturbed(&mut self, program: &Program, seed: u64) -> anyhow::Result<(Steady, Duration)> {
+        for attempt in 1.. {
+            let cpu = program.cpu()?;
+            let steady = self.steady(seed.wrapping_add(attempt)).await?;
+            let cpu = program.cpu()?.saturating_sub(cpu);
+            let lag_ms = quantile(&steady.lags_ms, 0.99);
+            if lag_ms <= LAG_P99_MS_MAX {
+                return Ok((steady, cpu));
+            }
+            if attempt == ATTEMPTS {
+                bail!(
+                    "the generator was {lag_ms:.1} ms late (P99) in each of {ATTEMPTS} attempts: the machine is too busy to measure on"
+                );
+            }
+            eprintln!("  void: the generator was {lag_ms:.1} ms late (P99); once more");
+            self.end_games().await?;
+        }
+        bail!("no attempt was made")
     }
 
     /// Everybody asks once, at random moments that do not depend on the answers.

@@ -18,6 +18,7 @@ pub struct Program {
     _folder: Option<TempDir>,
 }
 
+const FILES_MAX: u32 = 65_536;
 /// How long a program may take to be ready.
 const START_MAX: Duration = Duration::from_secs(20);
 
@@ -25,14 +26,11 @@ const START_MAX: Duration = Duration::from_secs(20);
 pub fn server(program: &Path, core: Option<usize>) -> anyhow::Result<Program> {
     let folder = tempfile::tempdir()?;
     let path = |name: &str| folder.path().join(name);
-    let mut command = match core {
-        Some(core) => {
-            let mut command = Command::new("taskset");
-            command.args(["-c", &core.to_string()]).arg(program);
-            command
-        }
-        None => Command::new(program),
-    };
+    let mut command = with_many_files();
+    if let Some(core) = core {
+        command.args(["taskset", "-c", &core.to_string()]);
+    }
+    command.arg(program);
     command
         .args(["serve", "--listen", "127.0.0.1:0", "--release", "bench"])
         .args(["--max-connections", "30000", "--exit-on-stdin-close"])
@@ -50,16 +48,34 @@ pub fn gateway(program: &Path, upstream: SocketAddr) -> anyhow::Result<Program> 
     let folder = tempfile::tempdir()?;
     let path = |name: &str| folder.path().join(name);
     let config = format!(
-        "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nsticky: [bearer-subject]\nbackends:\n  stable: {{ url: \"http://{upstream}\", version: bench }}\ndefault: {{ split: {{ stable: 100 }} }}\n"
+        "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nsticky: [bearer-subject]\nbackends:\n  stable: {{ url: \"http://{upstream}\", version: bench }}\ndefault: {{ split: {{ stable: 100 }} }}\nlimits: {{ max_connections: 30000, max_in_flight: 30000 }}\n"
     );
     fs::write(path("gateway.yaml"), config)?;
-    let mut command = Command::new(program);
+    let mut command = with_many_files();
     command
+        .arg(program)
         .arg("run")
         .arg(path("gateway.yaml"))
         .args(["--exit-on-stdin-close", "--ready-file"])
         .arg(path("ready.json"));
     start(command, path("ready.json"), "listen", Some(folder))
+}
+
+/// A tunnel takes two file descriptors, and ten thousand of them more than most systems give. What
+/// follows is a program and its arguments. Without the right to raise the limit it starts all the
+/// same, and a run with fewer `--players` goes through.
+fn with_many_files() -> Command {
+    let limit = format!("--nofile={FILES_MAX}:{FILES_MAX}");
+    let may = Command::new("prlimit")
+        .args([limit.as_str(), "true"])
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    let mut command = Command::new(if may { "prlimit" } else { "env" });
+    if may {
+        command.arg(limit);
+    }
+    command
 }
 
 fn start(
