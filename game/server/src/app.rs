@@ -1,7 +1,10 @@
 //! What can be asked of a server without a socket: the same functions answer gRPC and HTTP/JSON.
 //! Knows no protocol.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use starvault_rules::{EquipError, NAME_CHARS_MAX, PlayerId, RATING_INITIAL};
 use starvault_store::{EquipOutcome, Journal as _, NewPlayer, Profile, SqliteJournal};
@@ -10,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     address::Addresses, build_info, config::Config, error::AppError, inject::Injector, lobby::Lobby,
-    rooms::Rooms, session::SessionId, tokens::Tokens, view,
+    metrics::GameMetrics, rooms::Rooms, session::SessionId, tokens::Tokens, view,
 };
 
 /// A good token of another store's player.
@@ -25,6 +28,7 @@ pub struct App {
     pub tokens: Tokens,
     pub lobby: Lobby,
     pub rooms: Rooms,
+    pub metrics: Arc<GameMetrics>,
     pub injector: Injector,
     /// Cancelled once the process is going down: no new socket, and the open ones close.
     pub draining: CancellationToken,

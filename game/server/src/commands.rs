@@ -4,13 +4,17 @@
 use std::sync::Arc;
 
 use starvault_rules::{Command as GameCommand, CommandId, GameId};
-use starvault_wire::v1::{Pong, client_frame::Command, error::Code, server_frame::Event as Say};
+use starvault_wire::v1::{
+    Emote, Pong, SendEmote, client_frame::Command, error::Code, server_frame::Event as Say,
+};
 use tokio::time::Instant;
 
 use crate::{
     app::App,
+    emotes::Said,
     inject::Fault,
     lobby::Candidate,
+    rate::TokenBucket,
     room::{RoomHandle, RoomMessage, Undelivered},
     rooms::OpenError,
     session::SessionHandle,
@@ -26,15 +30,19 @@ pub struct Player {
     app: Arc<App>,
     /// The game of the last command, so that not each one has to be looked up.
     room: Option<RoomHandle>,
+    emotes: TokenBucket,
 }
 
 impl Player {
     #[must_use]
     pub fn new(app: Arc<App>, session: SessionHandle) -> Self {
+        let limits = &app.config.limits;
+        let emotes = TokenBucket::every(limits.emotes_every, limits.emotes_max, Instant::now());
         Self {
             session,
             app,
             room: None,
+            emotes,
         }
     }
 
@@ -72,6 +80,7 @@ impl Player {
                 self.resume(request_id, &resume.game_id, resume.last_sequence)
                     .await;
             }
+            Command::SendEmote(send) => self.emote(request_id, &send).await,
             Command::PlayMove(play) if play.uci.len() > UCI_BYTES_MAX => {
                 self.session.refuse(
                     request_id,
@@ -204,14 +213,7 @@ impl Player {
                 return;
             }
         };
-        let known = self
-            .room
-            .take()
-            .filter(|room| room.game_id == game_id && !room.is_gone());
-        self.room = match known {
-            Some(room) => Some(room),
-            None => self.app.rooms.find(game_id).await,
-        };
+        self.turn_to(game_id).await;
         let Some(room) = &self.room else {
             self.session.refuse(
                 request_id,
@@ -242,6 +244,55 @@ impl Player {
                     Code::NotInGame,
                     "this game is not open here any more; resume it",
                 );
+            }
+        }
+    }
+
+    /// Looks the room of a game up, unless it is that of the last command.
+    async fn turn_to(&mut self, game_id: GameId) {
+        if !self.knows(game_id.as_str()) {
+            self.room = self.app.rooms.find(game_id).await;
+        }
+    }
+
+    fn knows(&self, game_id: &str) -> bool {
+        let room = self.room.as_ref();
+        room.is_some_and(|room| room.game_id.as_str() == game_id && !room.is_gone())
+    }
+
+    /// Passes an emote on. Nothing but a refusal is answered, and of many refusals not each one.
+    async fn emote(&mut self, request_id: u32, send: &SendEmote) {
+        let emote = match Emote::try_from(send.emote) {
+            Ok(emote) if emote != Emote::Unspecified => emote,
+            _ => {
+                let message = "there is no such emote";
+                self.session.refuse(request_id, Code::InvalidArgument, message);
+                return;
+            }
+        };
+        if !self.emotes.take(Instant::now()) {
+            self.app.metrics.emotes_refused.count();
+            let message = "too many emotes; wait a few seconds";
+            self.session
+                .refuse_if_room(request_id, Code::RateLimited, message);
+            return;
+        }
+        if !self.knows(&send.game_id) {
+            let Some(game_id) = self.game_id(request_id, &send.game_id) else {
+                return;
+            };
+            self.room = self.app.rooms.find(game_id).await;
+        }
+        let said = match &self.room {
+            Some(room) => room.seats.say(&self.session, emote),
+            None => Said::NotSeated,
+        };
+        match said {
+            Said::Passed => self.app.metrics.emotes_passed.count(),
+            Said::Dropped => self.app.metrics.emotes_dropped.count(),
+            Said::NotSeated => {
+                let message = "you have no seat at this game here; resume it";
+                self.session.refuse(request_id, Code::NotInGame, message);
             }
         }
     }

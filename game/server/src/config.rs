@@ -84,6 +84,9 @@ pub struct Limits {
     pub commands_per_second: u32,
     /// Commands that may come at once.
     pub commands_burst: u32,
+    /// Emotes that one connection may send at once, and again in each [`Self::emotes_every`].
+    pub emotes_max: u32,
+    pub emotes_every: Duration,
     /// How many more refused frames than good ones close the socket.
     pub refusals_max: u32,
     /// How long a player may be away from a running game.
@@ -127,6 +130,8 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(65),
             commands_per_second: 50,
             commands_burst: 100,
+            emotes_max: 3,
+            emotes_every: Duration::from_secs(5),
             refusals_max: 1_000,
             disconnect_grace: Duration::from_secs(30),
             ticket_grace: Duration::from_secs(10),

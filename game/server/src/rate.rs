@@ -1,5 +1,7 @@
 //! How fast somebody may ask: a token bucket.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 /// Fills at a steady rate up to its capacity; each command takes one token.
@@ -27,8 +29,14 @@ impl TokenBucket {
     /// A full bucket of so many tokens, which a minute fills again.
     #[must_use]
     pub fn per_minute(tokens: u32, now: Instant) -> Self {
+        Self::every(Duration::from_secs(60), tokens, now)
+    }
+
+    /// A full bucket of so many tokens, which `period` fills again.
+    #[must_use]
+    pub fn every(period: Duration, tokens: u32, now: Instant) -> Self {
         Self {
-            per_second: f64::from(tokens) / 60.0,
+            per_second: f64::from(tokens) / period.as_secs_f64(),
             ..Self::new(0, tokens, now)
         }
     }
@@ -58,7 +66,17 @@ impl TokenBucket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+
+    #[test]
+    fn a_bucket_fills_again_in_its_period() {
+        let start = Instant::now();
+        let mut bucket = TokenBucket::every(Duration::from_secs(5), 3, start);
+        assert_eq!((0..5).filter(|_| bucket.take(start)).count(), 3);
+        let seconds = |seconds| start + Duration::from_secs(seconds);
+        assert!(!bucket.take(seconds(1)));
+        assert!(bucket.take(seconds(2)), "one in five thirds of a second");
+        assert_eq!((0..5).filter(|_| bucket.take(seconds(7))).count(), 3);
+    }
 
     #[test]
     fn a_bucket_allows_a_burst_and_then_its_rate() {

@@ -29,9 +29,11 @@ use self::{
 };
 use crate::{
     config::Limits,
+    emotes::{Host, Seats},
     inject::Injector,
     link::SharedFrame,
     lobby::Returning,
+    metrics::GameMetrics,
     rooms::Rooms,
     session::{Close, SessionHandle},
     time::TimeSource,
@@ -48,6 +50,7 @@ pub struct RoomContext {
     pub injector: Injector,
     /// Where a player goes whose opponent never arrived.
     pub returns: mpsc::Sender<Returning>,
+    pub metrics: Arc<GameMetrics>,
 }
 
 /// What a room can be told.
@@ -96,6 +99,8 @@ impl RoomMessage {
 #[derive(Debug, Clone)]
 pub struct RoomHandle {
     pub game_id: GameId,
+    /// For what the two say to each other without the room.
+    pub seats: Arc<Seats>,
     mailbox: mpsc::Sender<RoomMessage>,
 }
 
@@ -144,6 +149,8 @@ pub struct Room {
     history: History,
     white: Seat,
     black: Seat,
+    /// Where others see who is seated.
+    host: Host,
     rematch: Rematch,
     /// The journal may know more than this task: a write failed without an answer.
     uncertain: bool,
@@ -165,6 +172,7 @@ impl Room {
         let absent_since_ms = context.time.now_ms();
         let ended_at = game.outcome().map(|_| Instant::now());
         Self {
+            host: Host::new(game.id().clone(), context.metrics.clone()),
             context,
             rooms,
             epoch,
@@ -189,6 +197,7 @@ impl Room {
         let game_id = self.game.id().clone();
         let handle = RoomHandle {
             game_id: game_id.clone(),
+            seats: self.host.seats(),
             mailbox,
         };
         let task = async move {
@@ -200,6 +209,7 @@ impl Room {
 
     async fn run(mut self, mut mailbox: mpsc::Receiver<RoomMessage>, stop: CancellationToken) {
         let ended = loop {
+            self.show_seats();
             // Nothing is written inside this `select!`: whatever was begun is finished.
             let step = tokio::select! {
                 () = stop.cancelled() => break Stop::Done,
@@ -342,6 +352,12 @@ impl Room {
             Err(NotCommitted::Fenced(owner)) => return Err(Stop::Fenced(owner)),
         }
         Ok(())
+    }
+
+    /// After a change of who is seated, before they are told.
+    fn show_seats(&mut self) {
+        let (white, black) = (self.white.session.as_ref(), self.black.session.as_ref());
+        self.host.show(white, black, self.game.outcome().is_none());
     }
 
     /// Tells both seats the same, written out once for each codec.

@@ -26,6 +26,7 @@ use crate::{
     inject::Injector,
     keys,
     lobby::{Lobby, LobbyMetrics, Options},
+    metrics::GameMetrics,
     net,
     room::RoomContext,
     rooms::Rooms,
@@ -65,6 +66,7 @@ impl Server {
         let instance = uuid::Uuid::new_v4().simple().to_string();
         let injector = Injector::new(config.injection);
         let (returns, returning) = mpsc::channel(RETURNS_MAX);
+        let metrics = Arc::new(GameMetrics::default());
         let context = RoomContext {
             journal: journal.clone(),
             owner: Owner {
@@ -75,6 +77,7 @@ impl Server {
             limits: config.limits.clone(),
             injector: injector.clone(),
             returns,
+            metrics: metrics.clone(),
         };
         let stop_games = CancellationToken::new();
         let mut games = JoinSet::new();
@@ -109,6 +112,7 @@ impl Server {
             tokens,
             lobby,
             rooms,
+            metrics,
             draining,
             sessions: TaskTracker::new(),
             executable_sha256,
@@ -129,6 +133,12 @@ impl Server {
     #[must_use]
     pub fn lobby_metrics(&self) -> Arc<LobbyMetrics> {
         self.app.lobby.metrics().clone()
+    }
+
+    /// What the games do, while the server runs.
+    #[must_use]
+    pub fn game_metrics(&self) -> Arc<GameMetrics> {
+        self.app.metrics.clone()
     }
 
     /// Where it listens.

@@ -139,6 +139,13 @@ impl SessionHandle {
         self.put(Outgoing::Shared(frame.clone()));
     }
 
+    /// Queues such a frame unless half of the outbox is taken already; false then. For what a slow
+    /// client can do without.
+    pub fn send_if_room(&self, frame: &Arc<SharedFrame>) -> bool {
+        self.outbox.capacity() > self.outbox.max_capacity() / 2
+            && self.outbox.try_send(Outgoing::Shared(frame.clone())).is_ok()
+    }
+
     /// Queues a WebSocket ping behind what is queued already and answers its number. Once
     /// [`Self::ponged`] is ready for it, the client has received everything that was sent before.
     pub fn ping(&self) -> u32 {

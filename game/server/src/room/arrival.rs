@@ -65,6 +65,8 @@ impl Room {
     }
 
     fn tell_matched(&mut self, color: Color, session: SessionHandle, request_id: u32, until: Instant) {
+        self.seat_mut(color).session = Some(session.clone());
+        self.show_seats();
         let game = view::game(&self.game, self.context.time.now_ms(), Moves::Included);
         session.send(
             request_id,
@@ -74,9 +76,7 @@ impl Room {
             }),
         );
         let ping = session.ping();
-        let seat = self.seat_mut(color);
-        seat.arriving = Some(Arriving { ping, until });
-        seat.session = Some(session);
+        self.seat_mut(color).arriving = Some(Arriving { ping, until });
     }
 
     /// The player has read everything up to the ping.

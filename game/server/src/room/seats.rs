@@ -111,6 +111,7 @@ impl Room {
         {
             previous.close(Close::REPLACED);
         }
+        self.show_seats();
         let resumed = Resumed {
             you_play: view::color(color).into(),
             game: Some(view::game(&self.game, now_ms, Moves::Included)),

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, head
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use starvault_server::{Config, LobbyMetrics, Server, bind};
+use starvault_server::{Config, GameMetrics, LobbyMetrics, Server, bind};
 use starvault_wire::{
     Codec, Payload,
     v1::{
@@ -39,6 +39,7 @@ pub struct Running {
     pub address: SocketAddr,
     pub shutdown: CancellationToken,
     pub lobby: Arc<LobbyMetrics>,
+    pub games: Arc<GameMetrics>,
     task: JoinHandle<()>,
 }
 
@@ -57,11 +58,13 @@ impl Running {
         let server = Server::build(config, listener).await.unwrap();
         let address = server.address().unwrap();
         let (shutdown, lobby) = (CancellationToken::new(), server.lobby_metrics());
+        let games = server.game_metrics();
         let task = tokio::spawn(server.run(shutdown.clone()));
         Self {
             address,
             shutdown,
             lobby,
+            games,
             task,
         }
     }

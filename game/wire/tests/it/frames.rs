@@ -5,8 +5,8 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 use starvault_wire::{
     CLIENT_FRAME_BYTES_MAX, Codec, Payload,
     v1::{
-        AnswerDraw, AnswerRematch, ClientFrame, JoinLobby, LeaveLobby, OfferDraw, OfferRematch, Ping,
-        PlayMove, Resign, Resume, ServerFrame, client_frame::Command,
+        AnswerDraw, AnswerRematch, ClientFrame, Emote, JoinLobby, LeaveLobby, OfferDraw, OfferRematch, Ping,
+        PlayMove, Resign, Resume, SendEmote, ServerFrame, client_frame::Command,
     },
 };
 
@@ -17,11 +17,21 @@ fn decode(payload: &Payload) -> ClientFrame {
     }
 }
 
-/// A client's frame can be written in both codecs, and both give it back.
+/// A client's frame can be written in both codecs, and both give it back. An emote that only a newer
+/// release knows has a number and no name, so there is a binary form only.
 fn assert_kept(frame: &ClientFrame) {
     for codec in [Codec::Json, Codec::Proto] {
-        let payload = codec.encode(frame).unwrap();
-        assert_eq!(decode(&payload), *frame, "{codec:?}");
+        match codec.encode(frame) {
+            Ok(payload) => assert_eq!(decode(&payload), *frame, "{codec:?}"),
+            Err(_) => assert!(codec == Codec::Json && !all_named(frame), "{frame:?}"),
+        }
+    }
+}
+
+fn all_named(frame: &ClientFrame) -> bool {
+    match &frame.command {
+        Some(Command::SendEmote(send)) => Emote::try_from(send.emote).is_ok(),
+        _ => true,
     }
 }
 
@@ -85,6 +95,7 @@ fn a_command() -> impl Strategy<Value = Command> {
         a_text().prop_map(|game_id| Command::OfferRematch(OfferRematch { game_id })),
         (a_text(), any::<bool>())
             .prop_map(|(game_id, accept)| Command::AnswerRematch(AnswerRematch { game_id, accept })),
+        (a_text(), -1..8_i32).prop_map(|(game_id, emote)| Command::SendEmote(SendEmote { game_id, emote })),
     ]
 }
 
@@ -104,6 +115,8 @@ fn almost_json() -> impl Strategy<Value = String> {
         "ping",
         "gameId",
         "accept",
+        "sendEmote",
+        "emote",
         "uci",
         "lastSequence",
         "expectedSequence",
@@ -160,9 +173,11 @@ proptest! {
         cut in any::<prop::sample::Index>(),
     ) {
         for codec in [Codec::Json, Codec::Proto] {
-            let mut bytes = match codec.encode(&frame).unwrap() {
-                Payload::Text(text) => text.into_bytes(),
-                Payload::Binary(bytes) => bytes,
+            let mut bytes = match codec.encode(&frame) {
+                Ok(Payload::Text(text)) => text.into_bytes(),
+                Ok(Payload::Binary(bytes)) => bytes,
+                // An emote without a name.
+                Err(_) => continue,
             };
             if bytes.is_empty() {
                 continue;

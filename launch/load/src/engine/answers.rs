@@ -42,7 +42,11 @@ impl Player {
                 }
             }
             // Players of a load run take their next opponent from the lobby.
-            Event::RematchOffered(_) | Event::RematchDeclined(_) | Event::Welcome(_) | Event::Pong(_) => {}
+            Event::RematchOffered(_)
+            | Event::RematchDeclined(_)
+            | Event::EmoteReceived(_)
+            | Event::Welcome(_)
+            | Event::Pong(_) => {}
         }
         None
     }
