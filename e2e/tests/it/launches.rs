@@ -35,17 +35,21 @@ fn gates(item: &Value) -> &[Value] {
     item["gates"].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-fn rehearse_command(out: &Path, arguments: &[&str]) -> Command {
+fn rehearse_command(plan: &Path, out: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(binary("tminus", "tminus-control"));
     command
-        .args(["rehearse", "--json", "--out"])
+        .args(["rehearse", "--json", "--plan"])
+        .arg(plan)
+        .arg("--out")
         .arg(out)
         .args(arguments);
     command
 }
 
-fn rehearse(out: &Path, arguments: &[&str]) -> Rehearsal {
-    let output = rehearse_command(out, arguments).output().expect("tminus starts");
+fn rehearse(plan: &Path, out: &Path, arguments: &[&str]) -> Rehearsal {
+    let output = rehearse_command(plan, out, arguments)
+        .output()
+        .expect("tminus starts");
     let progress = String::from_utf8_lossy(&output.stderr).into_owned();
     let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
         panic!(
@@ -60,62 +64,46 @@ fn rehearse(out: &Path, arguments: &[&str]) -> Rehearsal {
     }
 }
 
-/// The share of the CPU, in percent, that a virtual machine's host may take away before figures of
-/// latency say more of the host than of us.
-const STOLEN_PERCENT_MAX: f64 = 3.0;
-/// Measurements that no machine, however slow, excuses.
-const DAMAGE: [&str; 7] = [
-    "lost",
-    "twice",
-    "diverged",
-    "broken",
-    "games_lost",
-    "lost_moves",
-    "mismatches",
-];
-/// How often a rehearsal is tried on a machine that is taken away from us.
-pub const TRIES: u32 = 3;
-
-impl Rehearsal {
-    fn was_disturbed(&self) -> bool {
-        was_disturbed(self.exit_code, &self.report, &self.progress)
-    }
+/// How late an answer may be for a canary to pass or fail.
+enum Patience {
+    /// As the shipped plan has it.
+    AsShipped,
+    /// No answer is too late: a healthy launch must end well on a machine of any speed.
+    Endless,
 }
 
-/// Whether a launch failed and its own evidence says that the machine was not ours meanwhile: the
-/// host took CPU away, or the load generator could not keep its own schedule. A slow host explains
-/// late answers; it never explains a lost or doubled move, so such a run is no disturbed one.
-pub fn was_disturbed(exit_code: i32, report: &Value, progress: &str) -> bool {
-    let items = report["items"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let stolen = items
-        .iter()
-        .flat_map(gates)
-        .filter_map(|gate| gate["measurements"]["cpu_stolen_percent"]["value"].as_f64())
-        .fold(0.0, f64::max);
-    let late = progress.contains("the load generator was late in every run");
-    let is_damage = |name: &str| {
-        let counted = |gate: &Value| gate["measurements"][name]["value"].as_f64();
-        items
-            .iter()
-            .flat_map(gates)
-            .filter_map(counted)
-            .any(|count| count > 0.0)
+/// The shipped plan without its bounds on speed, in `folder`.
+///
+/// What a launch proves must not hang on how much of this machine its host gives to others: bounds
+/// on latency are measured where they are asked for, by `cargo xtask rehearse` and by the benches.
+/// Bounds on what is lost, doubled or mismatched stay.
+fn plan_without_bounds_on_speed(folder: &Path, patience: Patience) -> PathBuf {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plans/starvault.yaml");
+    let mut plan = fs::read_to_string(&shipped).expect("the shipped plan");
+    let mut replace = |from: &str, to: &str| {
+        assert_eq!(
+            plan.matches(from).count(),
+            1,
+            "the shipped plan says once: {from}"
+        );
+        plan = plan.replace(from, to);
     };
-    let damaged = DAMAGE.iter().any(|name| is_damage(name));
-    exit_code != 0 && !damaged && (stolen > STOLEN_PERCENT_MAX || late)
-}
-
-/// Runs `scenario` in a fresh folder, and again if the machine was taken away from it.
-fn undisturbed(scenario: impl Fn(&Path) -> Rehearsal) -> (tempfile::TempDir, Rehearsal) {
-    for attempt in 1.. {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let rehearsal = scenario(&folder.path().join("out"));
-        if attempt == TRIES || !rehearsal.was_disturbed() {
-            return (folder, rehearsal);
-        }
-        eprintln!("attempt {attempt} was disturbed:\n{}", rehearsal.progress);
+    replace("          - move_p99_ms <= 200\n", "");
+    // A command that is not answered in time counts as an error.
+    replace("          - error_rate <= 0.001\n", "");
+    replace(
+        "        duration_s: 900\n",
+        "        duration_s: 900\n        generator_lag_max_ms: 60000\n",
+    );
+    replace("step_s: 40 }", "step_s: 300 }");
+    if let Patience::Endless = patience {
+        replace("slow_ms: 250", "slow_ms: 60000");
+        replace("alpha: 0.01", "alpha: 0.000001");
+        replace("fast_kill_share: 0.2", "fast_kill_share: 1");
     }
-    unreachable!("the last attempt returns")
+    let file = folder.join("plan.yaml");
+    fs::write(&file, plan).expect("the plan is written");
+    file
 }
 
 /// Exit code and output of `tminus verify`.
@@ -184,8 +172,10 @@ fn text_of_pdf(file: &Path) -> String {
 #[test]
 fn a_rehearsal_ends_with_a_checklist_in_which_every_byte_counts() {
     let _alone = alone_blocking();
-    let (folder, rehearsal) = undisturbed(|out| rehearse(out, &["--seed", "7"]));
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let out = folder.path().join("out");
+    let plan = plan_without_bounds_on_speed(folder.path(), Patience::Endless);
+    let rehearsal = rehearse(&plan, &out, &["--seed", "7", "--players", "200"]);
     rehearsal.assert_exit(0);
     let report = &rehearsal.report;
 
@@ -250,7 +240,8 @@ fn assert_rolled_back(fault: &str) {
     let _alone = alone_blocking();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let out = folder.path().join("out");
-    let rehearsal = rehearse(&out, &["--players", "200", "--fault", fault]);
+    let plan = plan_without_bounds_on_speed(folder.path(), Patience::AsShipped);
+    let rehearsal = rehearse(&plan, &out, &["--players", "200", "--fault", fault]);
     rehearsal.assert_exit(1);
     assert_eq!(
         rehearsal.report["canary_final_weight_percent"], 0.0,
@@ -286,9 +277,9 @@ fn a_canary_that_stops_answering_is_rolled_back_without_losing_a_game() {
 const RESUME: [&str; 3] = ["--players", "100", "--resume"];
 
 /// Starts a rehearsal and kills it, without a word, once some of its gates have run.
-fn kill_in_the_middle(out: &Path) {
+fn kill_in_the_middle(plan: &Path, out: &Path) {
     let log = out.with_extension("log");
-    let mut killed = rehearse_command(out, &["--players", "100"])
+    let mut killed = rehearse_command(plan, out, &["--players", "100"])
         .stdout(Stdio::null())
         .stderr(fs::File::create(&log).expect("a log"))
         .spawn()
@@ -315,11 +306,11 @@ fn kill_in_the_middle(out: &Path) {
 #[test]
 fn a_rehearsal_that_was_killed_goes_on_and_runs_no_gate_twice() {
     let _alone = alone_blocking();
-    let (folder, resumed) = undisturbed(|out| {
-        kill_in_the_middle(out);
-        rehearse(out, &RESUME)
-    });
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let out = folder.path().join("out");
+    let plan = plan_without_bounds_on_speed(folder.path(), Patience::Endless);
+    kill_in_the_middle(&plan, &out);
+    let resumed = rehearse(&plan, &out, &RESUME);
     resumed.assert_exit(0);
     assert_eq!(resumed.report["canary_final_weight_percent"], 100.0);
     assert_eq!(resumed.report["games_lost"], 0.0);
@@ -336,7 +327,7 @@ fn a_rehearsal_that_was_killed_goes_on_and_runs_no_gate_twice() {
     }
     // Once more: a finished rehearsal that is resumed has nothing left to do and changes nothing.
     let size = record_size(&out);
-    rehearse(&out, &RESUME).assert_exit(0);
+    rehearse(&plan, &out, &RESUME).assert_exit(0);
     assert_eq!(record_size(&out), size);
 }
 

@@ -17,6 +17,7 @@ use crate::LoadError;
 use crate::api::{self, SESSION_ID, failure, served_version};
 use crate::book::ReleaseSnapshot;
 use crate::host::CpuWatch;
+use crate::players::GENERATOR_LAG_P99_MAX;
 use crate::schedule::{Arrivals, RateSchedule};
 use crate::series::{Merge, Series};
 use crate::target::Target;
@@ -46,6 +47,8 @@ pub struct HttpConfig {
     pub timeout: Duration,
     /// A correct answer later than this is a slow one.
     pub slow_after: Duration,
+    /// A run whose generator started requests later than this (99th percentile) is not valid.
+    pub generator_lag_max: Duration,
     /// Requests under way at a time. What is due beyond is not sent and counts as an error.
     pub in_flight_max: usize,
     pub seed: u64,
@@ -66,6 +69,7 @@ impl HttpConfig {
             players: 100,
             timeout: Duration::from_secs(2),
             slow_after: Duration::from_millis(200),
+            generator_lag_max: GENERATOR_LAG_P99_MAX,
             in_flight_max: 2000,
             seed: 1,
         }
@@ -267,6 +271,7 @@ async fn send(
     report(
         &sender.tally(),
         began.elapsed(),
+        config.generator_lag_max,
         cpu.stolen_percent(),
         cancel.is_cancelled(),
         series.into_series(),

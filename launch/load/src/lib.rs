@@ -9,7 +9,7 @@
 //! answer to the previous request is known. *Response* latency is end − intended start, *service*
 //! latency is end − actual start. A server that stops answering for a second is therefore charged
 //! for every request that should have been made in that second (no coordinated omission). How late
-//! the generator itself started things is measured too: a run whose [`players::GENERATOR_LAG_P99_MAX`]
+//! the generator itself started things is measured too: a run whose [`players::PlayersConfig::generator_lag_max`]
 //! is exceeded says that it is not valid.
 //!
 //! This crate never links a server, never judges (it measures), and keeps bounded memory: histograms

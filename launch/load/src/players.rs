@@ -23,8 +23,7 @@ use crate::measure::{Measurements, label, percent, put, put_count, put_latency};
 use crate::schedule::Arrivals;
 use crate::target::Target;
 
-/// A run whose generator started things later than this (99th percentile) measured itself, not the
-/// server: it is not valid.
+/// What [`PlayersConfig::generator_lag_max`] is unless somebody says otherwise.
 pub const GENERATOR_LAG_P99_MAX: Duration = Duration::from_millis(50);
 /// The most players that one run drives.
 pub const PLAYERS_MAX: u32 = 20_000;
@@ -53,6 +52,9 @@ pub struct PlayersConfig {
     pub resume_within: Duration,
     /// A correct answer later than this is a slow one.
     pub slow_after: Duration,
+    /// A run whose generator started things later than this (99th percentile) measured itself, not
+    /// the server: it is not valid.
+    pub generator_lag_max: Duration,
     /// Arrivals, think times and moves follow from it.
     pub seed: u64,
     /// Resign once a game has gone on for so many plies; none: play to the end.
@@ -78,6 +80,7 @@ impl PlayersConfig {
             command_timeout: Duration::from_secs(2),
             resume_within: Duration::from_secs(20),
             slow_after: Duration::from_millis(200),
+            generator_lag_max: GENERATOR_LAG_P99_MAX,
             seed: 1,
             resign_after_plies: None,
             headers: BTreeMap::new(),
@@ -143,6 +146,7 @@ pub struct PlayersHandle {
     /// Renewed every 250 ms; the last one says `finished`.
     pub snapshots: watch::Receiver<Snapshot>,
     stop: CancellationToken,
+    generator_lag_max: Duration,
     task: tokio::task::JoinHandle<Result<Finished, LoadError>>,
 }
 
@@ -161,7 +165,7 @@ impl PlayersHandle {
             .task
             .await
             .map_err(|e| LoadError::Generator(e.to_string()))??;
-        Ok(PlayersReport::from(finished))
+        Ok(PlayersReport::of(finished, self.generator_lag_max))
     }
 }
 
@@ -170,10 +174,12 @@ impl PlayersHandle {
 /// # Errors
 /// When the configuration is not usable, or nothing answers at the target.
 pub async fn start(config: PlayersConfig, cancel: CancellationToken) -> Result<PlayersHandle, LoadError> {
+    let generator_lag_max = config.generator_lag_max;
     let running = engine::start(config.settings()?, cancel).await?;
     Ok(PlayersHandle {
         snapshots: running.snapshots,
         stop: running.stop,
+        generator_lag_max,
         task: running.task,
     })
 }
@@ -189,7 +195,7 @@ pub async fn run(config: PlayersConfig, cancel: CancellationToken) -> Result<Pla
 /// What players met. Latencies in milliseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PlayersReport {
-    /// False when the generator was late ([`GENERATOR_LAG_P99_MAX`]) or was cancelled.
+    /// False when the generator was late ([`PlayersConfig::generator_lag_max`]) or was cancelled.
     pub valid: bool,
     /// Why not, in words.
     pub notes: Vec<String>,
@@ -232,8 +238,8 @@ pub struct PlayersReport {
     pub series: BTreeMap<String, Vec<(f64, f64)>>,
 }
 
-impl From<Finished> for PlayersReport {
-    fn from(finished: Finished) -> Self {
+impl PlayersReport {
+    pub(crate) fn of(finished: Finished, generator_lag_max: Duration) -> Self {
         let Finished {
             book,
             games,
@@ -250,10 +256,10 @@ impl From<Finished> for PlayersReport {
             service: of.service.summary(),
         };
         let generator_lag = book.lag.summary();
-        let late = generator_lag.p99_ms > GENERATOR_LAG_P99_MAX.as_secs_f64() * 1000.0;
+        let late = is_late(&generator_lag, generator_lag_max);
         let mut notes = Vec::new();
         if late {
-            notes.push(late_note(&generator_lag, cpu_stolen_percent));
+            notes.push(late_note(&generator_lag, generator_lag_max, cpu_stolen_percent));
         }
         if cancelled {
             notes.push("not valid: cancelled before its end".into());
@@ -296,15 +302,19 @@ impl From<Finished> for PlayersReport {
     }
 }
 
+pub(crate) fn is_late(lag: &LatencySummary, max: Duration) -> bool {
+    lag.p99_ms > max.as_secs_f64() * 1000.0
+}
+
 /// Why a late generator makes a run worthless, and what to do about it.
-pub(crate) fn late_note(lag: &LatencySummary, cpu_stolen_percent: Option<f64>) -> String {
+pub(crate) fn late_note(lag: &LatencySummary, max: Duration, cpu_stolen_percent: Option<f64>) -> String {
     let stolen = cpu_stolen_percent
         .filter(|percent| *percent >= 1.0)
         .map_or_else(String::new, |percent| {
             format!("; the host gave {percent:.0} % of this machine's CPU time to others")
         });
     format!(
-        "not valid: the generator was late, p99 {:.0} ms (limit {GENERATOR_LAG_P99_MAX:?}); \
+        "not valid: the generator was late, p99 {:.0} ms (limit {max:?}); \
          give it more CPU or send less{stolen}",
         lag.p99_ms
     )

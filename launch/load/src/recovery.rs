@@ -22,7 +22,7 @@ use crate::engine::{self, Cuts, Finished};
 use crate::faults::Relay;
 use crate::latency::LatencySummary;
 use crate::measure::{Measurements, label, put, put_count, put_latency};
-use crate::players::{PlayersConfig, PlayersReport};
+use crate::players::{GENERATOR_LAG_P99_MAX, PlayersConfig, PlayersReport};
 use crate::target::Target;
 
 /// What to cut. Durations are real time.
@@ -224,7 +224,7 @@ impl RecoveryReport {
         let cancelled = finished.cancelled;
         let (games, cuts) = (finished.games, finished.book.cuts);
         let cuts_before_answer = finished.book.cuts_before_answer;
-        let players = PlayersReport::from(finished);
+        let players = PlayersReport::of(finished, GENERATOR_LAG_P99_MAX);
         let mut notes = Vec::new();
         if cancelled {
             notes.push("not valid: cancelled before its end".into());

@@ -91,6 +91,9 @@ pub enum Protocol {
 pub struct LoadSpec {
     pub traffic: Traffic,
     pub duration_s: f64,
+    /// A run whose generator started things later than this (99th percentile), in milliseconds,
+    /// measured itself and is void.
+    pub generator_lag_max_ms: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -139,10 +139,15 @@ async fn load_once(
 ) -> Result<Measured, CouldNotRun> {
     let seed = live.seed_of(job);
     let duration = seconds(spec.duration_s);
+    let generator_lag_max = Duration::from_millis(u64::from(spec.generator_lag_max_ms));
     let cancel = CancellationToken::new();
     let _guard = cancel.clone().drop_guard();
     let mut measured = describe(&spec.traffic, duration, seed)?;
     if let Some(config) = http_config(&spec.traffic, duration, seed)? {
+        let config = HttpConfig {
+            generator_lag_max,
+            ..config
+        };
         let handle = tminus_load::http::start(config, cancel).map_err(|e| could_not(&e))?;
         let report = unless_stopped(&hands.stop, watch_http(handle, duration, hands))
             .await?
@@ -158,7 +163,10 @@ async fn load_once(
         take_numbers(&mut measured, report.measurements());
         measured.series = report.series;
     } else {
-        let mut config = players_config(&spec.traffic, duration, seed, job, live)?;
+        let mut config = PlayersConfig {
+            generator_lag_max,
+            ..players_config(&spec.traffic, duration, seed, job, live)?
+        };
         if run > 1 {
             // What players were told in a void run is as true as ever: its file stays.
             let gate = format!("{}-run-{run}", job.gate.id);

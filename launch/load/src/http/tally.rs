@@ -10,7 +10,7 @@ use super::HttpConfig;
 use crate::book::{LATE_START, ReleaseReport, ReleaseSnapshot, UNKNOWN_RELEASE};
 use crate::latency::{LatencyHistogram, LatencySummary};
 use crate::measure::{Measurements, label, percent, put, put_count, put_latency};
-use crate::players::{GENERATOR_LAG_P99_MAX, late_note};
+use crate::players::{is_late, late_note};
 
 /// Versions that are told apart; more are counted as `other`.
 const VERSIONS_MAX: usize = 32;
@@ -148,14 +148,15 @@ impl Tally {
 pub(super) fn report(
     tally: &Tally,
     elapsed: Duration,
+    generator_lag_max: Duration,
     cpu_stolen_percent: Option<f64>,
     cancelled: bool,
     series: BTreeMap<String, Vec<(f64, f64)>>,
 ) -> HttpReport {
     let generator_lag = tally.lag.summary();
     let mut notes = Vec::new();
-    if generator_lag.p99_ms > GENERATOR_LAG_P99_MAX.as_secs_f64() * 1000.0 {
-        notes.push(late_note(&generator_lag, cpu_stolen_percent));
+    if is_late(&generator_lag, generator_lag_max) {
+        notes.push(late_note(&generator_lag, generator_lag_max, cpu_stolen_percent));
     }
     if cancelled {
         notes.push("not valid: cancelled before its end".into());

@@ -95,6 +95,23 @@ async fn everything_that_is_due_is_sent_and_told_apart_by_status_version_and_pla
 }
 
 #[tokio::test]
+async fn a_generator_later_than_its_limit_makes_a_run_void() {
+    let backend = backend(0).await;
+    for (generator_lag_max, valid) in [(Duration::ZERO, false), (Duration::from_secs(3_600), true)] {
+        let report = report(HttpConfig {
+            generator_lag_max,
+            ..config(&backend)
+        })
+        .await;
+        assert_eq!(
+            (report.valid, report.notes.is_empty()),
+            (valid, valid),
+            "{report:#?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_pause_is_charged_from_the_intended_start_and_a_full_pipe_is_counted() {
     let backend = backend(0).await;
     backend.answering.send_replace(false);

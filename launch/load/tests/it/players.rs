@@ -94,6 +94,25 @@ async fn players_play_whole_games_and_each_acknowledged_move_is_logged_and_in_th
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_generator_later_than_its_limit_makes_a_run_void() {
+    let server = Server::start(10).await;
+    for (generator_lag_max, valid) in [(Duration::ZERO, false), (Duration::from_secs(3_600), true)] {
+        let mut handle = go(PlayersConfig {
+            generator_lag_max,
+            ..config(&server)
+        })
+        .await;
+        until(&mut handle, |s| s.moves >= 20).await;
+        let report = finish(handle).await;
+        assert_eq!(
+            (report.valid, report.notes.is_empty()),
+            (valid, valid),
+            "{report:#?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn players_that_are_sent_elsewhere_in_the_middle_of_a_game_play_on_there() {
     let server = Server::start(400).await;
     let mut handle = go(config(&server)).await;

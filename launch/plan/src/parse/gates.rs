@@ -18,6 +18,8 @@ const PLAYERS_MAX: u32 = 1_000_000;
 /// Seconds; a week.
 const SECONDS_MAX: f64 = 604_800.0;
 const MINUTE_MS: u32 = 60_000;
+/// The load engine's own default.
+const GENERATOR_LAG_MAX_MS: u32 = 50;
 
 /// Fields that every gate may have.
 const COMMON: [&str; 4] = ["id", "kind", "expect", "rehearsal"];
@@ -56,6 +58,7 @@ const KINDS: [Kind; 5] = [
             "path",
             "headers",
             "rate_per_s",
+            "generator_lag_max_ms",
         ],
         rehearsal: &["players", "duration_s", "arrivals_s", "think_ms", "rate_per_s"],
         read: load,
@@ -226,6 +229,7 @@ fn load(fields: &Fields<'_>) -> Result<GateKind, PlanError> {
     Ok(GateKind::Load(LoadSpec {
         traffic: traffic(fields)?,
         duration_s,
+        generator_lag_max_ms: fields.whole_or("generator_lag_max_ms", GENERATOR_LAG_MAX_MS, 1, MINUTE_MS)?,
     }))
 }
 

@@ -76,6 +76,16 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "rehearsal: { expect: [] }",
     ),
     (
+        "rehearsal that believes a late generator",
+        "rehearsal: { duration_s: 5 }",
+        "rehearsal: { generator_lag_max_ms: 1000 }",
+    ),
+    (
+        "generator that may never be late",
+        "duration_s: 60",
+        "duration_s: 60\n        generator_lag_max_ms: 0",
+    ),
+    (
         "rehearsal with a bad value",
         "rehearsal: { duration_s: 5 }",
         "rehearsal: { duration_s: -5 }",

@@ -33,6 +33,25 @@ fn the_starvault_plan_reads() {
 }
 
 #[test]
+fn a_load_run_is_void_at_the_stated_lag_of_its_generator() {
+    let lag_max_of = |text: &str| {
+        let plan = Plan::parse(text, "plan.yaml").unwrap_or_else(|error| panic!("{error}"));
+        plan.items.iter().flat_map(|item| &item.gates).find_map(|gate| {
+            let GateKind::Load(load) = &gate.kind else {
+                return None;
+            };
+            Some(load.generator_lag_max_ms)
+        })
+    };
+    assert_eq!(lag_max_of(STARVAULT), Some(50), "unless stated otherwise");
+    let stated = STARVAULT.replace(
+        "        duration_s: 900\n",
+        "        duration_s: 900\n        generator_lag_max_ms: 20\n",
+    );
+    assert_eq!(lag_max_of(&stated), Some(20));
+}
+
+#[test]
 fn the_plan_for_any_http_service_reads() {
     Plan::parse(HTTP_SERVICE, "plans/http-service.yaml").unwrap_or_else(|error| panic!("{error}"));
 }
