@@ -48,6 +48,10 @@ struct ServeArgs {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+    /// Serve figures for Prometheus at http://ADDRESS/metrics, an address of this machine alone such as
+    /// 127.0.0.1:9100; port 0 takes a free one. Off unless asked for.
+    #[arg(long, value_name = "ADDRESS", value_parser = loopback)]
+    admin: Option<SocketAddr>,
     /// The store, `sqlite:PATH`. Several processes of one machine can share it.
     #[arg(long, value_name = "sqlite:PATH")]
     store: StorePath,
@@ -58,7 +62,7 @@ struct ServeArgs {
     /// players share it.
     #[arg(long, value_name = "PATH")]
     signing_key: PathBuf,
-    /// Written once the server is ready: {"address","pid","release"}.
+    /// Written once the server is ready: {"address","pid","release"}, and "admin" if that was asked for.
     #[arg(long, value_name = "PATH")]
     ready_file: Option<PathBuf>,
     /// Go down in order when standard input ends, as it does when the parent process dies.
@@ -78,6 +82,12 @@ struct ServeArgs {
     /// Guests that one address may sign in per minute. High for the same reason.
     #[arg(long, value_name = "COUNT", default_value_t = crate::Limits::default().sign_ins_per_minute)]
     max_sign_ins_per_minute: u32,
+    /// Commands that one connection may send per second; twice as many may come at once.
+    #[arg(long, value_name = "COUNT", default_value_t = crate::Limits::default().commands_per_second)]
+    max_commands_per_second: u32,
+    /// Emotes that one connection may send in five seconds.
+    #[arg(long, value_name = "COUNT", default_value_t = crate::Limits::default().emotes_max)]
+    max_emotes: u32,
     /// A gateway whose `x-forwarded-for` is believed: an address or a network such as 10.0.0.0/8.
     /// Can be given several times. Without it, everybody behind a gateway counts as one address.
     #[arg(long = "trusted-proxy", value_name = "NETWORK")]
@@ -165,10 +175,9 @@ fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async move {
         let shutdown = CancellationToken::new();
-        let listener = bind(arguments.listen).map_err(|source| StartError::Listen {
-            address: arguments.listen,
-            source,
-        })?;
+        let listen = |address| bind(address).map_err(|source| StartError::Listen { address, source });
+        let listener = listen(arguments.listen)?;
+        let admin = arguments.admin.map(listen).transpose()?;
         let release = arguments.release;
         let mut config = Config::new(arguments.store.0, release.clone(), arguments.signing_key);
         config.clock = arguments.clock;
@@ -176,6 +185,9 @@ fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
         config.limits.connections_max = arguments.max_connections;
         config.limits.connections_per_address_max = arguments.max_connections_per_address;
         config.limits.sign_ins_per_minute = arguments.max_sign_ins_per_minute;
+        config.limits.commands_per_second = arguments.max_commands_per_second;
+        config.limits.commands_burst = arguments.max_commands_per_second.saturating_mul(2);
+        config.limits.emotes_max = arguments.max_emotes;
         config.limits.ticket_grace = Duration::from_secs(arguments.ticket_grace.into());
         config.trusted_proxies = arguments.trusted_proxies;
         config.regions = arguments.regions;
@@ -188,26 +200,46 @@ fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
         };
         config.limits.disconnect_grace = Duration::from_secs(arguments.disconnect_grace.into());
         config.limits.lag_compensation_max = Duration::from_millis(arguments.lag_compensation.into());
-        let server = Server::build(config, listener).await?;
+        let mut server = Server::build(config, listener).await?;
         let address = server.address()?;
+        let mut ready = serde_json::json!({
+            "address": address.to_string(), "pid": std::process::id(), "release": release.as_str(),
+        });
+        if let Some(admin) = admin {
+            let address = admin.local_addr()?;
+            tracing::info!(%address, "serving figures");
+            ready["admin"] = address.to_string().into();
+            server = server.with_admin(admin);
+        }
         stop_on_signals(&shutdown)?;
         if arguments.exit_on_stdin_close {
             stop_on_stdin_close(shutdown.clone());
         }
         let serving = tokio::spawn(server.run(shutdown.clone()));
-        if let Some(path) = &arguments.ready_file {
-            let ready = serde_json::json!({
-                "address": address.to_string(), "pid": std::process::id(), "release": release.as_str(),
-            });
-            if let Err(error) = write_by_rename(path, &format!("{ready}\n")) {
-                shutdown.cancel();
-                let _ = serving.await;
-                return Err(error).with_context(|| format!("cannot write the ready file {}", path.display()));
-            }
+        if let Some(path) = &arguments.ready_file
+            && let Err(error) = write_by_rename(path, &format!("{ready}\n"))
+        {
+            shutdown.cancel();
+            let _ = serving.await;
+            return Err(error).with_context(|| format!("cannot write the ready file {}", path.display()));
         }
         tracing::info!(%address, %release, "serving");
         serving.await.context("the server stopped unexpectedly")
     })
+}
+
+/// The figures are for this machine: there is nobody's password to ask for.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| "an address and a port, e.g. 127.0.0.1:9100")?;
+    if address.ip().is_loopback() {
+        Ok(address)
+    } else {
+        Err(format!(
+            "other machines can reach {address}; use a loopback address such as 127.0.0.1"
+        ))
+    }
 }
 
 fn start_logging(format: LogFormat) {
@@ -294,4 +326,26 @@ fn check(arguments: &CheckArgs) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::from(1)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_served_to_this_machine_alone() {
+        for address in ["127.0.0.1:0", "127.9.9.9:9100", "[::1]:9100"] {
+            assert!(loopback(address).is_ok(), "{address}");
+        }
+        for address in [
+            "0.0.0.0:9100",
+            "[::]:0",
+            "10.0.0.1:9100",
+            "localhost:1",
+            "127.0.0.1",
+            "",
+        ] {
+            assert!(loopback(address).is_err(), "{address}");
+        }
+    }
 }

@@ -7,6 +7,7 @@
 //! of gateways and launches.
 
 mod address;
+mod admin;
 mod app;
 mod assets;
 mod build_info;

@@ -7,10 +7,12 @@
 //!
 //! A ticket belongs to a player, not to a connection. When the connection ends, the ticket stays
 //! where it is for a while, cannot be matched, and goes on as soon as the player is back. The lobby
-//! never touches a game once it has begun.
+//! never touches a game once it has begun; of a rematch, which begins without it, it is told, so that
+//! neither player keeps a ticket.
 
 mod metrics;
 mod opponents;
+mod pairing;
 mod steady;
 mod task;
 
@@ -47,6 +49,21 @@ pub struct Returning {
     pub region: Region,
     /// When the wait began, in milliseconds since 1970-01-01 UTC.
     pub enqueued_at_ms: u64,
+}
+
+/// What games tell the lobby.
+#[derive(Debug)]
+pub enum FromRoom {
+    Returning(Box<Returning>),
+    Rematched(Rematched),
+}
+
+/// The players of a game that has ended have begun another one, over these connections.
+#[derive(Debug)]
+pub struct Rematched {
+    pub players: [SessionHandle; 2],
+    /// In milliseconds since 1970-01-01 UTC.
+    pub began_at_ms: u64,
 }
 
 #[derive(Debug)]
@@ -93,14 +110,14 @@ impl Lobby {
         context: RoomContext,
         rooms: Rooms,
         options: Options,
-        returns: mpsc::Receiver<Returning>,
+        from_rooms: mpsc::Receiver<FromRoom>,
         draining: CancellationToken,
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (mailbox, receiver) = mpsc::channel(MAILBOX_MAX);
-        let metrics = Arc::new(LobbyMetrics::default());
+        let metrics = Arc::new(LobbyMetrics::new(&options.regions));
         let task = Task::new(context, rooms, options, draining, metrics.clone());
-        (Self { mailbox, metrics }, task.run(receiver, returns, stop))
+        (Self { mailbox, metrics }, task.run(receiver, from_rooms, stop))
     }
 
     #[must_use]

@@ -32,7 +32,7 @@ use crate::{
     emotes::{Host, Seats},
     inject::Injector,
     link::SharedFrame,
-    lobby::Returning,
+    lobby::FromRoom,
     metrics::GameMetrics,
     rooms::Rooms,
     session::{Close, SessionHandle},
@@ -48,8 +48,8 @@ pub struct RoomContext {
     pub time: TimeSource,
     pub limits: Limits,
     pub injector: Injector,
-    /// Where a player goes whose opponent never arrived.
-    pub returns: mpsc::Sender<Returning>,
+    /// The lobby, for what it has to know of games.
+    pub lobby: mpsc::Sender<FromRoom>,
     pub metrics: Arc<GameMetrics>,
 }
 

@@ -17,6 +17,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
     address::Addresses,
+    admin,
     app::App,
     build_info,
     config::Config,
@@ -36,8 +37,8 @@ use crate::{
 /// For games to finish the write that they are in.
 const LAST_WRITES: Duration = Duration::from_secs(10);
 
-/// Players on the way back from games whose other player never arrived.
-const RETURNS_MAX: usize = 1024;
+/// What games tell the lobby before it listens: players on the way back, rematches.
+const TOLD_MAX: usize = 1024;
 
 /// A server that is ready to run: its store is open and its port is taken.
 #[derive(Debug)]
@@ -46,6 +47,7 @@ pub struct Server {
     router: Router,
     health: HealthReporter,
     listener: TcpListener,
+    admin: Option<TcpListener>,
     games: JoinSet<()>,
     stop_games: CancellationToken,
 }
@@ -65,7 +67,7 @@ impl Server {
         let (journal, tokens, executable_sha256) = opening.await.map_err(|_| StartError::Interrupted)??;
         let instance = uuid::Uuid::new_v4().simple().to_string();
         let injector = Injector::new(config.injection);
-        let (returns, returning) = mpsc::channel(RETURNS_MAX);
+        let (to_lobby, from_rooms) = mpsc::channel(TOLD_MAX);
         let metrics = Arc::new(GameMetrics::default());
         let context = RoomContext {
             journal: journal.clone(),
@@ -76,7 +78,7 @@ impl Server {
             time: config.time.clone(),
             limits: config.limits.clone(),
             injector: injector.clone(),
-            returns,
+            lobby: to_lobby,
             metrics: metrics.clone(),
         };
         let stop_games = CancellationToken::new();
@@ -94,7 +96,7 @@ impl Server {
             context,
             rooms.clone(),
             options,
-            returning,
+            from_rooms,
             draining.clone(),
             stop_games.clone(),
         );
@@ -124,9 +126,17 @@ impl Server {
             router,
             health,
             listener,
+            admin: None,
             games,
             stop_games,
         })
+    }
+
+    /// Serves the figures of this process as well, at a listener of their own.
+    #[must_use]
+    pub fn with_admin(mut self, listener: TcpListener) -> Self {
+        self.admin = Some(listener);
+        self
     }
 
     /// What the lobby does, while the server runs.
@@ -157,6 +167,7 @@ impl Server {
             router,
             health,
             listener,
+            admin,
             mut games,
             stop_games,
         } = self;
@@ -168,6 +179,8 @@ impl Server {
             app.addresses.clone(),
             stop_serving.clone(),
         ));
+        let admin =
+            admin.map(|listener| tokio::spawn(admin::serve(listener, app.clone(), stop_serving.clone())));
         shutdown.cancelled().await;
         tracing::info!("going down");
         app.draining.cancel();
@@ -188,6 +201,9 @@ impl Server {
         }
         stop_serving.cancel();
         let _ = serving.await;
+        if let Some(admin) = admin {
+            let _ = admin.await;
+        }
         app.journal.close().await;
         tracing::info!("down");
     }

@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::config::{Region, Regions};
+
 /// Figures of one lobby. Written by its task alone, read by anybody; each is right by itself, and
 /// they may be a moment apart from one another.
 #[derive(Debug, Default)]
 pub struct LobbyMetrics {
-    pub(super) waiting: AtomicU64,
-    pub(super) suspended: AtomicU64,
+    pools: Vec<Pool>,
     /// Milliseconds since 1970-01-01 UTC; 0: nobody waits.
     pub(super) oldest_enqueued_at_ms: AtomicU64,
     pub(super) matched: AtomicU64,
@@ -15,19 +16,55 @@ pub struct LobbyMetrics {
     pub(super) redelivered: AtomicU64,
     pub(super) reattached: AtomicU64,
     pub(super) expired: AtomicU64,
+    pub(super) overtaken: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Pool {
+    region: Region,
+    waiting: AtomicU64,
+    suspended: AtomicU64,
 }
 
 impl LobbyMetrics {
+    #[must_use]
+    pub(super) fn new(regions: &Regions) -> Self {
+        let pool = |region: &Region| Pool {
+            region: region.clone(),
+            waiting: AtomicU64::new(0),
+            suspended: AtomicU64::new(0),
+        };
+        Self {
+            pools: regions.as_slice().iter().map(pool).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The figures of one pool.
+    pub(super) fn publish(&self, region: &Region, waiting: usize, suspended: usize) {
+        if let Some(pool) = self.pools.iter().find(|pool| pool.region == *region) {
+            pool.waiting.store(waiting as u64, Ordering::Relaxed);
+            pool.suspended.store(suspended as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Tickets of each region that can be matched now.
+    pub fn waiting_by_region(&self) -> impl Iterator<Item = (&Region, u64)> {
+        let waiting = |pool: &Pool| pool.waiting.load(Ordering::Relaxed);
+        self.pools.iter().map(move |pool| (&pool.region, waiting(pool)))
+    }
+
     /// Tickets that can be matched now.
     #[must_use]
     pub fn waiting(&self) -> u64 {
-        self.waiting.load(Ordering::Relaxed)
+        self.waiting_by_region().map(|(_, waiting)| waiting).sum()
     }
 
     /// Tickets whose player has no connection at the moment.
     #[must_use]
     pub fn suspended(&self) -> u64 {
-        self.suspended.load(Ordering::Relaxed)
+        let suspended = |pool: &Pool| pool.suspended.load(Ordering::Relaxed);
+        self.pools.iter().map(suspended).sum()
     }
 
     /// How long the longest wait has lasted at `now_ms` (milliseconds since 1970-01-01 UTC).
@@ -61,6 +98,12 @@ impl LobbyMetrics {
     #[must_use]
     pub fn reattached(&self) -> u64 {
         self.reattached.load(Ordering::Relaxed)
+    }
+
+    /// Tickets that ended because their player began a game without the lobby: a rematch.
+    #[must_use]
+    pub fn overtaken(&self) -> u64 {
+        self.overtaken.load(Ordering::Relaxed)
     }
 
     /// Tickets that were dropped because their player did not come back.

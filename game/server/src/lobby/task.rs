@@ -6,77 +6,54 @@ use std::{
     time::Duration,
 };
 
-use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
-use starvault_matchmaking::{Match, PoolError, Pools, Reserved, Ticket, TicketId};
-use starvault_rules::{GameId, PlayerId, Seat, Setup};
-use starvault_store::{CreateOutcome, Created, Journal as _, NewGame, StoreError};
+use rand::{SeedableRng as _, rngs::StdRng};
+use starvault_matchmaking::{Match, PoolError, Pools, Ticket, TicketId};
+use starvault_rules::PlayerId;
 use starvault_wire::v1::{LeftLobby, Queued, error::Code, server_frame::Event as Say};
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Candidate, LobbyMetrics, Message, Options, Returning,
+    Candidate, FromRoom, LobbyMetrics, Message, Options, Rematched, Returning,
     metrics::count,
     opponents::{LastOpponents, player_key},
+    pairing::BEGINNINGS_MAX,
     steady::SteadyTime,
 };
-use crate::{
-    config::Region,
-    room::{Arrival, RoomContext},
-    rooms::Rooms,
-    session::SessionHandle,
-};
+use crate::{config::Region, room::RoomContext, rooms::Rooms, session::SessionHandle};
 
-/// Games that are being begun at the same time; further matches wait their turn.
-const BEGINNINGS_MAX: usize = 256;
 /// Without any deadline the task looks up this often.
 const IDLE: Duration = Duration::from_secs(3600);
 
 /// A player who waits, or whose match waits for its turn to begin.
 #[derive(Debug)]
-struct Waiting {
-    candidate: Candidate,
-    region: Region,
-    since_ms: u64,
+pub(super) struct Waiting {
+    pub(super) candidate: Candidate,
+    pub(super) region: Region,
+    pub(super) since_ms: u64,
     /// The connection that holds the ticket has asked for it, not inherited it.
-    asked: bool,
+    pub(super) asked: bool,
     /// That connection has ended.
-    gone: bool,
-}
-
-/// One of the two players of a match whose game the store is asked to begin.
-#[derive(Debug)]
-struct Side {
-    reserved: Reserved,
-    region: Region,
-    candidate: Candidate,
-}
-
-#[derive(Debug)]
-struct Beginning {
-    older: Side,
-    younger: Side,
-    older_plays_white: bool,
-    outcome: Result<CreateOutcome, StoreError>,
+    pub(super) gone: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Task {
-    context: RoomContext,
-    rooms: Rooms,
-    options: Options,
-    draining: CancellationToken,
-    metrics: Arc<LobbyMetrics>,
-    time: SteadyTime,
-    coin: StdRng,
-    pools: Pools<Region>,
-    tickets: u64,
-    waiting: HashMap<TicketId, Waiting>,
-    by_player: HashMap<PlayerId, TicketId>,
+    pub(super) context: RoomContext,
+    pub(super) rooms: Rooms,
+    pub(super) options: Options,
+    pub(super) draining: CancellationToken,
+    pub(super) metrics: Arc<LobbyMetrics>,
+    pub(super) time: SteadyTime,
+    pub(super) coin: StdRng,
+    pub(super) pools: Pools<Region>,
+    pub(super) tickets: u64,
+    pub(super) waiting: HashMap<TicketId, Waiting>,
+    pub(super) by_player: HashMap<PlayerId, TicketId>,
     /// Players whose game is being begun, and the newest connection of each.
-    beginning: HashMap<PlayerId, SessionHandle>,
-    matched: VecDeque<(Region, Match)>,
-    last_opponents: LastOpponents,
+    pub(super) beginning: HashMap<PlayerId, SessionHandle>,
+    pub(super) matched: VecDeque<(Region, Match)>,
+    pub(super) last_opponents: LastOpponents,
 }
 
 impl Task {
@@ -108,7 +85,7 @@ impl Task {
     pub(super) async fn run(
         mut self,
         mut mailbox: mpsc::Receiver<Message>,
-        mut returns: mpsc::Receiver<Returning>,
+        mut from_rooms: mpsc::Receiver<FromRoom>,
         stop: CancellationToken,
     ) {
         let mut beginnings = JoinSet::new();
@@ -128,7 +105,10 @@ impl Task {
                         self.on_begun(begun).await;
                     }
                 }
-                Some(returning) = returns.recv() => self.on_returning(returning),
+                Some(told) = from_rooms.recv() => match told {
+                    FromRoom::Returning(returning) => self.on_returning(*returning),
+                    FromRoom::Rematched(rematched) => self.on_rematched(rematched),
+                },
                 () = tokio::time::sleep_until(wakes_at) => {}
             }
         }
@@ -151,12 +131,11 @@ impl Task {
     }
 
     fn publish(&self) {
-        let (all, suspended) = self.pools.iter().fold((0, 0), |(all, suspended), (_, queue)| {
-            (all + queue.len(), suspended + queue.suspended_len())
-        });
         let metrics = &self.metrics;
-        metrics.waiting.store((all - suspended) as u64, Ordering::Relaxed);
-        metrics.suspended.store(suspended as u64, Ordering::Relaxed);
+        for (region, queue) in self.pools.iter() {
+            let suspended = queue.suspended_len();
+            metrics.publish(region, queue.len() - suspended, suspended);
+        }
         let oldest = self.pools.oldest_enqueued_at_ms().unwrap_or(0);
         metrics.oldest_enqueued_at_ms.store(oldest, Ordering::Relaxed);
     }
@@ -321,7 +300,7 @@ impl Task {
         Ok(ticket.id)
     }
 
-    fn keep(&mut self, id: TicketId, candidate: Candidate, region: Region, since_ms: u64) {
+    pub(super) fn keep(&mut self, id: TicketId, candidate: Candidate, region: Region, since_ms: u64) {
         let gone = candidate.session.is_closed();
         self.by_player.insert(candidate.session.player_id.clone(), id);
         let waiting = Waiting {
@@ -337,7 +316,7 @@ impl Task {
         }
     }
 
-    fn forget(&mut self, id: TicketId) -> Option<Waiting> {
+    pub(super) fn forget(&mut self, id: TicketId) -> Option<Waiting> {
         let waiting = self.waiting.remove(&id)?;
         self.by_player.remove(&waiting.candidate.session.player_id);
         Some(waiting)
@@ -357,161 +336,6 @@ impl Task {
             wait_ms_max: u32::try_from(settings.wait_ms_max).unwrap_or(u32::MAX),
         };
         waiting.candidate.session.send(request_id, Say::Queued(queued));
-    }
-
-    fn match_up(&mut self, beginnings: &mut JoinSet<Beginning>) {
-        while beginnings.len() < BEGINNINGS_MAX && !self.draining.is_cancelled() {
-            if self.matched.is_empty() {
-                let now_ms = self.time.now_ms();
-                self.matched.extend(self.pools.poll(now_ms));
-            }
-            let Some((region, found)) = self.matched.pop_front() else {
-                return;
-            };
-            let sides = [found.older, found.younger];
-            // Whoever left between the match and now is not there; whoever was cut off is gone.
-            if sides.iter().all(|side| self.is_ready(side.ticket.id)) {
-                let [older, younger] = sides.map(|reserved| {
-                    let waiting = self.forget(reserved.ticket.id)?;
-                    Some(Side {
-                        reserved,
-                        region: region.clone(),
-                        candidate: waiting.candidate,
-                    })
-                });
-                if let (Some(older), Some(younger)) = (older, younger) {
-                    self.begin(older, younger, beginnings);
-                }
-                continue;
-            }
-            for reserved in sides {
-                if let Some(waiting) = self.forget(reserved.ticket.id) {
-                    self.put_back(reserved, region.clone(), waiting.candidate, waiting.asked);
-                }
-            }
-        }
-    }
-
-    fn is_ready(&self, id: TicketId) -> bool {
-        self.waiting
-            .get(&id)
-            .is_some_and(|waiting| !waiting.gone && !waiting.candidate.session.is_closed())
-    }
-
-    fn begin(&mut self, older: Side, younger: Side, beginnings: &mut JoinSet<Beginning>) {
-        for side in [&older, &younger] {
-            let session = &side.candidate.session;
-            self.beginning.insert(session.player_id.clone(), session.clone());
-        }
-        let older_plays_white = self.coin.next_u32() & 1 == 0;
-        let (white, black) = if older_plays_white {
-            (&older, &younger)
-        } else {
-            (&younger, &older)
-        };
-        let seat = |side: &Side| Seat {
-            player_id: side.candidate.session.player_id.clone(),
-            name: side.candidate.display_name.clone(),
-            rating: side.candidate.rating,
-        };
-        let setup = Setup {
-            game_id: new_game_id(),
-            white: seat(white),
-            black: seat(black),
-            clock: self.options.clock,
-            started_at_ms: self.context.time.now_ms(),
-        };
-        let game = NewGame {
-            setup,
-            owner: self.context.owner.clone(),
-        };
-        let journal = self.context.journal.clone();
-        beginnings.spawn(async move {
-            let outcome = journal.create_game(game).await;
-            Beginning {
-                older,
-                younger,
-                older_plays_white,
-                outcome,
-            }
-        });
-    }
-
-    async fn on_begun(&mut self, begun: Beginning) {
-        let Beginning {
-            mut older,
-            mut younger,
-            older_plays_white,
-            outcome,
-        } = begun;
-        for side in [&mut older, &mut younger] {
-            let newest = self.beginning.remove(&side.candidate.session.player_id);
-            if let Some(newest) = newest {
-                side.candidate.session = newest;
-            }
-        }
-        match outcome {
-            Ok(CreateOutcome::Created(created)) => {
-                let sides = if older_plays_white {
-                    [older, younger]
-                } else {
-                    [younger, older]
-                };
-                self.hand_over(created, sides).await;
-            }
-            Ok(CreateOutcome::AlreadyPlaying { player_id, .. }) => {
-                for side in [older, younger] {
-                    if side.candidate.session.player_id == player_id {
-                        let message = "you are in a running game; resume it";
-                        let session = &side.candidate.session;
-                        session.send(0, Say::LeftLobby(LeftLobby {}));
-                        session.refuse(0, Code::AlreadyPlaying, message);
-                    } else {
-                        self.put_back(side.reserved, side.region, side.candidate, true);
-                    }
-                }
-            }
-            Err(error) => {
-                tracing::error!(%error, "cannot begin a game");
-                for side in [older, younger] {
-                    let session = &side.candidate.session;
-                    session.send(0, Say::LeftLobby(LeftLobby {}));
-                    session.refuse(0, Code::Unavailable, "the store does not answer; join again");
-                }
-            }
-        }
-    }
-
-    async fn hand_over(&mut self, created: Box<Created>, sides: [Side; 2]) {
-        let [white, black] = sides.map(|side| {
-            let arrival = Arrival {
-                session: side.candidate.session,
-                region: side.region,
-                enqueued_at_ms: side.reserved.ticket.enqueued_at_ms,
-            };
-            (arrival, side.reserved.ticket.player)
-        });
-        self.last_opponents.remember(white.1, black.1);
-        count(&self.metrics.matched);
-        self.rooms.begin(created, white.0, black.0).await;
-    }
-
-    /// A match came to nothing: the ticket has its place again.
-    fn put_back(&mut self, reserved: Reserved, region: Region, candidate: Candidate, asked: bool) {
-        match self.pools.put_back(&region, reserved) {
-            Ok(()) => {
-                let id = reserved.ticket.id;
-                self.keep(id, candidate, region, reserved.ticket.enqueued_at_ms);
-                if let Some(waiting) = self.waiting.get_mut(&id) {
-                    waiting.asked = asked;
-                }
-                count(&self.metrics.put_back);
-            }
-            Err(error) => {
-                tracing::error!(%error, "a ticket found its place taken");
-                candidate.session.send(0, Say::LeftLobby(LeftLobby {}));
-            }
-        }
     }
 
     /// The opponent never arrived at the game.
@@ -539,6 +363,34 @@ impl Task {
         }
     }
 
+    /// Two players have begun another game without the lobby: neither waits for one any more.
+    fn on_rematched(&mut self, Rematched { players, began_at_ms }: Rematched) {
+        let [one, two] = &players;
+        self.last_opponents
+            .remember(player_key(&one.player_id), player_key(&two.player_id));
+        for player in &players {
+            let Some(id) = self.by_player.get(&player.player_id).copied() else {
+                continue;
+            };
+            // Not a ticket that was drawn after that game.
+            if self
+                .waiting
+                .get(&id)
+                .is_none_or(|waiting| waiting.since_ms > began_at_ms)
+            {
+                continue;
+            }
+            self.pools.remove(id);
+            let Some(waiting) = self.forget(id) else { continue };
+            count(&self.metrics.overtaken);
+            // The connection of the new game hears of that; any other one has to be told.
+            let session = waiting.candidate.session;
+            if session.id != player.id {
+                session.send(0, Say::LeftLobby(LeftLobby {}));
+            }
+        }
+    }
+
     fn regions(&self) -> &[Region] {
         self.options.regions.as_slice()
     }
@@ -552,8 +404,4 @@ impl Task {
             .find(|region| region.as_str() == name)
             .cloned()
     }
-}
-
-fn new_game_id() -> GameId {
-    GameId::new(format!("g-{}", uuid::Uuid::now_v7().simple())).expect("a prefix and hexadecimal digits")
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{Room, Stop, seats::Arriving};
 use crate::{
     config::Region,
-    lobby::{Candidate, Returning},
+    lobby::{Candidate, FromRoom, Returning},
     session::{Close, SessionHandle},
     view::{self, Moves},
 };
@@ -141,7 +141,8 @@ impl Room {
                 enqueued_at_ms: place.enqueued_at_ms,
             };
             // A lobby that has stopped matches nobody any more.
-            let _ = self.context.returns.send(returning).await;
+            let returning = FromRoom::Returning(Box::new(returning));
+            let _ = self.context.lobby.send(returning).await;
         }
     }
 }

@@ -7,7 +7,10 @@ use starvault_store::{CreateOutcome, Journal as _, NewGame, StoreError};
 use starvault_wire::v1::{Ack, RematchDeclined, RematchOffered, error::Code, server_frame::Event as Say};
 
 use super::{Newcomer, Room};
-use crate::session::SessionHandle;
+use crate::{
+    lobby::{FromRoom, Rematched},
+    session::SessionHandle,
+};
 
 /// How far the two are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +117,7 @@ impl Room {
     }
 
     async fn begin_rematch(&mut self, accepted_by: Color, request_id: u32) {
+        let began_at_ms = u64::try_from(self.context.time.now_ms()).unwrap_or(0);
         let outcome = match self.rematch_setup().await {
             Ok(setup) => {
                 let owner = self.context.owner.clone();
@@ -134,7 +138,15 @@ impl Room {
                     })
                 };
                 let (white, black) = (newcomer(self, Color::Black), newcomer(self, Color::White));
+                self.context.metrics.rematches.count();
                 if let (Some(white), Some(black)) = (white, black) {
+                    // Before the players can have ended it: a ticket of after that is not meant.
+                    let rematched = Rematched {
+                        players: [white.session.clone(), black.session.clone()],
+                        began_at_ms,
+                    };
+                    // A lobby that has stopped has no tickets any more.
+                    let _ = self.context.lobby.send(FromRoom::Rematched(rematched)).await;
                     self.rooms.begin_with(created, white, black).await;
                 }
                 return;

@@ -16,6 +16,8 @@ mod framing;
 #[cfg(test)]
 mod lobby;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod ownership;
 #[cfg(test)]
 mod play;
@@ -25,6 +27,8 @@ mod process;
 mod progress;
 #[cfg(test)]
 mod raw;
+#[cfg(test)]
+mod rematch;
 #[cfg(test)]
 mod rooms;
 #[cfg(test)]

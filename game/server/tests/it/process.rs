@@ -25,6 +25,8 @@ fn serve(folder: &Path, ready: &Path) -> Child {
             "--release",
             "v1.2",
             "--exit-on-stdin-close",
+            "--admin",
+            "127.0.0.1:0",
         ])
         .arg("--store")
         .arg(format!("sqlite:{}", store(folder).display()))
@@ -66,6 +68,14 @@ async fn a_process_says_when_it_is_ready_and_ends_with_its_parent() {
         (&child.id().into(), &"v1.2".into())
     );
     let address = said["address"].as_str().unwrap().parse().unwrap();
+
+    let admin = said["admin"].as_str().unwrap().parse().unwrap();
+    let figures = request(admin, http::Method::GET, "/metrics", &[], String::new()).await;
+    assert!(
+        figures.text().contains("\nstarvault_sockets 0\n"),
+        "{}",
+        figures.text()
+    );
 
     let version = request(address, http::Method::GET, "/v1/version", &[], String::new())
         .await

@@ -1,4 +1,4 @@
-//! The way into a game and out of it: arrival, abort, rematch, long absence.
+//! The way into a game and out of it: arrival, abort, long absence, lag.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,8 +6,8 @@ use futures_util::StreamExt as _;
 use starvault_wire::{
     Codec,
     v1::{
-        AnswerRematch, Color, JoinLobby, OfferRematch, Resign, Resume, client_frame::Command, error::Code,
-        game_event::Kind, outcome::Reason, server_frame::Event,
+        Color, JoinLobby, OfferRematch, Resume, client_frame::Command, error::Code, game_event::Kind,
+        outcome::Reason, server_frame::Event,
     },
 };
 
@@ -16,19 +16,6 @@ use crate::support::{Player, Running, SignedIn, Table, assert_sound, folder, soo
 const JOIN: Command = Command::JoinLobby(JoinLobby {
     region: String::new(),
 });
-
-fn offer(game_id: &str) -> Command {
-    Command::OfferRematch(OfferRematch {
-        game_id: game_id.into(),
-    })
-}
-
-fn answer(game_id: &str, accept: bool) -> Command {
-    Command::AnswerRematch(AnswerRematch {
-        game_id: game_id.into(),
-        accept,
-    })
-}
 
 /// Two players who wait, of whom the second reads nothing any more once it has joined.
 async fn one_here_one_silent(server: &Running) -> (Player, Player, SignedIn, SignedIn) {
@@ -72,7 +59,10 @@ async fn a_game_whose_player_never_arrives_counts_for_nobody_and_the_other_waits
         assert_eq!((profile.games_played, profile.xp, profile.rating), (0, 0, 1500));
         assert_eq!(profile.active_game_id, "");
     }
-    assert_eq!(here.refused(offer(&game_id)).await, Code::NoRematch);
+    let offer = Command::OfferRematch(OfferRematch {
+        game_id: game_id.clone(),
+    });
+    assert_eq!(here.refused(offer).await, Code::NoRematch);
     // The next opponent comes without another `joinLobby` of the one who was here.
     let cy = server.sign_in("Cy").await;
     let mut third = server.connect(&cy, Codec::Json).await;
@@ -113,183 +103,6 @@ async fn a_match_is_told_again_to_the_next_connection_of_who_has_not_arrived() {
     table.play(2, "e7e5").await;
     server.stop().await;
     assert_sound(&folder);
-}
-
-async fn resigned(server: &Running) -> Table {
-    let mut table = server.two_in_a_game().await;
-    let resign = Command::Resign(Resign {
-        game_id: table.game_id.clone(),
-        command_id: "r".into(),
-    });
-    assert!(matches!(table.black.ask(resign).await, Event::Ack(_)));
-    table.white.game_event(2).await;
-    table.black.game_event(2).await;
-    table
-}
-
-async fn rematch_offered(player: &mut Player) -> String {
-    player
-        .until(|frame| match frame.event {
-            Some(Event::RematchOffered(offered)) => Some(offered.game_id),
-            _ => None,
-        })
-        .await
-}
-
-async fn rematch_declined(player: &mut Player) -> String {
-    player
-        .until(|frame| match frame.event {
-            Some(Event::RematchDeclined(declined)) => Some(declined.game_id),
-            _ => None,
-        })
-        .await
-}
-
-#[tokio::test]
-async fn a_rematch_is_another_game_with_the_colours_swapped() {
-    let folder = folder();
-    let server = Running::start(&folder, "v1.2", |_| {}).await;
-    let mut table = server.two_in_a_game().await;
-    let game_id = table.game_id.clone();
-    assert_eq!(
-        table.white.refused(offer(&game_id)).await,
-        Code::NoRematch,
-        "it goes on"
-    );
-    let resign = Command::Resign(Resign {
-        game_id: game_id.clone(),
-        command_id: "r".into(),
-    });
-    table.black.ask(resign).await;
-    table.white.game_event(2).await;
-    assert_eq!(
-        table.white.refused(answer(&game_id, true)).await,
-        Code::NoRematch,
-        "none is offered"
-    );
-
-    for _ in 0..2 {
-        let Event::Ack(ack) = table.white.ask(offer(&game_id)).await else {
-            panic!("the offer stands")
-        };
-        assert_eq!((ack.game_id.as_str(), ack.sequence), (game_id.as_str(), 2));
-    }
-    assert_eq!(rematch_offered(&mut table.black).await, game_id);
-    let Event::Matched(now_white) = table.black.ask(answer(&game_id, true)).await else {
-        panic!("accepted")
-    };
-    let now_black = table.white.matched().await;
-    assert_eq!(
-        (now_white.you_play(), now_black.you_play()),
-        (Color::White, Color::Black)
-    );
-    let (one, two) = (now_white.game.unwrap(), now_black.game.unwrap());
-    assert_eq!(one.game_id, two.game_id);
-    assert_ne!(one.game_id, game_id);
-    // Rated anew, and seen with the level of now.
-    let black = one.black.unwrap();
-    assert_eq!((black.rating, black.level), (1662, 2));
-    assert_eq!((one.white.unwrap().rating, two.white.unwrap().level), (1338, 1));
-
-    let Table { white, black, .. } = table;
-    let mut again = Table {
-        game_id: one.game_id,
-        white: black,
-        black: white,
-        white_in: table.black_in,
-        black_in: table.white_in,
-    };
-    again.play(1, "d2d4").await;
-    assert_eq!(
-        again.white.refused(offer(&game_id)).await,
-        Code::NoRematch,
-        "never two"
-    );
-    server.stop().await;
-    assert_sound(&folder);
-}
-
-#[tokio::test]
-async fn two_who_offer_at_once_get_one_game() {
-    let folder = folder();
-    let server = Running::start(&folder, "v1.2", |_| {}).await;
-    let mut table = resigned(&server).await;
-    let game_id = table.game_id.clone();
-    table.white.send(offer(&game_id)).await;
-    table.black.send(offer(&game_id)).await;
-    let (one, two) = (table.white.matched().await, table.black.matched().await);
-    let one = one.game.unwrap().game_id;
-    assert_eq!(one, two.game.unwrap().game_id);
-    for player in [&mut table.white, &mut table.black] {
-        assert_eq!(player.refused(offer(&game_id)).await, Code::NoRematch);
-    }
-    for who in [&table.white_in, &table.black_in] {
-        assert_eq!(server.profile(who).await.active_game_id, one);
-    }
-    server.stop().await;
-    assert_sound(&folder);
-}
-
-#[tokio::test]
-async fn a_rematch_is_declined_or_falls_with_its_players() {
-    let folder = folder();
-    let server = Running::start(&folder, "v1.2", |_| {}).await;
-    // Declined.
-    let mut table = resigned(&server).await;
-    let game_id = table.game_id.clone();
-    table.white.ask(offer(&game_id)).await;
-    rematch_offered(&mut table.black).await;
-    let declined = table.black.ask(answer(&game_id, false)).await;
-    assert!(matches!(declined, Event::RematchDeclined(_)));
-    assert_eq!(rematch_declined(&mut table.white).await, game_id);
-    assert_eq!(table.black.refused(offer(&game_id)).await, Code::NoRematch);
-    // Somebody else's game.
-    let mut stranger = resigned(&server).await;
-    assert_eq!(stranger.white.refused(offer(&game_id)).await, Code::NotInGame);
-    // The opponent goes.
-    let game_id = stranger.game_id.clone();
-    stranger.white.ask(offer(&game_id)).await;
-    drop(stranger.black);
-    assert_eq!(rematch_declined(&mut stranger.white).await, game_id);
-    assert_eq!(stranger.white.refused(offer(&game_id)).await, Code::NoRematch);
-    // In another game already.
-    let mut table = resigned(&server).await;
-    let game_id = table.game_id.clone();
-    table.white.ask(offer(&game_id)).await;
-    let cy = server.sign_in("Cy").await;
-    let mut third = server.connect(&cy, Codec::Json).await;
-    third.send(JOIN).await;
-    table.white.send(JOIN).await;
-    let other = third.matched().await.game.unwrap().game_id;
-    assert_eq!(table.black.refused(answer(&game_id, true)).await, Code::NoRematch);
-    assert_eq!(server.profile(&table.white_in).await.active_game_id, other);
-    assert_eq!(server.profile(&table.black_in).await.active_game_id, "");
-    server.stop().await;
-    assert_sound(&folder);
-}
-
-#[tokio::test]
-async fn an_ended_game_is_forgotten_and_with_it_the_offer() {
-    let folder = folder();
-    let server = Running::start(&folder, "v1.2", |config| {
-        config.limits.ended_game_kept = Duration::from_millis(100);
-    })
-    .await;
-    let mut table = resigned(&server).await;
-    let game_id = table.game_id.clone();
-    // In time or not: it is over for both in the end.
-    table.white.send(offer(&game_id)).await;
-    let told = table
-        .white
-        .until(|frame| match frame.event {
-            Some(Event::RematchDeclined(_)) => Some(true),
-            Some(Event::Error(error)) => Some(error.code() == Code::NoRematch),
-            _ => None,
-        })
-        .await;
-    assert!(told);
-    assert_eq!(table.black.refused(answer(&game_id, true)).await, Code::NoRematch);
-    server.stop().await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Starts and stops servers, signs players in and plays.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
@@ -40,6 +40,7 @@ pub struct Running {
     pub shutdown: CancellationToken,
     pub lobby: Arc<LobbyMetrics>,
     pub games: Arc<GameMetrics>,
+    admin: SocketAddr,
     task: JoinHandle<()>,
 }
 
@@ -55,7 +56,9 @@ impl Running {
         config.seed = Some(7);
         adjust(&mut config);
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let server = Server::build(config, listener).await.unwrap();
+        let admin = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let admin_address = admin.local_addr().unwrap();
+        let server = Server::build(config, listener).await.unwrap().with_admin(admin);
         let address = server.address().unwrap();
         let (shutdown, lobby) = (CancellationToken::new(), server.lobby_metrics());
         let games = server.game_metrics();
@@ -65,6 +68,7 @@ impl Running {
             shutdown,
             lobby,
             games,
+            admin: admin_address,
             task,
         }
     }
@@ -82,6 +86,17 @@ impl Running {
             }
         };
         soon(what, looking).await;
+    }
+
+    /// What a collector reads: each figure by its name and labels.
+    pub async fn figures(&self) -> BTreeMap<String, f64> {
+        let answer = request(self.admin, Method::GET, "/metrics", &[], String::new()).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        assert_eq!(
+            answer.headers[header::CONTENT_TYPE],
+            "text/plain; version=0.0.4; charset=utf-8"
+        );
+        figures(&answer.text())
     }
 
     /// Signs a guest in over HTTP.
@@ -451,6 +466,31 @@ pub async fn request_with(
         headers: parts.headers,
         body: body.collect().await.unwrap().to_bytes(),
     }
+}
+
+/// Reads the text format, and checks that each figure belongs to a family that was described first.
+fn figures(text: &str) -> BTreeMap<String, f64> {
+    let (mut helped, mut typed) = (Vec::new(), Vec::new());
+    let mut figures = BTreeMap::new();
+    for line in text.lines() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            let (name, help) = help.split_once(' ').unwrap();
+            assert!(!help.is_empty() && !helped.contains(&name), "{line}");
+            helped.push(name);
+        } else if let Some(kind) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = kind.split_once(' ').unwrap();
+            assert!(helped.contains(&name) && !typed.contains(&name), "{line}");
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
+            typed.push(name);
+        } else {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            let family = name.split('{').next().unwrap();
+            assert_eq!(typed.last(), Some(&family), "{line}");
+            assert!(figures.insert(name.to_owned(), value.parse().unwrap()).is_none());
+        }
+    }
+    assert_eq!(helped, typed);
+    figures
 }
 
 pub fn bearer(token: &str) -> String {

@@ -1,0 +1,146 @@
+//! The figures of one process in the Prometheus text format (version 0.0.4), at a listener of its own.
+//!
+//! There is no authentication, so the command line takes loopback addresses only. Reads; changes nothing.
+
+use std::{
+    fmt::{Display, Write as _},
+    sync::Arc,
+};
+
+use axum::{Router, extract::State, response::IntoResponse, routing::get};
+use http::header;
+use tokio::{net::TcpListener, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::{address::Addresses, app::App, build_info, config::Limits, metrics::GameMetrics, net};
+
+/// One or two collectors, and somebody who looks.
+const CONNECTIONS_MAX: usize = 16;
+
+/// Serves until `stop`.
+pub async fn serve(listener: TcpListener, app: Arc<App>, stop: CancellationToken) {
+    let limits = Limits {
+        connections_max: CONNECTIONS_MAX,
+        ..app.config.limits.clone()
+    };
+    let addresses = Addresses::new(&limits, Vec::new(), Instant::now());
+    let router = Router::new().route("/metrics", get(metrics)).with_state(app);
+    net::serve(listener, router, limits, addresses, stop).await;
+}
+
+async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
+    let content_type = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, content_type)], text(&app))
+}
+
+/// Families in the making.
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, kind: &str, name: &str, help: &str) {
+        // Writing to a string cannot fail.
+        let _ = write!(
+            self.0,
+            "# HELP starvault_{name} {help}\n# TYPE starvault_{name} {kind}\n"
+        );
+    }
+
+    /// `labels`: nothing in them needs escaping.
+    fn sample(&mut self, name: &str, labels: &str, value: impl Display) {
+        let _ = writeln!(self.0, "starvault_{name}{labels} {value}");
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
+        self.family("gauge", name, help);
+        self.sample(name, "", value);
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.family("counter", name, help);
+        self.sample(name, "", value);
+    }
+}
+
+fn text(app: &App) -> String {
+    let mut page = Page(String::new());
+    let (release, version, commit) = (&app.config.release, env!("CARGO_PKG_VERSION"), build_info::COMMIT);
+    page.family("gauge", "build_info", "The release that runs; always 1.");
+    let labels = format!("{{release=\"{release}\",version=\"{version}\",commit=\"{commit}\"}}");
+    page.sample("build_info", &labels, 1);
+    page.gauge("sockets", "Open WebSockets of players.", app.sessions.len());
+    tell_lobby(&mut page, app);
+    tell_games(&mut page, &app.metrics);
+    page.0
+}
+
+fn tell_lobby(page: &mut Page, app: &App) {
+    let lobby = app.lobby.metrics();
+    page.family("gauge", "lobby_waiting", "Tickets that can be matched now.");
+    for (region, waiting) in lobby.waiting_by_region() {
+        page.sample("lobby_waiting", &format!("{{region=\"{region}\"}}"), waiting);
+    }
+    page.gauge(
+        "lobby_suspended",
+        "Tickets whose player has no connection at the moment.",
+        lobby.suspended(),
+    );
+    let now_ms = u64::try_from(app.config.time.now_ms()).unwrap_or(0);
+    page.gauge(
+        "lobby_oldest_wait_seconds",
+        "How long the longest wait has lasted.",
+        lobby.oldest_wait_ms(now_ms) as f64 / 1000.0,
+    );
+    let counters = [
+        ("matched", "Games begun by the lobby.", lobby.matched()),
+        (
+            "put_back",
+            "Tickets that a match took and that came back.",
+            lobby.put_back(),
+        ),
+        (
+            "redelivered",
+            "Matches told over a newer connection.",
+            lobby.redelivered(),
+        ),
+        (
+            "reattached",
+            "Tickets that went on over a newer connection.",
+            lobby.reattached(),
+        ),
+        (
+            "expired",
+            "Tickets whose player did not come back.",
+            lobby.expired(),
+        ),
+        (
+            "overtaken",
+            "Tickets whose player began a rematch.",
+            lobby.overtaken(),
+        ),
+    ];
+    for (name, help, value) in counters {
+        page.counter(&format!("lobby_{name}_total"), help, value);
+    }
+}
+
+fn tell_games(page: &mut Page, games: &GameMetrics) {
+    page.gauge(
+        "games_open",
+        "Games in memory: going on, or ended a short while ago.",
+        games.open.now(),
+    );
+    page.gauge("games_running", "Games that go on.", games.running.now());
+    page.counter(
+        "rematches_total",
+        "Games that followed another one of the same two.",
+        games.rematches.now(),
+    );
+    page.family("counter", "emotes_total", "Emotes by what became of them.");
+    for (fate, counted) in [
+        ("passed", &games.emotes_passed),
+        ("dropped", &games.emotes_dropped),
+        ("refused", &games.emotes_refused),
+    ] {
+        page.sample("emotes_total", &format!("{{fate=\"{fate}\"}}"), counted.now());
+    }
+}
