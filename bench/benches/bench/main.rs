@@ -9,6 +9,7 @@ mod engine;
 mod ids;
 mod matchmaking;
 mod process;
+mod relay;
 mod report;
 mod rooms;
 
@@ -33,7 +34,7 @@ enum What {
     Matchmaking(Options),
     /// Ids and seeds: what the server does beside one lock and beside an atomic counter.
     Ids(Options),
-    /// Memory of a connection, CPU of a move, round trips, what one core holds.
+    /// Memory of a connection, CPU of a move and of an emote, round trips, what one core holds.
     Rooms(Options),
 }
 

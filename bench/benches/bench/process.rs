@@ -24,6 +24,11 @@ const START_MAX: Duration = Duration::from_secs(20);
 
 /// A server over a new, empty store. `core`: the only core that it may use.
 pub fn server(program: &Path, core: Option<usize>) -> anyhow::Result<Program> {
+    server_with(program, core, &[])
+}
+
+/// As [`server`], with more on its command line.
+pub fn server_with(program: &Path, core: Option<usize>, more: &[&str]) -> anyhow::Result<Program> {
     let folder = tempfile::tempdir()?;
     let path = |name: &str| folder.path().join(name);
     let mut command = with_many_files();
@@ -34,6 +39,7 @@ pub fn server(program: &Path, core: Option<usize>) -> anyhow::Result<Program> {
     command
         .args(["serve", "--listen", "127.0.0.1:0", "--release", "bench"])
         .args(["--max-connections", "30000", "--exit-on-stdin-close"])
+        .args(more)
         .arg("--store")
         .arg(format!("sqlite:{}", path("store.sqlite").display()))
         .arg("--signing-key")

@@ -1,4 +1,5 @@
-//! Connections and games: memory of a connection, CPU of a move, round trips, what one core holds.
+//! Connections and games: memory of a connection, CPU of a move and of an emote, round trips, what
+//! one core holds.
 
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Options;
 use crate::client::{self, Socket};
 use crate::process::{self, Program};
+use crate::relay;
 use crate::report::{Limit, Report, quantile, sorted};
 
 /// Games of the measured phase, and how long it lasts.
@@ -29,6 +31,7 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
     runtime.block_on(async {
         idle(options, &mut report).await?;
         moves(options, &mut report).await?;
+        relay::run(&options.server, options.seed, &mut report).await?;
         one_core(options, &mut report).await
     })?;
     report.note("a move's round trip: from sending it to its acknowledgement, after it is durable");
