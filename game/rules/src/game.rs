@@ -10,6 +10,7 @@ use crate::{
     lag::LagBudget,
     position::{Played, Position},
     setup::{Color, Hp, InvalidSetup, Look, Looks, Setup},
+    text::MoveText,
 };
 
 /// One game of three-check chess after some event.
@@ -25,9 +26,8 @@ pub struct Game {
     turn_began_at_ms: i64,
     lag_budgets: [LagBudget; 2],
     checks_given: u32,
-    /// Shared texts: a game is copied for each command.
-    moves_uci: Vec<Arc<str>>,
-    moves_san: Vec<Arc<str>>,
+    moves_uci: Vec<MoveText>,
+    moves_san: Vec<MoveText>,
     draw_offered_by: Option<Color>,
     /// Who may not offer a draw again before its next move.
     has_offered: [bool; 2],
@@ -169,7 +169,8 @@ impl Game {
                 let Some(left_ms) = self.left_after_move_ms(*by, *lag_ms, at_ms) else {
                     return Err(impossible(format!("{by:?} moves after its time ran out")));
                 };
-                self.make_move(*by, position, &played, left_ms, *lag_ms, at_ms);
+                self.position = position;
+                self.count_move(*by, &played, left_ms, *lag_ms, at_ms);
             }
             EventKind::DrawOffered { by } => {
                 if self.draw_offered_by.is_some() || self.has_offered[by.index()] {
@@ -197,7 +198,7 @@ impl Game {
         }
         let mut after = self.position.clone();
         let played = after.play(uci).ok_or_else(|| format!("{uci:?} is not legal"))?;
-        if played.san != san || played.check != check {
+        if played.san.as_str() != san || played.check != check {
             return Err(format!(
                 "{uci} is {} (check: {}), not {san} (check: {check})",
                 played.san, played.check
@@ -206,23 +207,15 @@ impl Game {
         Ok((after, played))
     }
 
-    /// Takes a possible move in. `left_ms`: what it leaves on the clock, before the increment.
-    fn make_move(
-        &mut self,
-        by: Color,
-        after: Position,
-        played: &Played,
-        left_ms: i64,
-        lag_ms: u32,
-        at_ms: i64,
-    ) {
-        self.position = after;
+    /// What a move changes beside the position. `left_ms`: what it leaves on the clock, before the
+    /// increment.
+    fn count_move(&mut self, by: Color, played: &Played, left_ms: i64, lag_ms: u32, at_ms: i64) {
         self.clocks_ms[by.index()] = left_ms + i64::from(self.setup.clock.increment_ms);
         self.turn_began_at_ms = at_ms;
         self.lag_budgets[by.index()] = self.lag_budgets[by.index()].after_move(lag_ms);
         self.checks_given += u32::from(played.check);
-        self.moves_uci.push(played.uci.as_str().into());
-        self.moves_san.push(played.san.as_str().into());
+        self.moves_uci.push(played.uci);
+        self.moves_san.push(played.san);
         self.has_offered[by.index()] = false;
         if self.draw_offered_by == Some(by.other()) {
             // Who moves on has not accepted.
@@ -372,12 +365,12 @@ impl Game {
     }
 
     /// Every move so far, in UCI.
-    pub fn moves_uci(&self) -> &[Arc<str>] {
+    pub fn moves_uci(&self) -> &[MoveText] {
         &self.moves_uci
     }
 
     /// Every move so far, in standard algebraic notation.
-    pub fn moves_san(&self) -> &[Arc<str>] {
+    pub fn moves_san(&self) -> &[MoveText] {
         &self.moves_san
     }
 

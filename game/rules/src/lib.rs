@@ -19,6 +19,7 @@ mod position;
 mod progress;
 mod setup;
 mod state;
+mod text;
 
 pub use command::{Command, Rejection};
 pub use event::{Event, EventKind, Outcome, Reason};
@@ -31,3 +32,4 @@ pub use position::{Position, PositionError};
 pub use progress::{LEVEL_MAX, Progress, ProgressBroken, XP_DRAW, XP_LOSS, XP_WIN, after_game};
 pub use setup::{Clock, Color, Hp, InvalidSetup, Look, Looks, NAME_CHARS_MAX, Seat, Setup};
 pub use state::{GameState, InvariantBroken};
+pub use text::MoveText;

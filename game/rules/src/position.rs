@@ -2,11 +2,14 @@
 //! king-takes-rook form of castling, which is never seen outside this file. Knows no clock and no
 //! player.
 
+mod fen;
+
 use cozy_chess::{Board, File, GameStatus, Move, Piece, Square, util};
 
 use crate::{
     event::{Outcome, Reason},
     setup::{Color, Hp},
+    text::MoveText,
 };
 
 /// `e7e8q` is the longest move; anything longer is refused unread.
@@ -33,8 +36,8 @@ pub struct Position {
 /// What a legal move did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Played {
-    pub uci: String,
-    pub san: String,
+    pub uci: MoveText,
+    pub san: MoveText,
     pub check: bool,
 }
 
@@ -63,7 +66,7 @@ impl Position {
     }
 
     pub fn fen(&self) -> String {
-        self.board.to_string()
+        fen::written(&self.board)
     }
 
     pub fn to_move(&self) -> Color {
@@ -102,7 +105,8 @@ impl Position {
     /// Plays a legal move; `None`, and nothing changes, for any other text.
     pub(crate) fn play(&mut self, uci: &str) -> Option<Played> {
         let mv = self.legal_move(uci)?;
-        let san = util::display_san_move(&self.board, mv).to_string();
+        let uci = MoveText::new(uci)?;
+        let san = MoveText::new(&util::display_san_move(&self.board, mv).to_string())?;
         self.board.play_unchecked(mv);
         let check = self.in_check();
         if check {
@@ -114,11 +118,7 @@ impl Position {
             self.reachable.clear();
         }
         self.reachable.push((self.board.clone(), self.hp));
-        Some(Played {
-            uci: uci.to_owned(),
-            san,
-            check,
-        })
+        Some(Played { uci, san, check })
     }
 
     fn legal_move(&self, uci: &str) -> Option<Move> {
@@ -210,14 +210,9 @@ fn uci_bytes(mv: Move, castles: bool) -> [u8; UCI_BYTES_MAX] {
 }
 
 fn uci_text(bytes: &[u8; UCI_BYTES_MAX]) -> String {
-    let mut text = String::with_capacity(UCI_BYTES_MAX);
-    text.extend(
-        bytes
-            .iter()
-            .filter(|byte| **byte != 0)
-            .map(|byte| char::from(*byte)),
-    );
-    text
+    // Only the promotion can be missing.
+    let text = if bytes[4] == 0 { &bytes[..4] } else { &bytes[..] };
+    String::from_utf8_lossy(text).into_owned()
 }
 
 fn from_engine(color: cozy_chess::Color) -> Color {

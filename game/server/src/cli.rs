@@ -6,9 +6,11 @@ use std::{
     fs,
     io::{self, Read as _, Write as _},
     net::SocketAddr,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     process::ExitCode,
     str::FromStr,
+    thread,
     time::Duration,
 };
 
@@ -121,6 +123,10 @@ struct ServeArgs {
     /// most. 0 while a release that knows no lag may still take over games from this store.
     #[arg(long, value_name = "MILLISECONDS", default_value_t = starvault_rules::LAG_PER_MOVE_MAX_MS)]
     lag_compensation: u32,
+    /// Threads that carry connections and games; the journal writes on one more. By default one less
+    /// than there are cores, so that all of them have a core to themselves.
+    #[arg(long, value_name = "COUNT")]
+    threads: Option<NonZeroUsize>,
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
 }
@@ -170,9 +176,18 @@ pub fn run(cli: Cli) -> ExitCode {
     })
 }
 
+/// One core less than there are, and one at least.
+fn spare_cores() -> NonZeroUsize {
+    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    NonZeroUsize::new(cores - 1).unwrap_or(NonZeroUsize::MIN)
+}
+
 fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
     start_logging(arguments.log_format);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(arguments.threads.unwrap_or_else(spare_cores).get())
+        .enable_all()
+        .build()?;
     runtime.block_on(async move {
         let shutdown = CancellationToken::new();
         let listen = |address| bind(address).map_err(|source| StartError::Listen { address, source });
@@ -272,7 +287,7 @@ fn stop_on_signals(shutdown: &CancellationToken) -> io::Result<()> {
 
 /// On a thread of its own: a blocked read must not hold the runtime.
 fn stop_on_stdin_close(shutdown: CancellationToken) {
-    std::thread::spawn(move || {
+    thread::spawn(move || {
         let mut stdin = io::stdin().lock();
         let mut buffer = [0; 256];
         loop {

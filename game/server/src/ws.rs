@@ -33,6 +33,9 @@ use crate::{
 
 /// Read at a time; a connection costs little more than this (bytes).
 const READ_BUFFER_BYTES: usize = 4 * 1024;
+/// Frames that are written together go to the operating system together, up to this much (bytes).
+/// Allocated as it is needed: a connection that says little costs little.
+const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 /// Written frames that the operating system has not taken yet (bytes).
 const WRITE_BUFFER_BYTES_MAX: usize = 256 * 1024;
 /// A closing socket waits this long for the peer to close as well.
@@ -92,7 +95,7 @@ async fn open(
     let codec = selected.unwrap_or(Codec::Json);
     let mut upgrade = upgrade
         .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(0)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
         .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
         .max_message_size(app.config.limits.message_bytes_max)
         .max_frame_size(app.config.limits.message_bytes_max);

@@ -127,22 +127,26 @@ impl Game {
         let Some(left_ms) = self.left_after_move_ms(by, lag_ms, at_ms) else {
             return Err(Rejection::OutOfTime);
         };
-        let mut after = self.position.clone();
-        let Some(played) = after.play(uci) else {
+        let mut game = self.clone();
+        let Some(played) = game.position.play(uci) else {
             return Err(Rejection::IllegalMove {
                 uci: uci.chars().take(QUOTED_CHARS_MAX).collect(),
             });
         };
-        let end = after.end();
+        let end = game.position.end();
+        game.count_move(by, &played, left_ms, lag_ms, at_ms);
         let kind = EventKind::MoveMade {
             by,
-            uci: played.uci.clone(),
-            san: played.san.clone(),
+            uci: played.uci.as_str().to_owned(),
+            san: played.san.as_str().to_owned(),
             check: played.check,
             lag_ms,
         };
-        let mut step = self.step(kind, at_ms);
-        step.game.make_move(by, after, &played, left_ms, lag_ms, at_ms);
+        let mut step = Step {
+            events: Vec::with_capacity(2),
+            game,
+        };
+        step.push(kind, at_ms);
         if let Some(outcome) = end {
             let Outcome { winner, reason } = outcome;
             step.push(EventKind::Ended { winner, reason }, at_ms);

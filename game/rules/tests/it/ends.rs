@@ -106,7 +106,7 @@ fn fifty_moves_of_each_without_progress_draw() {
             .filter(|uci| {
                 let mut next = table.clone();
                 next.play(uci).unwrap();
-                let san = next.game.moves_san().last().unwrap().clone();
+                let san = *next.game.moves_san().last().unwrap();
                 let progress = san.starts_with(|c: char| c.is_ascii_lowercase()) || san.contains(['x', '+']);
                 let reason = next.game.outcome().map(|outcome| outcome.reason);
                 !progress && reason.is_none_or(|reason| reason == Reason::FiftyMoves)

@@ -47,7 +47,7 @@ fn game() -> impl Strategy<Value = Vec<Step>> {
 type Seen = (GameState, [Vec<String>; 3], Option<i64>, bool, u32);
 
 fn seen(game: &Game) -> Seen {
-    let texts = |moves: &[std::sync::Arc<str>]| moves.iter().map(|text| text.to_string()).collect();
+    let texts = |moves: &[starvault_rules::MoveText]| moves.iter().map(|text| text.to_string()).collect();
     let moves = [
         game.legal_moves_uci(),
         texts(game.moves_uci()),

@@ -44,69 +44,95 @@ pub(super) fn append(connection: &Connection, append: &Append) -> Result<AppendO
             epoch: head.epoch,
         });
     }
-    // Before the sequence: a repeated command names the sequence of its first time.
-    if let Some(key) = command {
-        match kept_answer(connection, game_id, key)? {
-            Some((hash, answer)) if hash == key.payload_hash => {
-                return Ok(AppendOutcome::Repeated { answer });
-            }
-            Some(_) => return Ok(AppendOutcome::Conflict),
-            None => {}
-        }
-    }
     if *expected_sequence != head.sequence {
-        return Ok(AppendOutcome::Gap {
+        // A repeated command names the sequence of its first time.
+        let before = answered_before(connection, game_id, command.as_ref())?;
+        return Ok(before.unwrap_or(AppendOutcome::Gap {
             current: head.sequence,
-        });
+        }));
     }
-    let sequence = match decision {
-        Decision::Accepted { events, state } => {
-            let sequence = check_accepted(&head, game_id, events, state)?;
-            for event in events {
-                insert_event(connection, game_id, command.as_ref(), event)?;
+    let (sequence, answer) = match decision {
+        Decision::Accepted { events, state } => match check_accepted(&head, game_id, events, state) {
+            Ok(sequence) => (sequence, Answer::Accepted { sequence }),
+            Err(fault) => {
+                let before = answered_before(connection, game_id, command.as_ref())?;
+                return before.ok_or(fault);
             }
-            let ended = events
-                .last()
-                .filter(|event| matches!(event.kind, EventKind::Ended { .. }));
-            connection
-                .prepare_cached(
-                    "UPDATE games SET sequence = ?2, state = ?3, ended_at_ms = ?4 WHERE game_id = ?1",
-                )?
-                .execute((
-                    game_id.as_str(),
-                    sequence,
-                    to_json(state)?,
-                    ended.map(|event| event.at_ms),
-                ))?;
-            if let Some(Event {
-                kind: EventKind::Ended { winner, reason },
-                at_ms,
-                ..
-            }) = ended
-            {
-                if *reason == Reason::Aborted {
-                    leave_game(connection, &head.white)?;
-                    leave_game(connection, &head.black)?;
-                } else {
-                    finish_game(connection, &head.white, &head.black, *winner, *at_ms)?;
-                }
-            }
-            sequence
-        }
-        Decision::Rejected { .. } => head.sequence,
-    };
-    if let Some(key) = command {
-        let answer = match decision {
-            Decision::Accepted { .. } => Answer::Accepted { sequence },
-            Decision::Rejected { code, message } => Answer::Rejected {
-                code: code.clone(),
-                message: message.clone(),
+        },
+        Decision::Rejected { code, message } => {
+            let (code, message, sequence) = (code.clone(), message.clone(), head.sequence);
+            let answer = Answer::Rejected {
+                code,
+                message,
                 sequence,
-            },
-        };
-        keep_answer(connection, game_id, key, &answer, *at_ms)?;
+            };
+            (sequence, answer)
+        }
+    };
+    // Kept before anything else is written, since this is what finds out that it was answered before.
+    if let Some(key) = command
+        && !keep_answer(connection, game_id, key, &answer, *at_ms)?
+    {
+        let before = answered_before(connection, game_id, Some(key))?;
+        return before.ok_or_else(|| Fault::Corrupt("an answer is kept and is not there".into()));
+    }
+    if let Decision::Accepted { events, state } = decision {
+        write_events(connection, &head, game_id, command.as_ref(), events, state)?;
     }
     Ok(AppendOutcome::Committed { sequence })
+}
+
+/// The outcome of a command that has an answer already.
+fn answered_before(
+    connection: &Connection,
+    game_id: &GameId,
+    command: Option<&CommandKey>,
+) -> Result<Option<AppendOutcome>, Fault> {
+    let Some(key) = command else { return Ok(None) };
+    let kept = kept_answer(connection, game_id, key)?;
+    Ok(kept.map(|(hash, answer)| {
+        if hash == key.payload_hash {
+            AppendOutcome::Repeated { answer }
+        } else {
+            AppendOutcome::Conflict
+        }
+    }))
+}
+
+/// Events that have been checked, the game after them and, at its end, what it did to its players.
+fn write_events(
+    connection: &Connection,
+    head: &Head,
+    game_id: &GameId,
+    command: Option<&CommandKey>,
+    events: &[Event],
+    state: &GameState,
+) -> Result<(), Fault> {
+    for event in events {
+        insert_event(connection, game_id, command, event)?;
+    }
+    let state_json = to_json(state)?;
+    let Some(Event {
+        kind: EventKind::Ended { winner, reason },
+        at_ms,
+        ..
+    }) = events.last()
+    else {
+        // Leaves `ended_at_ms` alone: two indices hang on it, and they would be written as well.
+        connection
+            .prepare_cached("UPDATE games SET sequence = ?2, state = ?3 WHERE game_id = ?1")?
+            .execute((game_id.as_str(), state.sequence, state_json))?;
+        return Ok(());
+    };
+    connection
+        .prepare_cached("UPDATE games SET sequence = ?2, state = ?3, ended_at_ms = ?4 WHERE game_id = ?1")?
+        .execute((game_id.as_str(), state.sequence, state_json, at_ms))?;
+    if *reason == Reason::Aborted {
+        leave_game(connection, &head.white)?;
+        leave_game(connection, &head.black)
+    } else {
+        finish_game(connection, &head.white, &head.black, *winner, *at_ms)
+    }
 }
 
 fn head(connection: &Connection, game_id: &GameId) -> Result<Option<Head>, Fault> {
@@ -194,18 +220,20 @@ fn kept_answer(
     }
 }
 
+/// False, and nothing is written, if the command has an answer already.
 fn keep_answer(
     connection: &Connection,
     game_id: &GameId,
     key: &CommandKey,
     answer: &Answer,
     at_ms: i64,
-) -> Result<(), Fault> {
+) -> Result<bool, Fault> {
     let accepted = matches!(answer, Answer::Accepted { .. });
-    connection
+    let kept = connection
         .prepare_cached(
             "INSERT INTO answers (game_id, player_id, command_id, payload_hash, accepted, answer, at_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT (game_id, player_id, command_id) DO NOTHING",
         )?
         .execute((
             game_id.as_str(),
@@ -216,6 +244,9 @@ fn keep_answer(
             to_json(answer)?,
             at_ms,
         ))?;
+    if kept == 0 {
+        return Ok(false);
+    }
     if !accepted {
         connection
             .prepare_cached(
@@ -225,7 +256,7 @@ fn keep_answer(
             )?
             .execute((game_id.as_str(), REJECTIONS_PER_GAME_MAX))?;
     }
-    Ok(())
+    Ok(true)
 }
 
 pub(super) fn forget_answers(connection: &Connection, before_ms: i64) -> Result<u64, Fault> {

@@ -94,6 +94,13 @@ const ADDITIONS: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
+/// What the writer keeps of the file in memory: three pages of each running game are changed by its
+/// moves, and to read them from the file again costs more than to change them.
+const CACHE_KIB_MAX: i64 = 64 * 1024;
+/// The log is carried over into the file when it has so many pages (of 4 KiB). A page that changes
+/// often is carried over once, so that a longer log costs less; it also takes longer to play back.
+const LOG_PAGES: i64 = 8_000;
+
 /// How long SQLite itself polls for a lock before [`begin`] asks for the deadline.
 const POLLS_MAX: i32 = 400;
 const POLL: Duration = Duration::from_micros(250);
@@ -123,9 +130,12 @@ pub(crate) fn open(path: &Path, busy_timeout_ms: u64) -> Result<Connection, Stor
             connection.pragma_update(None, "journal_mode", "WAL")
         })
         .map_err(|error| patience.explain(error, path, "switch to write-ahead logging"))?;
-    connection
-        .pragma_update(None, "synchronous", "FULL")
-        .map_err(|error| failed(error.into()))?;
+    let tune = || {
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB_MAX)?;
+        connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)
+    };
+    tune().map_err(|error| failed(error.into()))?;
     migrate(&connection, path, busy_timeout_ms)?;
     Ok(connection)
 }

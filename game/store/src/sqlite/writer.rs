@@ -10,6 +10,10 @@
 //! Writes that can bear it ([`Pace::Gathered`]) wait until [`SqliteOptions::commit_every_ms`] has
 //! passed since the last commit. On an idle server that is long ago and nobody waits. A write that
 //! somebody urgently waits for ([`Pace::Prompt`]) starts the commit and takes the others along.
+//!
+//! Waking costs more than writing, so each side wakes the other once per commit: the thread rests
+//! while writes gather and is not woken by each of them, and the answers of a commit go to the
+//! runtime in one piece, where they wake their callers without a system call.
 
 use std::{
     path::{Path, PathBuf},
@@ -22,7 +26,10 @@ use std::{
 };
 
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+};
 use tracing::{debug, error};
 
 use super::{SqliteOptions, WriterStats, fault::Fault, schema};
@@ -69,9 +76,15 @@ impl Writer {
             path: path.clone(),
             counters: Arc::clone(&counters),
             last_commit: None,
+            runtime: Handle::try_current().ok(),
         };
         // Not joined: it ends by itself once `queue` is dropped, and `close` waits for its last word.
-        let thread = thread::spawn(move || worker.run()).thread().clone();
+        let thread = thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || worker.run())
+            .expect("the system has room for one thread")
+            .thread()
+            .clone();
         Writer {
             queue,
             thread,
@@ -172,6 +185,21 @@ where
     }
 }
 
+/// What a commit has to tell its callers. Told when it is dropped: on the runtime, or on the way
+/// there if the runtime has ended.
+struct Answers {
+    jobs: Vec<Box<dyn Job>>,
+    transaction: Result<(), StoreError>,
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        for job in self.jobs.drain(..) {
+            job.answer(self.transaction.clone());
+        }
+    }
+}
+
 struct Worker {
     connection: Connection,
     waiting: mpsc::Receiver<Message>,
@@ -179,6 +207,8 @@ struct Worker {
     path: PathBuf,
     counters: Arc<Counters>,
     last_commit: Option<Instant>,
+    /// Where the journal was opened, if that was on a runtime; answers are told there.
+    runtime: Option<Handle>,
 }
 
 impl Worker {
@@ -205,7 +235,7 @@ impl Worker {
     /// Commits `first` and what waits behind it.
     fn commit(&mut self, first: Box<dyn Job>, pace: Pace, closers: &mut Vec<oneshot::Sender<()>>) {
         let mut batch = vec![first];
-        self.gather(&mut batch, pace, closers);
+        let gathered = self.gather(&mut batch, pace, closers);
         let outcome = self.transact(&mut batch, closers);
         match &outcome {
             Ok(()) => {
@@ -217,33 +247,52 @@ impl Worker {
             }
             Err(source) => error!(writes = batch.len(), %source, "a transaction failed"),
         }
-        for job in batch {
-            job.answer(outcome.clone());
+        let answers = Answers {
+            jobs: batch,
+            transaction: outcome,
+        };
+        match &self.runtime {
+            Some(runtime) => drop(runtime.spawn(async move { drop(answers) })),
+            None => drop(answers),
         }
-        self.last_commit = Some(Instant::now());
+        self.rest(gathered);
+    }
+
+    /// Lets the next writes gather, and other processes have the lock. `gathered`: results of commands
+    /// are coming.
+    fn rest(&mut self, gathered: bool) {
+        let committed = Instant::now();
+        self.last_commit = Some(committed);
+        if gathered {
+            // Ended early by a prompt write or by a close.
+            thread::park_timeout(Duration::from_millis(self.options.commit_every_ms));
+        }
         if !self.waiting.is_empty() {
-            thread::sleep(YIELD);
+            thread::sleep(YIELD.saturating_sub(committed.elapsed()));
         }
     }
 
-    /// Lets writes gather while all of them can bear it. No lock is held meanwhile.
+    /// Lets writes gather while all of them can bear it. No lock is held meanwhile. Whether any of
+    /// them could.
     fn gather(
         &mut self,
         batch: &mut Vec<Box<dyn Job>>,
         mut pace: Pace,
         closers: &mut Vec<oneshot::Sender<()>>,
-    ) {
+    ) -> bool {
+        let mut gathered = pace == Pace::Gathered;
         let every = Duration::from_millis(self.options.commit_every_ms);
         let Some(due) = self.last_commit.map(|last| last + every) else {
-            return;
+            return gathered;
         };
         loop {
             while batch.len() < self.options.batch_max {
                 match self.waiting.try_recv() {
                     Ok(Message::Write(job, its_pace)) => {
                         batch.push(job);
-                        if its_pace == Pace::Prompt {
-                            pace = Pace::Prompt;
+                        match its_pace {
+                            Pace::Prompt => pace = Pace::Prompt,
+                            Pace::Gathered => gathered = true,
                         }
                     }
                     Ok(Message::Close(reply)) => {
@@ -256,7 +305,7 @@ impl Worker {
             }
             let left = due.saturating_duration_since(Instant::now());
             if pace == Pace::Prompt || batch.len() >= self.options.batch_max || left.is_zero() {
-                return;
+                return gathered;
             }
             thread::park_timeout(left);
         }
