@@ -8,27 +8,10 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tokio::sync::{Mutex, MutexGuard};
 
 /// How long anything may take on a busy machine before a test calls it broken.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-
-/// While a test holds this, no other whole-system test runs: a launch measures latencies, and a
-/// browser or a second launch on the same cores would be measured with it.
-pub type Alone = MutexGuard<'static, ()>;
-
-static TURN: Mutex<()> = Mutex::const_new(());
-
-/// Waits for this test's turn.
-pub async fn alone() -> Alone {
-    TURN.lock().await
-}
-
-/// The same for a test that is not async.
-pub fn alone_blocking() -> Alone {
-    TURN.blocking_lock()
-}
 
 /// The executable `name` of this workspace, from the build that this test belongs to.
 pub fn binary(name: &str, package: &str) -> PathBuf {
@@ -138,6 +121,50 @@ impl Drop for Process {
     }
 }
 
+/// A gateway on a free port.
+#[derive(Debug)]
+pub struct Gateway {
+    _process: Process,
+    /// Base URL for players.
+    pub url: String,
+    /// Base URL of the admin API.
+    pub admin: String,
+}
+
+impl Gateway {
+    /// `routes` is its configuration without the listeners; its files lie in `folder`.
+    pub async fn start(folder: &Path, routes: &str) -> Gateway {
+        let configuration = folder.join("gateway.yaml");
+        let text = format!("listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\n{routes}");
+        fs::write(&configuration, text).expect("the configuration is written");
+        let ready_file = folder.join("gateway-ready.json");
+        let mut process = Process::start(
+            Command::new(binary("tminus-gateway", "tminus-gateway"))
+                .arg("run")
+                .arg(&configuration)
+                .arg("--ready-file")
+                .arg(&ready_file)
+                .arg("--exit-on-stdin-close"),
+            folder.join("gateway.log"),
+        );
+        let ready: serde_json::Value = eventually(
+            "the gateway to serve",
+            async || {
+                assert!(!process.ended(), "the gateway ended: {}", process.output());
+                serde_json::from_str(&fs::read_to_string(&ready_file).ok()?).ok()
+            },
+            async || String::new(),
+        )
+        .await;
+        let address = |name: &str| format!("http://{}", ready[name].as_str().expect("an address"));
+        Gateway {
+            url: address("listen"),
+            admin: address("admin"),
+            _process: process,
+        }
+    }
+}
+
 /// A game server on a free port, with a store of its own.
 #[derive(Debug)]
 pub struct Starvault {
@@ -153,10 +180,48 @@ impl Starvault {
         Self::start_with(release, &[]).await
     }
 
+    /// Another release on the store and signing key of this one.
+    pub async fn start_beside(&self, release: &str) -> Starvault {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let state = self.directory.path();
+        let (process, address) =
+            serve_beside(directory.path(), state, "127.0.0.1:0", release, self.options).await;
+        Starvault {
+            process,
+            directory,
+            options: self.options,
+            address,
+        }
+    }
+
+    /// Waits until the process has gone down in order.
+    pub fn drain(&mut self) {
+        assert!(
+            self.process.ends_within(PATIENCE),
+            "a server that was told to stop goes on:\n{}",
+            self.process.output()
+        );
+    }
+
+    /// Where its games are.
+    pub fn store(&self) -> String {
+        format!(
+            "sqlite:{}",
+            self.directory.path().join("starvault.sqlite").display()
+        )
+    }
+
     /// `options` are more words for `starvault serve`.
     pub async fn start_with(release: &str, options: &'static [&'static str]) -> Starvault {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let (process, address) = serve(directory.path(), "127.0.0.1:0", release, options).await;
+        let (process, address) = serve_beside(
+            directory.path(),
+            directory.path(),
+            "127.0.0.1:0",
+            release,
+            options,
+        )
+        .await;
         Starvault {
             process,
             directory,
@@ -173,17 +238,19 @@ impl Starvault {
 
     /// Lets the process go down in order and starts another one on the same port and store.
     pub async fn drain_and_restart(&mut self, release: &str) {
-        assert!(
-            self.process.ends_within(PATIENCE),
-            "a server that was told to stop goes on:\n{}",
-            self.process.output()
-        );
+        self.drain();
         self.start_again(release).await;
     }
 
     async fn start_again(&mut self, release: &str) {
-        (self.process, self.address) =
-            serve(self.directory.path(), &self.address, release, self.options).await;
+        (self.process, self.address) = serve_beside(
+            self.directory.path(),
+            self.directory.path(),
+            &self.address,
+            release,
+            self.options,
+        )
+        .await;
     }
 
     pub fn url(&self) -> String {
@@ -191,7 +258,14 @@ impl Starvault {
     }
 }
 
-async fn serve(directory: &Path, listen: &str, release: &str, options: &[&str]) -> (Process, String) {
+/// Starts a server whose ready file and log lie in `directory`, with the store and key of `state`.
+async fn serve_beside(
+    directory: &Path,
+    state: &Path,
+    listen: &str,
+    release: &str,
+    options: &[&str],
+) -> (Process, String) {
     let ready_file = directory.join("ready.json");
     let _ = fs::remove_file(&ready_file);
     let mut process = Process::start(
@@ -205,9 +279,9 @@ async fn serve(directory: &Path, listen: &str, release: &str, options: &[&str]) 
                 release,
             ])
             .arg("--store")
-            .arg(format!("sqlite:{}", directory.join("starvault.sqlite").display()))
+            .arg(format!("sqlite:{}", state.join("starvault.sqlite").display()))
             .arg("--signing-key")
-            .arg(directory.join("signing-key.pem"))
+            .arg(state.join("signing-key.pem"))
             .arg("--ready-file")
             .arg(&ready_file)
             .args(options),

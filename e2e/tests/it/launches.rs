@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::common::{alone_blocking, binary, tool};
+use crate::common::{binary, tool};
 
 /// What a finished `tminus rehearse --json` left behind.
 struct Rehearsal {
@@ -171,7 +171,6 @@ fn text_of_pdf(file: &Path) -> String {
 
 #[test]
 fn a_rehearsal_ends_with_a_checklist_in_which_every_byte_counts() {
-    let _alone = alone_blocking();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let out = folder.path().join("out");
     let plan = plan_without_bounds_on_speed(folder.path(), Patience::Endless);
@@ -237,7 +236,6 @@ fn a_rehearsal_ends_with_a_checklist_in_which_every_byte_counts() {
 
 /// A canary with a fault goes back to 0 %, its item is crossed, no game is lost.
 fn assert_rolled_back(fault: &str) {
-    let _alone = alone_blocking();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let out = folder.path().join("out");
     let plan = plan_without_bounds_on_speed(folder.path(), Patience::AsShipped);
@@ -305,7 +303,6 @@ fn kill_in_the_middle(plan: &Path, out: &Path) {
 
 #[test]
 fn a_rehearsal_that_was_killed_goes_on_and_runs_no_gate_twice() {
-    let _alone = alone_blocking();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let out = folder.path().join("out");
     let plan = plan_without_bounds_on_speed(folder.path(), Patience::Endless);

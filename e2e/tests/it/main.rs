@@ -4,6 +4,7 @@
 mod browser;
 mod common;
 mod launches;
+mod long_games;
 mod other_backend;
 mod play_page;
 mod play_page_lobby;

@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use crate::common::{Process, alone, binary, eventually};
+use crate::common::{Gateway, binary};
 
 /// The whole foreign backend: a greeting, and every `fails_each`th answer is an error.
 async fn greeter(version: &'static str, fails_each: Option<u64>) -> SocketAddr {
@@ -102,40 +102,16 @@ struct Launched {
 async fn launch(folder: &Path, canary_fails_each: Option<u64>) -> Launched {
     let stable = greeter("1.0", None).await;
     let canary = greeter("2.0", canary_fails_each).await;
-    let configuration = folder.join("gateway.yaml");
-    fs::write(
-        &configuration,
-        format!(
-            "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nsticky: [\"header:x-session-id\", client-ip]\nbackends:\n  \
-             stable: {{ url: \"http://{stable}\", version: \"1.0\" }}\n  \
-             canary: {{ url: \"http://{canary}\", version: \"2.0\" }}\n\
-             default: {{ split: {{ stable: 100, canary: 0 }} }}\n"
-        ),
-    )
-    .expect("written");
-    let ready_file = folder.join("gateway-ready.json");
-    let mut gateway = Process::start(
-        Command::new(binary("tminus-gateway", "tminus-gateway"))
-            .arg("run")
-            .arg(&configuration)
-            .arg("--ready-file")
-            .arg(&ready_file)
-            .arg("--exit-on-stdin-close"),
-        folder.join("gateway.log"),
+    let routes = format!(
+        "sticky: [\"header:x-session-id\", client-ip]\nbackends:\n  \
+         stable: {{ url: \"http://{stable}\", version: \"1.0\" }}\n  \
+         canary: {{ url: \"http://{canary}\", version: \"2.0\" }}\n\
+         default: {{ split: {{ stable: 100, canary: 0 }} }}\n"
     );
-    let ready: Value = eventually(
-        "the gateway to serve",
-        async || {
-            assert!(!gateway.ended(), "the gateway ended: {}", gateway.output());
-            serde_json::from_str(&fs::read_to_string(&ready_file).ok()?).ok()
-        },
-        async || String::new(),
-    )
-    .await;
+    let gateway = Gateway::start(folder, &routes).await;
 
     let plan = folder.join("plan.yaml");
     fs::write(&plan, PLAN).expect("written");
-    let address = |name: &str| format!("http://{}", ready[name].as_str().expect("an address"));
     let output = tokio::process::Command::new(binary("tminus", "tminus-control"))
         .arg("launch")
         .arg(&plan)
@@ -143,9 +119,9 @@ async fn launch(folder: &Path, canary_fails_each: Option<u64>) -> Launched {
         .arg("--out")
         .arg(folder.join("out"))
         .arg("--var")
-        .arg(format!("gateway={}", address("listen")))
+        .arg(format!("gateway={}", gateway.url))
         .arg("--var")
-        .arg(format!("gateway_admin={}", address("admin")))
+        .arg(format!("gateway_admin={}", gateway.admin))
         .output()
         .await
         .expect("tminus starts");
@@ -165,7 +141,6 @@ async fn launch(folder: &Path, canary_fails_each: Option<u64>) -> Launched {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backend_that_is_not_ours_is_launched() {
-    let _alone = alone().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let launched = launch(folder.path(), None).await;
     assert_eq!(launched.exit_code, 0, "{}\n{:#}", launched.said, launched.report);
@@ -188,7 +163,6 @@ async fn a_backend_that_is_not_ours_is_launched() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_faulty_canary_of_a_backend_that_is_not_ours_is_rolled_back() {
-    let _alone = alone().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let launched = launch(folder.path(), Some(4)).await;
     assert_eq!(launched.exit_code, 1, "{}\n{:#}", launched.said, launched.report);

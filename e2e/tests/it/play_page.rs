@@ -5,7 +5,7 @@ use fantoccini::key::Key;
 use serde_json::{Value, json};
 
 use crate::browser::{Driver, Page};
-use crate::common::{Starvault, alone};
+use crate::common::Starvault;
 use crate::play_page_steps::{
     DESK, DESK_ZH, PHONE, PHONE_ZH, match_up, may_play, moves, play, sequence, shows, shows_sequence,
     sign_in, state,
@@ -22,7 +22,6 @@ const THREE_CHECKS: [&str; 11] = [
 
 #[tokio::test]
 async fn two_windows_play_a_whole_game_and_a_reloaded_one_comes_back() {
-    let _alone = alone().await;
     let server = Starvault::start("v1.2").await;
     let driver = Driver::start().await;
     let first = driver.open(&server.url(), DESK).await;
@@ -97,7 +96,6 @@ async fn two_windows_play_a_whole_game_and_a_reloaded_one_comes_back() {
 
 #[tokio::test]
 async fn a_game_outlives_the_server_process() {
-    let _alone = alone().await;
     let mut server = Starvault::start("v1.2").await;
     let driver = Driver::start().await;
     let first = driver.open(&server.url(), DESK).await;
@@ -128,7 +126,6 @@ async fn a_game_outlives_the_server_process() {
 
 #[tokio::test]
 async fn moves_by_keyboard_and_by_drag_are_moves_and_a_draw_is_agreed() {
-    let _alone = alone().await;
     let server = Starvault::start("v1.2").await;
     let driver = Driver::start().await;
     let first = driver.open(&server.url(), DESK).await;
@@ -235,7 +232,6 @@ async fn drag(page: &Page, from: &str, to: &str) {
 
 #[tokio::test]
 async fn a_phone_of_360_px_shows_every_control_without_sideways_scrolling() {
-    let _alone = alone().await;
     let server = Starvault::start_with("v1.2", &["--regions", "eu,asia,us,sa"]).await;
     let driver = Driver::start().await;
     let first = driver.open(&server.url(), PHONE).await;
@@ -264,7 +260,21 @@ async fn a_phone_of_360_px_shows_every_control_without_sideways_scrolling() {
     for page in [&first, &second] {
         state(page, "playing").await;
         page.control("offer-draw").await;
-        fits(page, "playing", &["offer-draw", "resign", "lang"]).await;
+        let controls = [
+            "offer-draw",
+            "resign",
+            "lang",
+            "emote-GREETING",
+            "emote-THINKING",
+            "emote-GOOD_GAME",
+            "mute",
+        ];
+        fits(page, "playing", &controls).await;
+        // Beside the widest name there is still room for what is said.
+        page.click("emote-THINKING").await;
+        let color = page.attribute("board", "data-my-color").await;
+        page.control(&format!("bubble-{color}")).await;
+        fits(page, "said something", &[]).await;
     }
     first.click("offer-draw").await;
     second.control("accept-draw").await;

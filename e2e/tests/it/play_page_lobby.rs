@@ -4,7 +4,7 @@ use fantoccini::key::Key;
 use serde_json::json;
 
 use crate::browser::{Driver, Page};
-use crate::common::{Starvault, alone};
+use crate::common::Starvault;
 use crate::play_page_steps::{DESK, DESK_ZH, shows, sign_in, state};
 
 /// Between the page and its sockets: `window.hear(frame)` is as if the server had said it.
@@ -47,7 +47,6 @@ async fn has_focus(page: &Page, id: &str) {
 
 #[tokio::test]
 async fn players_wait_in_their_region_and_a_reload_keeps_the_place() {
-    let _alone = alone().await;
     // A window that does not grow and a wait without end, so that the texts stay the same.
     let server = Starvault::start_with(
         "v1.2",
@@ -100,7 +99,6 @@ async fn players_wait_in_their_region_and_a_reload_keeps_the_place() {
 
 #[tokio::test]
 async fn a_keyboard_is_enough_and_the_wait_is_told_as_far_as_it_is_known() {
-    let _alone = alone().await;
     let server = Starvault::start("v1.2").await;
     let driver = Driver::start().await;
     let page = driver.open(&server.url(), DESK).await;
@@ -138,7 +136,6 @@ async fn a_keyboard_is_enough_and_the_wait_is_told_as_far_as_it_is_known() {
 
 #[tokio::test]
 async fn a_game_without_opponent_is_called_off_and_the_place_is_kept() {
-    let _alone = alone().await;
     let server = Starvault::start("v1.2").await;
     let driver = Driver::start().await;
     let page = driver.open(&server.url(), DESK).await;
@@ -200,4 +197,39 @@ async fn a_game_without_opponent_is_called_off_and_the_place_is_kept() {
     state(&page, "queued").await;
     assert_eq!(since_ms(&page).await, "1000");
     shows(&page, "error", "keep your place").await;
+}
+
+#[tokio::test]
+async fn whoever_waits_waits_on_behind_a_restart() {
+    let mut server = Starvault::start("v1.2").await;
+    let driver = Driver::start().await;
+    let first = driver.open(&server.url(), DESK).await;
+    sign_in(&first, "Vega").await;
+    first.click("find").await;
+    first.control("queue-window").await;
+    let since = since_ms(&first).await;
+
+    server.kill_and_restart("v1.3").await;
+    first
+        .until(
+            "the new release",
+            "document.querySelector('[data-testid=release]').textContent.includes('v1.3')",
+        )
+        .await;
+    // Nobody touched the page; the wait is a new one.
+    first
+        .until(
+            "another wait",
+            &format!(
+                "(wait => document.body.dataset.state === 'queued' && Number(wait.dataset.sinceMs) > {since})\
+                 (document.querySelector('[data-testid=queue]'))"
+            ),
+        )
+        .await;
+    let second = driver.open(&server.url(), DESK_ZH).await;
+    sign_in(&second, "天枢").await;
+    second.click("find").await;
+    for page in [&first, &second] {
+        state(page, "playing").await;
+    }
 }

@@ -2,7 +2,7 @@
 //! the same opponent; and a game that changes windows or servers.
 
 use crate::browser::{Driver, Page};
-use crate::common::{Starvault, alone};
+use crate::common::Starvault;
 use crate::play_page_steps::{DESK, DESK_ZH, match_up, moves, play, shows, sign_in, state};
 
 async fn wears(page: &Page, item: &str) {
@@ -22,7 +22,6 @@ async fn game_id(page: &Page) -> String {
 
 #[tokio::test]
 async fn a_rematch_swaps_the_colours_and_a_game_brings_experience() {
-    let _alone = alone().await;
     let server = Starvault::start("v1.2").await;
     let driver = Driver::start().await;
     let first = driver.open(&server.url(), DESK).await;
@@ -96,7 +95,6 @@ const WATCH_BANNER: &str = "
 
 #[tokio::test]
 async fn a_game_goes_on_in_another_window_and_behind_a_restart() {
-    let _alone = alone().await;
     let mut server = Starvault::start("v1.2").await;
     let driver = Driver::start().await;
     let first = driver.open(&server.url(), DESK).await;
