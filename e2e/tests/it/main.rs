@@ -7,6 +7,7 @@ mod launches;
 mod long_games;
 mod other_backend;
 mod play_page;
+mod play_page_emotes;
 mod play_page_lobby;
 mod play_page_steps;
 mod play_page_table;

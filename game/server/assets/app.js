@@ -5,6 +5,7 @@
 import { equipItem, readProfile, readRelease, signInAsGuest } from './account.js';
 import { afterMove, Board, piecesOf } from './board.js';
 import { Commands, isPassing, retryAfterMs } from './commands.js';
+import { Emotes } from './emotes.js';
 import { kept, preferred } from './keep.js';
 import { Link } from './link.js';
 import { announce, byId, toast } from './parts.js';
@@ -50,11 +51,13 @@ const state = {
   rematchRequest: 0,
   gains: null, // what the ended game brought, see gainsOf
   resultHidden: false,
+  get emotes() { return emotes; },
 };
 
 const board = new Board(byId('board'), byId('promotion'), playMove);
 const link = new Link({ target: linkTarget, onFrame, onState: onLinkState });
 const commands = new Commands({ link, takeSeat: resume, onRefused });
+const emotes = new Emotes({ link, redraw: render });
 
 // --- drawing ---
 
@@ -195,6 +198,7 @@ const HANDLERS = {
     state.clockSkewMs = Number(welcome.serverTimeMs ?? Date.now()) - Date.now();
     const wasQueued = state.screen === 'queued';
     state.resumeRequest = 0;
+    emotes.begin();
     const gameId = welcome.activeGameId || kept.get('game');
     if (gameId) {
       kept.set('game', gameId);
@@ -291,6 +295,10 @@ const HANDLERS = {
     if (gameId === state.game?.gameId) noRematch();
   },
 
+  emoteReceived(received) {
+    emotes.hear(state, received);
+  },
+
   relocated(relocated) {
     kept.set('release', relocated.release ?? '');
     state.relocating = true;
@@ -300,6 +308,7 @@ const HANDLERS = {
   error(error, requestId) {
     const code = error.code ?? 'CODE_UNSPECIFIED';
     if (requestId && requestId === state.resumeRequest) return resumeFailed(code);
+    if (emotes.failed(code, requestId)) return;
     if (code === 'ALREADY_QUEUED') {
       state.screen = 'queued';
       return;
@@ -351,6 +360,7 @@ function startGame({ youPlay, game, missed }) {
   state.wait = null;
   state.resultHidden = false;
   if (game.gameId !== state.game?.gameId) {
+    emotes.begin();
     Object.assign(state, { lagMs: { white: 0, black: 0 }, rematch: '', rematchRequest: 0, gains: null });
   }
   if (!missed) state.opponent = { connected: true, forfeitAt: 0 };
@@ -488,6 +498,15 @@ function wire() {
   byId('items').addEventListener('click', (event) => {
     const item = event.target.closest('[data-item]');
     if (item) wear(item.dataset.item);
+  });
+  byId('emote-choices').addEventListener('click', (event) => {
+    const choice = event.target.closest('[data-emote]');
+    if (choice) emotes.send(state, choice.dataset.emote);
+    render();
+  });
+  on('mute', () => {
+    emotes.toggleMute();
+    render();
   });
   on('view-board', () => {
     state.resultHidden = true;

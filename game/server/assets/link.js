@@ -71,9 +71,15 @@ export class Link {
 
   /** Sends one command; returns its request id, or 0 when there is no connection. */
   send(command) {
+    const requestId = this.tell(command);
+    if (requestId) this.unanswered.set(requestId, Date.now());
+    return requestId;
+  }
+
+  /** As `send`, for a command that is answered only when it is refused: silence means nothing. */
+  tell(command) {
     if (!this.socket || this.socket.readyState !== WebSocket.OPEN) return 0;
     const requestId = ++this.requestId;
-    this.unanswered.set(requestId, Date.now());
     this.socket.send(JSON.stringify({ requestId, ...command }));
     return requestId;
   }

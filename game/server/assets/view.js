@@ -1,6 +1,7 @@
 // Everything on the page around the board, drawn from the page's state; the lobby is in lobby.js.
 // Owns: what each part shows. Never changes the state, never talks to the network.
 
+import { renderEmotes } from './emotes.js';
 import { besideName, dress, itemIcon } from './items.js';
 import { renderLobby, tickWait } from './lobby.js';
 import { announce, byId, clockText, icon, LOW_CLOCK_MS, setText, show } from './parts.js';
@@ -86,6 +87,7 @@ function renderTable(state) {
   dress(document.body, { mine: game[color].equipped, white: game.white.equipped, black: game.black.equipped });
   renderSeat(byId('seat-top'), state, other);
   renderSeat(byId('seat-bottom'), state, color);
+  renderEmotes(state);
   renderMoves(state);
   renderStatus(state);
   renderPresence(state);
@@ -155,7 +157,10 @@ function buildSeat(seat, color) {
   const about = part('about');
   about.append(part('side-name'), part('strength'));
   about.lastElementChild.dataset.testid = `strength-${color}`;
-  who.append(name, about, part('presence'));
+  const bubble = part('bubble');
+  bubble.dataset.testid = `bubble-${color}`;
+  bubble.hidden = true;
+  who.append(name, about, part('presence'), bubble);
   const hearts = part('hearts', 'img');
   hearts.dataset.testid = `hp-${color}`;
   for (let i = 0; i < LIVES; i += 1) hearts.append(icon('heart', 'heart'));

@@ -134,6 +134,17 @@ const WORDS = {
   saidPromotes: ['，升变为{piece}', ', promotes to {piece}'],
   saidBareCheck: ['，将军', ', check'],
   saidCheck: ['，将军，{color}剩余 {hp} 点生命', ', check, {color} has {hp} of 3 lives left'],
+  // what players say
+  emotes: ['说点什么', 'Say something'],
+  'emote-GREETING': ['你好！', 'Hello!'],
+  'emote-GOOD_MOVE': ['好棋！', 'Good move!'],
+  'emote-THINKING': ['容我想想…', 'Thinking…'],
+  'emote-OOPS': ['哎呀！', 'Oops!'],
+  'emote-THANKS': ['谢谢！', 'Thanks!'],
+  'emote-GOOD_GAME': ['下得好！', 'Good game!'],
+  emoteSaid: ['{name}：{text}', '{name}: {text}'],
+  emotesSlow: ['说得太快了，请稍等', 'That was a lot at once. Wait a moment'],
+  mute: ['对方静音', 'Mute opponent'],
   // results
   youWon: ['你赢了', 'You win'],
   youLost: ['你输了', 'You lose'],

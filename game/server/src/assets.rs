@@ -32,6 +32,7 @@ const ASSETS: &[Asset] = &[
     asset!("app.js", "text/javascript; charset=utf-8"),
     asset!("board.js", "text/javascript; charset=utf-8"),
     asset!("commands.js", "text/javascript; charset=utf-8"),
+    asset!("emotes.js", "text/javascript; charset=utf-8"),
     asset!("items.js", "text/javascript; charset=utf-8"),
     asset!("keep.js", "text/javascript; charset=utf-8"),
     asset!("link.js", "text/javascript; charset=utf-8"),
