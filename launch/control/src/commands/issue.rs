@@ -1,0 +1,85 @@
+//! What a rehearsal and a launch share: the checklist as it is issued, and how the end is told.
+
+use tminus_checklist::{DocumentModel, FontSource};
+use tminus_plan::LaunchState;
+
+use crate::console::Console;
+use crate::engine::book::{Book, Snapshot};
+use crate::engine::{Issued, Issuer};
+use crate::error::{CliError, Exit, Kind, Result, from_part};
+use crate::gates::journal::Acknowledged;
+use crate::layout::{Layout, write_whole};
+use crate::report;
+
+pub(super) fn acknowledged(layout: &Layout) -> Result<Acknowledged> {
+    let folder = layout.state().join("acknowledged");
+    std::fs::create_dir_all(&folder).map_err(|e| CliError::file("create the folder", &folder, &e))?;
+    Ok(Acknowledged {
+        folder,
+        merged: layout.acknowledged(),
+    })
+}
+
+pub(super) fn fonts() -> Result<FontSource> {
+    FontSource::system().map_err(|e| {
+        let it = from_part(Kind::Environment, "the checklist needs fonts", &e);
+        match e {
+            tminus_checklist::ChecklistError::NoCjkFont { .. } => it.hint("apt-get install fonts-noto-cjk"),
+            _ => it,
+        }
+    })
+}
+
+/// Typesets the checklist and puts it into the launch's folder.
+pub(super) struct Pdf {
+    pub layout: Layout,
+    pub fonts: FontSource,
+}
+
+impl Issuer for Pdf {
+    fn issue(&self, record: &Snapshot) -> Result<Issued> {
+        use sha2::Digest as _;
+        let told = |e: &tminus_checklist::ChecklistError| {
+            from_part(Kind::Checklist, "the checklist", e)
+                .hint("the record is whole: mend the cause, then --resume")
+        };
+        let model = DocumentModel::from_record(&record.entries, record.checkpoint.as_bytes(), &record.key)
+            .map_err(|e| told(&e))?;
+        let pdf = tminus_checklist::render(&model, &self.fonts).map_err(|e| told(&e))?;
+        let file = self.layout.checklist();
+        write_whole(&file, &pdf)?;
+        Ok(Issued {
+            file_name: file
+                .file_name()
+                .map(|n| n.to_string_lossy().into_owned())
+                .unwrap_or_default(),
+            sha256: hex::encode(sha2::Sha256::digest(&pdf)),
+            bytes: pdf.len() as u64,
+        })
+    }
+}
+
+/// A launch that had ended before: its result once more.
+pub(super) fn told_again(book: &Book, layout: &Layout, console: &Console, as_json: bool) -> Result<Exit> {
+    console.line(&format!(
+        "{} has ended already: this is its result",
+        layout.out.display()
+    ));
+    finish(&book.state()?, book, layout, console, as_json)
+}
+
+pub(super) fn finish(
+    state: &LaunchState,
+    book: &Book,
+    layout: &Layout,
+    console: &Console,
+    as_json: bool,
+) -> Result<Exit> {
+    let exit = report::exit(state);
+    if as_json {
+        println!("{}", report::to_json(state, book, layout, exit));
+    } else {
+        report::print(state, layout, console);
+    }
+    Ok(exit)
+}

@@ -1,0 +1,61 @@
+//! `tminus verify`: a checklist against its record, offline.
+
+use std::path::PathBuf;
+
+use tminus_record::VerifyingKey;
+
+use crate::cli::Verify;
+use crate::console::{Console, Paint};
+use crate::error::{CliError, Exit, Kind, Result, from_part};
+
+pub(super) fn run(args: &Verify) -> Result<Exit> {
+    let record = args.record.clone().unwrap_or_else(|| {
+        args.file
+            .parent()
+            .map_or_else(|| PathBuf::from("record"), |folder| folder.join("record"))
+    });
+    let trusted = args.key.as_deref().map(trusted_key).transpose()?;
+    let report = tminus_checklist::verify(&args.file, &record, trusted.as_ref()).map_err(|e| {
+        from_part(Kind::Checklist, "cannot verify", &e)
+            .hint("give the PDF, and with --record the folder of its launch record")
+    })?;
+    if args.json {
+        println!("{}", serde_json::to_string(&report).unwrap_or_default());
+    } else {
+        let console = Console::new();
+        for line in &report.lines {
+            let sign = if line.ok {
+                console.paint(Paint::Good, "✓")
+            } else {
+                console.paint(Paint::Bad, "✗")
+            };
+            println!("{sign} {}  {}", crate::console::pad(&line.part, 26), line.says);
+        }
+        let faults = report.lines.iter().filter(|line| !line.ok).count();
+        if trusted.is_none() && report.ok {
+            println!("  the launch key is the record's own; give --key to check whose launch it was");
+        }
+        println!();
+        println!(
+            "{}",
+            if report.ok {
+                "verified: every tick stands on evidence".to_owned()
+            } else {
+                format!("NOT verified: {faults} faults")
+            }
+        );
+    }
+    Ok(if report.ok { Exit::Ok } else { Exit::CheckFailed })
+}
+
+/// A verifier key line `origin+hash+key`, as in `record/key.vkey`, or the base64 of the key.
+fn trusted_key(text: &str) -> Result<VerifyingKey> {
+    let bad = || {
+        CliError::usage("--key is not a verifier key")
+            .hint("give the one line of the launch's record/key.vkey")
+    };
+    if let Ok((_, key)) = tminus_record::note::parse_verifier_line(text.trim()) {
+        return Ok(key);
+    }
+    VerifyingKey::from_base64(text.trim()).map_err(|_| bad())
+}
