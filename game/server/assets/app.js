@@ -11,6 +11,7 @@ import { Link } from './link.js';
 import { announce, byId, toast } from './parts.js';
 import { colorOf, gainsOf, gameOf, opposite, waitOf } from './shapes.js';
 import { sayEvent } from './speech.js';
+import { wire } from './touch.js';
 import { moveFocus, renderPage, tickPage } from './view.js';
 import { applyWords, has, t, toggleLanguage } from './words.js';
 
@@ -465,68 +466,37 @@ function leaveTable() {
 
 // --- what people touch ---
 
-function wire() {
-  const on = (id, handle) => byId(id).addEventListener('click', handle);
-  byId('sign-in-form').addEventListener('submit', (event) => {
-    event.preventDefault();
-    if (!state.busy) signIn(byId('name').value.trim());
-  });
-  on('lang', () => {
+/** What each part of the page does; touch.js knows which part that is. */
+const ACTIONS = {
+  signIn: (name) => { if (!state.busy) signIn(name); },
+  signOut: () => signOut(),
+  changeLanguage() {
     toggleLanguage();
     applyWords();
-    render();
-  });
-  on('sign-out', () => signOut());
-  on('find', findOpponent);
-  on('cancel', leaveQueue);
-  on('again', findOpponent);
-  on('again-side', findOpponent);
-  on('to-lobby', () => {
+  },
+  chooseRegion(region) {
+    state.region = region;
+    preferred.set('region', region);
+  },
+  findOpponent,
+  leaveQueue,
+  toLobby() {
     leaveTable();
     toLobby();
-    render();
-  });
-  for (const side of ['', '-side']) {
-    on(`rematch${side}`, offerRematch);
-    on(`rematch-accept${side}`, () => answerRematch(true));
-    on(`rematch-decline${side}`, () => answerRematch(false));
-  }
-  byId('regions').addEventListener('change', (event) => {
-    state.region = event.target.value;
-    preferred.set('region', state.region);
-  });
-  byId('items').addEventListener('click', (event) => {
-    const item = event.target.closest('[data-item]');
-    if (item) wear(item.dataset.item);
-  });
-  byId('emote-choices').addEventListener('click', (event) => {
-    const choice = event.target.closest('[data-emote]');
-    if (choice) emotes.send(state, choice.dataset.emote);
-    render();
-  });
-  on('mute', () => {
-    emotes.toggleMute();
-    render();
-  });
-  on('view-board', () => {
-    state.resultHidden = true;
-    render();
-  });
-  on('resign', () => byId('resign-ask').showModal());
-  on('resign-no', () => byId('resign-ask').close());
-  on('resign-yes', () => {
-    byId('resign-ask').close();
-    command('resign');
-  });
-  on('offer-draw', () => command('offerDraw'));
-  on('accept-draw', () => command('answerDraw', { accept: true }));
-  on('decline-draw', () => command('answerDraw', { accept: false }));
-  on('retry', () => {
+  },
+  wear,
+  command,
+  say: (emote) => emotes.send(state, emote),
+  mute: () => emotes.toggleMute(),
+  offerRematch,
+  answerRematch,
+  viewBoard() { state.resultHidden = true; },
+  retry() {
     state.superseded = false;
     if (link.wanted) link.retryNow();
     else link.start();
-  });
-}
+  },
+};
 
 async function showRelease() {
   const release = await readRelease();
@@ -536,7 +506,7 @@ async function showRelease() {
 }
 
 applyWords();
-wire();
+wire(ACTIONS, render);
 byId('name').value = state.name;
 setInterval(() => tickPage(state, serverNow()), 200);
 render();

@@ -144,7 +144,7 @@ const WORDS = {
   'emote-GOOD_GAME': ['下得好！', 'Good game!'],
   emoteSaid: ['{name}：{text}', '{name}: {text}'],
   emotesSlow: ['说得太快了，请稍等', 'That was a lot at once. Wait a moment'],
-  mute: ['对方静音', 'Mute opponent'],
+  mute: ['静音对方', 'Mute opponent'],
   // results
   youWon: ['你赢了', 'You win'],
   youLost: ['你输了', 'You lose'],

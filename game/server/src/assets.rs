@@ -40,6 +40,7 @@ const ASSETS: &[Asset] = &[
     asset!("parts.js", "text/javascript; charset=utf-8"),
     asset!("shapes.js", "text/javascript; charset=utf-8"),
     asset!("speech.js", "text/javascript; charset=utf-8"),
+    asset!("touch.js", "text/javascript; charset=utf-8"),
     asset!("view.js", "text/javascript; charset=utf-8"),
     asset!("words.js", "text/javascript; charset=utf-8"),
     asset!("favicon.svg", "image/svg+xml"),
