@@ -5,10 +5,12 @@ use std::time::Duration;
 use starvault_server::Config;
 use starvault_wire::{
     Codec,
-    v1::{JoinLobby, LeaveLobby, Queued, Resign, client_frame::Command, error::Code, server_frame::Event},
+    v1::{
+        JoinLobby, LeaveLobby, Ping, Queued, Resign, client_frame::Command, error::Code, server_frame::Event,
+    },
 };
 
-use crate::support::{Player, Running, SignedIn, folder};
+use crate::support::{Player, Running, SignedIn, folder, hold};
 
 const JOIN: Command = Command::JoinLobby(JoinLobby {
     region: String::new(),
@@ -96,6 +98,10 @@ async fn whoever_leaves_is_not_matched() {
         players.push((player, who));
     }
     let game = players[1].0.matched().await.game.unwrap();
+    server
+        .lobby_says("no ticket is left", |lobby| lobby.waiting() == 0)
+        .await;
+    assert_eq!(server.lobby.put_back(), 0, "nobody was matched with who has left");
     let mut seated = [game.white.unwrap().player_id, game.black.unwrap().player_id];
     let mut expected = [players[1].1.player_id.clone(), players[2].1.player_id.clone()];
     seated.sort();
@@ -222,9 +228,102 @@ async fn players_of_different_regions_never_meet_and_wait_in_one_region_only() {
     }
     assert_eq!(queued(&mut two, join("asia")).await.region, "asia");
     let mut three = server.connect(&cy, Codec::Json).await;
+    // Nor over another connection, which does not take the place over either.
+    let mut second = server.connect(&ada, Codec::Proto).await;
+    still_queued(&mut second).await;
+    assert_eq!(second.refused(join("asia")).await, Code::AlreadyQueued);
     assert_eq!(queued(&mut three, join("asia")).await.region, "asia");
     assert_eq!(opponent_of(&mut two, &bo).await, cy.player_id);
     assert_eq!((server.lobby.matched(), server.lobby.waiting()), (1, 1));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_has_been_found_an_opponent_neither_leaves_nor_joins_again() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.2", |_| {}).await;
+    let (ada, bo) = (server.sign_in("Ada").await, server.sign_in("Bo").await);
+    let mut one = server.connect(&ada, Codec::Json).await;
+    let mut two = server.connect(&bo, Codec::Proto).await;
+    let held = hold(&folder);
+    queued(&mut one, JOIN).await;
+    queued(&mut two, JOIN).await;
+    for player in [&mut one, &mut two] {
+        assert_eq!(player.refused(JOIN).await, Code::AlreadyPlaying);
+        let leave = Command::LeaveLobby(LeaveLobby {});
+        assert_eq!(player.refused(leave).await, Code::AlreadyPlaying);
+    }
+    drop(held);
+    assert_eq!(opponent_of(&mut one, &ada).await, bo.player_id);
+    assert_eq!(opponent_of(&mut two, &bo).await, ada.player_id);
+    assert_eq!((server.lobby.matched(), server.lobby.waiting()), (1, 0));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_match_is_told_over_the_connection_that_came_while_the_game_began() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.2", |_| {}).await;
+    let (ada, bo) = (server.sign_in("Ada").await, server.sign_in("Bo").await);
+    let mut old = server.connect(&ada, Codec::Json).await;
+    let mut two = server.connect(&bo, Codec::Proto).await;
+    let held = hold(&folder);
+    queued(&mut old, JOIN).await;
+    queued(&mut two, JOIN).await;
+    let mut new = server.connect(&ada, Codec::Json).await;
+    server
+        .lobby_says("the newer connection is known", |lobby| lobby.redelivered() == 1)
+        .await;
+    drop(held);
+    assert_eq!(opponent_of(&mut new, &ada).await, bo.player_id);
+    two.matched().await;
+    let request = old.send(Command::Ping(Ping {})).await;
+    assert_eq!(
+        old.next().await.request_id,
+        request,
+        "nothing was said to the old one"
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_plays_elsewhere_already_leaves_the_other_one_in_place() {
+    let folder = folder();
+    // Two releases over one store, each with a lobby of its own.
+    let server = Running::start(&folder, "v1.2", |_| {}).await;
+    let other = Running::start(&folder, "v1.3", |_| {}).await;
+    let (ada, bo, cy, di) = (
+        server.sign_in("Ada").await,
+        server.sign_in("Bo").await,
+        server.sign_in("Cy").await,
+        server.sign_in("Di").await,
+    );
+    let mut here = server.connect(&ada, Codec::Json).await;
+    queued(&mut here, JOIN).await;
+    let mut there = other.connect(&ada, Codec::Json).await;
+    queued(&mut there, JOIN).await;
+    let mut two = server.connect(&bo, Codec::Json).await;
+    queued(&mut two, JOIN).await;
+    assert_eq!(opponent_of(&mut here, &ada).await, bo.player_id);
+
+    let mut three = other.connect(&cy, Codec::Json).await;
+    queued(&mut three, JOIN).await;
+    assert!(matches!(there.next().await.event, Some(Event::LeftLobby(_))));
+    assert_eq!(there.error().await, Code::AlreadyPlaying);
+    other
+        .lobby_says("the other one waits again", |lobby| {
+            (lobby.put_back(), lobby.waiting()) == (1, 1)
+        })
+        .await;
+    assert_eq!(
+        three.refused(JOIN).await,
+        Code::AlreadyQueued,
+        "with the same ticket"
+    );
+    let mut four = other.connect(&di, Codec::Json).await;
+    queued(&mut four, JOIN).await;
+    assert_eq!(opponent_of(&mut three, &cy).await, di.player_id);
+    other.stop().await;
     server.stop().await;
 }
 

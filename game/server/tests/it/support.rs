@@ -505,6 +505,15 @@ pub fn store(folder: &Path) -> std::path::PathBuf {
     folder.join("starvault.sqlite")
 }
 
+/// Keeps every process from writing to the store until it is dropped; reading goes on.
+#[must_use]
+pub fn hold(folder: &TempDir) -> rusqlite::Connection {
+    let connection = rusqlite::Connection::open(store(folder.path())).unwrap();
+    connection.busy_timeout(PATIENCE).unwrap();
+    connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+    connection
+}
+
 /// The store holds up to its own check.
 pub fn assert_sound(folder: &TempDir) {
     let report = starvault_store::check(&store(folder.path()), None).unwrap();
