@@ -123,6 +123,15 @@ impl App {
         profile.ok_or(NOT_KNOWN_HERE)
     }
 
+    /// As [`Self::own_profile`], for a player who is connected.
+    ///
+    /// # Errors
+    /// The token is of another store's player, or the store fails.
+    pub async fn own_recent_profile(&self, caller: &PlayerId) -> Result<Profile, AppError> {
+        let profile = self.journal.get_recent_profile(caller).await?;
+        profile.ok_or(NOT_KNOWN_HERE)
+    }
+
     #[must_use]
     pub fn version(&self) -> v1::Version {
         v1::Version {

@@ -138,7 +138,7 @@ impl Player {
     }
 
     async fn join_lobby(&self, request_id: u32, region: String) {
-        match self.app.own_profile(&self.session.player_id).await {
+        match self.app.own_recent_profile(&self.session.player_id).await {
             Ok(profile) if profile.active_game_id.is_some() => {
                 let message = "you are in a running game; resume it";
                 self.session.refuse(request_id, Code::AlreadyPlaying, message);

@@ -12,7 +12,7 @@ mod rematch;
 mod seats;
 mod timers;
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use starvault_rules::{Color, Command, CommandId, Event, Game, GameId, Moment};
 use starvault_store::{Answer, CommandKey, Epoch, Owner, SqliteJournal, payload_hash};
@@ -208,11 +208,18 @@ impl Room {
     }
 
     async fn run(mut self, mut mailbox: mpsc::Receiver<RoomMessage>, stop: CancellationToken) {
+        let mut stopped = pin!(stop.cancelled());
+        let mut timer = pin!(tokio::time::sleep_until(self.wakes_at()));
         let ended = loop {
             self.show_seats();
+            let wakes_at = self.wakes_at();
+            // What is due next moves away with each move. The timer follows when it is due itself.
+            if wakes_at < timer.deadline() || timer.is_elapsed() {
+                timer.as_mut().reset(wakes_at);
+            }
             // Nothing is written inside this `select!`: whatever was begun is finished.
             let step = tokio::select! {
-                () = stop.cancelled() => break Stop::Done,
+                () = &mut stopped => break Stop::Done,
                 message = mailbox.recv() => match message {
                     Some(message) => self.on_message(message).await,
                     None => break Stop::Done,
@@ -221,7 +228,7 @@ impl Room {
                 () = self.black.closed() => self.on_gone(Color::Black),
                 () = self.white.arrived() => self.on_arrived(Color::White),
                 () = self.black.arrived() => self.on_arrived(Color::Black),
-                () = tokio::time::sleep_until(self.wakes_at()) => self.on_timer().await,
+                () = &mut timer => self.on_timer().await,
             };
             if let Err(stop) = step {
                 break stop;

@@ -1,7 +1,7 @@
 //! The WebSocket `/v1/play`: who may open one, and its two halves. The reading half hands each
 //! frame to [`commands`](crate::commands); the writing half is the only one that sends.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     Extension,
@@ -191,20 +191,34 @@ async fn read(
     // Grows with each refusal and shrinks with each frame that was in time: not to be emptied by
     // the few that a flood gets through.
     let mut refusals: u32 = 0;
+    // Made once and not for each frame: to begin and to end a wait takes a lock that others want too.
+    let mut cut = pin!(session.was_cut());
+    let mut closed = pin!(session.closed());
+    let mut draining = pin!(app.draining.cancelled());
+    let mut silent = pin!(tokio::time::sleep(limits.idle_timeout));
+    let mut heard_at = Instant::now();
     loop {
         if refusals > limits.refusals_max {
             return Some(Close::TOO_MANY_COMMANDS);
         }
         let message = tokio::select! {
-            () = session.was_cut() => return None,
+            () = &mut cut => return None,
             // The writer has sent a close that a game asked for.
-            () = session.closed() => return None,
-            () = app.draining.cancelled() => return Some(Close::GOING_DOWN),
-            message = tokio::time::timeout(limits.idle_timeout, stream.next()) => match message {
-                Ok(message) => message,
-                Err(_) => return Some(Close::SILENT),
-            },
+            () = &mut closed => return None,
+            () = &mut draining => return Some(Close::GOING_DOWN),
+            message = stream.next() => message,
+            () = &mut silent => {
+                // Moved on when it is due, and not by each frame.
+                let due = heard_at + limits.idle_timeout;
+                if due <= Instant::now() {
+                    return Some(Close::SILENT);
+                }
+                silent.as_mut().reset(due);
+                continue;
+            }
         };
+        let now = Instant::now();
+        heard_at = now;
         let decoded = match message {
             Some(Ok(Message::Text(text))) if text.len() <= CLIENT_FRAME_BYTES_MAX => {
                 codec.decode_text::<ClientFrame>(&text)
@@ -218,17 +232,17 @@ async fn read(
                 session.refuse(0, Code::FrameTooLarge, message);
                 continue;
             }
-            Some(Ok(Message::Pong(payload))) if session.link().on_pong(&payload, Instant::now()) => continue,
+            Some(Ok(Message::Pong(payload))) if session.link().on_pong(&payload, now) => continue,
             // A ping costs a pong, so these have an allowance as well.
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
-                refusals += u32::from(!controls.take(Instant::now()));
+                refusals += u32::from(!controls.take(now));
                 continue;
             }
             Some(Ok(Message::Close(_))) | None => return None,
             Some(Err(error)) => return close_for(error),
         };
         let request_id = decoded.as_ref().map_or(0, |frame| frame.request_id);
-        if bucket.take(Instant::now()) {
+        if bucket.take(now) {
             refusals = refusals.saturating_sub(1);
         } else {
             refusals += 1;
@@ -274,10 +288,11 @@ async fn write(
     let mut pings = tokio::time::interval(limits.ping_every);
     pings.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     pings.reset();
+    let mut cut = pin!(session.was_cut());
     loop {
         let first = tokio::select! {
             biased;
-            () = session.was_cut() => return,
+            () = &mut cut => return,
             outgoing = outbox.recv() => outgoing,
             _ = pings.tick() => Some(Outgoing::Ping(session.link().next_ping())),
         };
@@ -310,9 +325,10 @@ async fn write(
             Ok::<_, axum::Error>(close)
         };
         let written = tokio::select! {
-            // A client so slow that its outbox overflowed is cut in the middle of a write.
-            () = session.was_cut() => return,
+            biased;
             written = tokio::time::timeout(limits.write_timeout, written) => written,
+            // A client so slow that its outbox overflowed is cut in the middle of a write.
+            () = &mut cut => return,
         };
         match written {
             Ok(Ok(None)) => {}

@@ -55,7 +55,7 @@ impl Default for SqliteOptions {
             batch_max: 256,
             readers_max: 2,
             busy_timeout_ms: 5000,
-            commit_every_ms: 5,
+            commit_every_ms: 10,
         }
     }
 }
@@ -110,6 +110,16 @@ impl SqliteJournal {
     pub async fn close(&self) {
         self.inner.readers.close();
         self.inner.writer.close().await;
+    }
+
+    /// As [`Journal::get_profile`], for a player who was here a moment ago. The row is in memory then,
+    /// and to read it takes less time than to have another thread do it: it is read on this one.
+    pub async fn get_recent_profile(&self, player_id: &PlayerId) -> Result<Option<Profile>, StoreError> {
+        let read = |connection: &Connection| players::get(connection, player_id);
+        match self.inner.readers.read_now("read a profile", read) {
+            Some(profile) => profile,
+            None => self.get_profile(player_id).await,
+        }
     }
 
     /// Drops the kept answers of games that ended before `before_ms`; returns how many. A command

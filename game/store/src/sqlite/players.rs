@@ -1,5 +1,7 @@
 //! Players and their profiles.
 
+use std::sync::LazyLock;
+
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -14,6 +16,8 @@ pub(crate) const PROFILE_COLUMNS: &str =
      p.active_game_id, s.games_played, s.rating_milli, s.deviation_milli, s.volatility_nano,
      s.rated_at_ms, s.equipped";
 pub(crate) const PROFILE_TABLES: &str = "players p LEFT JOIN standings s USING (player_id)";
+static PROFILE_BY_ID: LazyLock<String> =
+    LazyLock::new(|| format!("SELECT {PROFILE_COLUMNS} FROM {PROFILE_TABLES} WHERE p.player_id = ?1"));
 
 /// A profile's public part, as it is copied elsewhere: canonical JSON by the order of fields.
 #[derive(Serialize)]
@@ -116,9 +120,7 @@ pub(super) fn create(connection: &Connection, player: NewPlayer) -> Result<Profi
 
 pub(super) fn get(connection: &Connection, player_id: &PlayerId) -> Result<Option<Profile>, Fault> {
     connection
-        .prepare_cached(&format!(
-            "SELECT {PROFILE_COLUMNS} FROM {PROFILE_TABLES} WHERE p.player_id = ?1"
-        ))?
+        .prepare_cached(&PROFILE_BY_ID)?
         .query_row([player_id.as_str()], |row| Ok(from_row(row)))
         .optional()?
         .transpose()

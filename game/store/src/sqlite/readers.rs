@@ -2,7 +2,8 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use rusqlite::Connection;
@@ -65,8 +66,35 @@ impl Readers {
         task::spawn_blocking(read).await.map_err(|_| closed())?
     }
 
+    /// Runs `work` here and now, for what takes less time than to have it done by another thread. `None`
+    /// if no connection is free, or the file is locked.
+    pub(super) fn read_now<T>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T, Fault>,
+    ) -> Option<Result<T, StoreError>> {
+        let _permit = self.permits.try_acquire().ok()?;
+        let connection = self.idle().pop()?;
+        let read = || {
+            connection.busy_timeout(Duration::ZERO)?;
+            let read = work(&connection);
+            connection.busy_timeout(schema::READ_TIMEOUT)?;
+            read
+        };
+        let read = read();
+        self.idle().push(connection);
+        match read {
+            Err(Fault::Sql(error)) if schema::is_busy(&error) => None,
+            read => Some(read.map_err(|fault| fault.at(&self.path, operation))),
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn close(&self) {
         self.permits.close();
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.idle().clear();
     }
 }

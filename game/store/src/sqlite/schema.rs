@@ -107,7 +107,7 @@ const POLL: Duration = Duration::from_micros(250);
 /// The header is locked only while another process turns a new file into a journal.
 const HEADER_TIMEOUT_MS: u64 = 2000;
 /// Readers wait only while another process opens or closes the file.
-const READ_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The newest schema version that this program knows.
 pub(crate) fn version() -> i64 {
@@ -232,7 +232,7 @@ fn migrate(connection: &Connection, path: &Path, busy_timeout_ms: u64) -> Result
 }
 
 /// Begins a transaction that may write, waiting for other processes.
-pub(super) fn begin<'c>(
+fn begin<'c>(
     connection: &'c Connection,
     path: &Path,
     busy_timeout_ms: u64,
@@ -257,7 +257,7 @@ impl Patience {
         }
     }
 
-    fn retry<T>(&self, mut attempt: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+    pub(super) fn retry<T>(&self, mut attempt: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
         loop {
             match attempt() {
                 Err(error)
@@ -271,7 +271,7 @@ impl Patience {
         }
     }
 
-    fn explain(&self, error: rusqlite::Error, path: &Path, operation: &'static str) -> StoreError {
+    pub(super) fn explain(&self, error: rusqlite::Error, path: &Path, operation: &'static str) -> StoreError {
         if is_busy(&error) {
             let waited_ms = self.began.elapsed().as_millis() as u64;
             return StoreError::Busy {
@@ -283,7 +283,7 @@ impl Patience {
     }
 }
 
-fn is_busy(error: &rusqlite::Error) -> bool {
+pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)

@@ -317,21 +317,15 @@ impl Worker {
         closers: &mut Vec<oneshot::Sender<()>>,
     ) -> Result<(), StoreError> {
         let failed = |error: rusqlite::Error| Fault::from(error).at(&self.path, "commit");
-        let transaction = schema::begin(&self.connection, &self.path, self.options.busy_timeout_ms)?;
+        let transaction = Open::begin(&self.connection, &self.path, self.options.busy_timeout_ms)?;
         let mut done = 0;
         loop {
             while let Some(job) = batch.get_mut(done) {
-                // Prepared once: a savepoint of the library's is parsed anew each time.
-                let say = |sql| {
-                    transaction
-                        .prepare_cached(sql)
-                        .and_then(|mut said| said.execute([]))
-                };
-                say("SAVEPOINT one_write").map_err(failed)?;
-                if !job.run(&transaction, &self.path)? {
-                    say("ROLLBACK TO one_write").map_err(failed)?;
+                say(&self.connection, "SAVEPOINT one_write").map_err(failed)?;
+                if !job.run(&self.connection, &self.path)? {
+                    say(&self.connection, "ROLLBACK TO one_write").map_err(failed)?;
                 }
-                say("RELEASE one_write").map_err(failed)?;
+                say(&self.connection, "RELEASE one_write").map_err(failed)?;
                 done += 1;
             }
             if batch.len() >= self.options.batch_max {
@@ -348,6 +342,44 @@ impl Worker {
         }
         transaction.commit().map_err(failed)
     }
+}
+
+/// A transaction that is rolled back unless it is committed. The library's own would have each of
+/// its statements parsed anew, every time.
+struct Open<'c>(&'c Connection);
+
+impl Open<'_> {
+    fn begin<'c>(
+        connection: &'c Connection,
+        path: &Path,
+        busy_timeout_ms: u64,
+    ) -> Result<Open<'c>, StoreError> {
+        let patience = schema::Patience::new(busy_timeout_ms);
+        patience
+            .retry(|| say(connection, "BEGIN IMMEDIATE"))
+            .map_err(|error| patience.explain(error, path, "begin a transaction"))?;
+        Ok(Open(connection))
+    }
+
+    fn commit(self) -> rusqlite::Result<()> {
+        say(self.0, "COMMIT")
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        // Committed, or rolled back by SQLite itself after a failure such as a full disk.
+        if self.0.is_autocommit() {
+            return;
+        }
+        if let Err(error) = say(self.0, "ROLLBACK") {
+            error!(%error, "a transaction cannot be rolled back");
+        }
+    }
+}
+
+fn say(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
 }
 
 #[cfg(test)]
@@ -408,5 +440,30 @@ mod tests {
                 .is_none()
         );
         journal.close().await;
+    }
+
+    #[test]
+    fn a_transaction_that_is_not_committed_leaves_nothing_and_the_next_one_goes_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("j.sqlite");
+        let connection = schema::open(&path, 1000).unwrap();
+        let count = || -> i64 {
+            connection
+                .query_row("SELECT count(*) FROM outbox", [], |row| row.get(0))
+                .unwrap()
+        };
+        let insert = |id: &str| {
+            connection
+                .execute("INSERT INTO outbox VALUES (?1, 1, 1, '', x'', 0)", [id])
+                .unwrap();
+        };
+        let open = Open::begin(&connection, &path, 1000).unwrap();
+        insert("a");
+        drop(open);
+        assert_eq!(count(), 0);
+        let open = Open::begin(&connection, &path, 1000).unwrap();
+        insert("b");
+        open.commit().unwrap();
+        assert_eq!(count(), 1);
     }
 }

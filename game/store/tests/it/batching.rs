@@ -171,6 +171,39 @@ async fn closing_finishes_what_waits_and_refuses_what_comes_after() {
     add_player(&again, "late").await;
 }
 
+#[test]
+fn answers_reach_their_callers_after_the_runtime_of_the_journal_has_ended() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let place = place();
+    let first = runtime();
+    let journal = first.block_on(async { place.open() });
+    drop(first);
+    runtime().block_on(async {
+        add_player(&journal, "a").await;
+        assert!(journal.get_profile(&player_id("a")).await.unwrap().is_some());
+        journal.close().await;
+    });
+}
+
+/// How many pages the log holds.
+fn pages_written(file: &rusqlite::Connection) -> i64 {
+    file.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_move_writes_a_page_of_each_table_and_of_one_index() {
+    let place = place();
+    let journal = place.open();
+    let mut room = Room::begin(&journal, "g", owner("v1")).await;
+    room.play("e2e4").await;
+    let file = place.raw();
+    let before = pages_written(&file);
+    room.play("e7e5").await;
+    // Its event, its game, its answer, and the index that finds the answer.
+    assert_eq!(pages_written(&file) - before, 4);
+}
+
 #[tokio::test]
 async fn a_command_waits_for_company_and_a_prompt_write_takes_it_along() {
     let place = place();
@@ -195,6 +228,8 @@ async fn a_command_waits_for_company_and_a_prompt_write_takes_it_along() {
         ),
         (1, 2)
     );
+    // Nor does a prompt write wait while the journal rests after results.
+    add_player(&journal, "another").await;
     // Closing does not wait for company either.
     let mut playing = Box::pin(async { room.play("e7e5").await });
     assert!(playing.as_mut().poll(&mut context).is_pending());

@@ -1,5 +1,12 @@
+use std::{
+    future::Future,
+    task::{Context, Poll, Waker},
+};
+
 use starvault_rules::{Color, Command, EquipError};
-use starvault_store::{CreateOutcome, EquipOutcome, Journal, NewPlayer, Profile, StoreError, check};
+use starvault_store::{
+    CreateOutcome, EquipOutcome, Journal, NewPlayer, Profile, SqliteJournal, StoreError, check,
+};
 
 use crate::room::{Room, START_MS, add_player, game_id, new_game, owner, place, player_id};
 
@@ -276,4 +283,39 @@ async fn a_caller_can_be_written_against_the_trait_alone() {
     }
     let place = place();
     assert!(rename_nobody(place.open()).await);
+}
+
+#[tokio::test]
+async fn a_profile_that_was_read_before_is_read_at_once_and_as_it_is_now() {
+    let place = place();
+    let journal = place.open();
+    add_player(&journal, "a").await;
+    let id = player_id("a");
+    // The first read opens the connection that the others use.
+    let known = journal.get_profile(&id).await.unwrap();
+    let at_once = |journal: &SqliteJournal| {
+        let mut reading = Box::pin(journal.get_recent_profile(&id));
+        let mut context = Context::from_waker(Waker::noop());
+        match reading.as_mut().poll(&mut context) {
+            Poll::Ready(read) => read.unwrap(),
+            Poll::Pending => panic!("another thread reads it"),
+        }
+    };
+    assert_eq!(at_once(&journal), known);
+    // What another process writes is seen as well.
+    place
+        .raw()
+        .execute("UPDATE players SET display_name = 'changed'", [])
+        .unwrap();
+    assert_eq!(at_once(&journal).unwrap().display_name, "changed");
+    // Before there is a connection it is read all the same.
+    let fresh = place.open();
+    assert_eq!(
+        fresh.get_recent_profile(&id).await.unwrap().unwrap().display_name,
+        "changed"
+    );
+    assert_eq!(
+        fresh.get_recent_profile(&player_id("nobody")).await.unwrap(),
+        None
+    );
 }
