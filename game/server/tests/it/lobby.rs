@@ -6,7 +6,8 @@ use starvault_server::Config;
 use starvault_wire::{
     Codec,
     v1::{
-        JoinLobby, LeaveLobby, Ping, Queued, Resign, client_frame::Command, error::Code, server_frame::Event,
+        Color, JoinLobby, LeaveLobby, Ping, Queued, Resign, client_frame::Command, error::Code,
+        server_frame::Event,
     },
 };
 
@@ -307,7 +308,7 @@ async fn whoever_plays_elsewhere_already_leaves_the_other_one_in_place() {
     assert_eq!(opponent_of(&mut here, &ada).await, bo.player_id);
 
     let mut three = other.connect(&cy, Codec::Json).await;
-    queued(&mut three, JOIN).await;
+    let waits = queued(&mut three, JOIN).await;
     assert!(matches!(there.next().await.event, Some(Event::LeftLobby(_))));
     assert_eq!(there.error().await, Code::AlreadyPlaying);
     other
@@ -315,15 +316,38 @@ async fn whoever_plays_elsewhere_already_leaves_the_other_one_in_place() {
             (lobby.put_back(), lobby.waiting()) == (1, 1)
         })
         .await;
-    assert_eq!(
-        three.refused(JOIN).await,
-        Code::AlreadyQueued,
-        "with the same ticket"
-    );
+    // With the wait that it had, as its next connection hears.
+    drop(three);
+    let mut three = other.connect(&cy, Codec::Proto).await;
+    assert_eq!(still_queued(&mut three).await, waits);
     let mut four = other.connect(&di, Codec::Json).await;
     queued(&mut four, JOIN).await;
     assert_eq!(opponent_of(&mut three, &cy).await, di.player_id);
     other.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_plays_white_is_drawn() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.2", |_| {}).await;
+    let mut of_the_older = Vec::new();
+    for _ in 0..16 {
+        let (ada, bo) = (server.sign_in("Ada").await, server.sign_in("Bo").await);
+        let mut older = server.connect(&ada, Codec::Proto).await;
+        queued(&mut older, JOIN).await;
+        let mut younger = server.connect(&bo, Codec::Proto).await;
+        queued(&mut younger, JOIN).await;
+        let (one, two) = (
+            older.matched().await.you_play(),
+            younger.matched().await.you_play(),
+        );
+        assert_ne!(one, two);
+        of_the_older.push(one);
+    }
+    for color in [Color::White, Color::Black] {
+        assert!(of_the_older.contains(&color), "never {color:?}: {of_the_older:?}");
+    }
     server.stop().await;
 }
 

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use starvault_wire::{
     Codec,
-    v1::{Relocated, server_frame::Event},
+    v1::{JoinLobby, Ping, Relocated, client_frame::Command, error::Code, server_frame::Event},
 };
 
-use crate::support::{Player, Running, assert_sound, folder};
+use crate::support::{Player, Running, assert_sound, folder, hold};
 
 async fn relocated(player: &mut Player) -> Relocated {
     let told = player
@@ -103,7 +103,7 @@ async fn releases_never_meet_in_one_game() {
     let canary = Running::start(&folder, "v1.3", |_| {}).await;
     let lonely = stable.sign_in("Ada").await;
     let mut ada = stable.connect(&lonely, Codec::Json).await;
-    let join = starvault_wire::v1::client_frame::Command::JoinLobby(starvault_wire::v1::JoinLobby {
+    let join = Command::JoinLobby(JoinLobby {
         region: String::new(),
     });
     assert!(matches!(ada.ask(join).await, Event::Queued(_)));
@@ -113,4 +113,57 @@ async fn releases_never_meet_in_one_game() {
     for server in [stable, canary] {
         server.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_process_opens_so_many_games_and_no_more() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.2", |_| {}).await;
+    let (one, two) = (server.two_in_a_game().await, server.two_in_a_game().await);
+    let small = Running::start(&folder, "v1.3", |config| config.limits.rooms_max = 1).await;
+    let mut white = small.connect(&one.white_in, Codec::Json).await;
+    white.resume(&one.game_id, 1).await;
+    let mut refused = small.connect(&two.white_in, Codec::Json).await;
+    assert_eq!(refused.refused(two.resume(1)).await, Code::Unavailable);
+    // The game that has a place is open to its other player.
+    let mut black = small.connect(&one.black_in, Codec::Json).await;
+    black.resume(&one.game_id, 1).await;
+    // And the refused one goes on where it was.
+    let mut two = two;
+    two.play(1, "e2e4").await;
+    for server in [small, server] {
+        server.stop().await;
+    }
+    assert_sound(&folder);
+}
+
+#[tokio::test]
+async fn who_asks_while_the_game_turns_out_to_be_elsewhere_is_told_where() {
+    let folder = folder();
+    let never = |config: &mut starvault_server::Config| {
+        config.limits.ownership_probe_every = Duration::from_secs(3600);
+    };
+    let stable = Running::start(&folder, "v1.2", never).await;
+    let canary = Running::start(&folder, "v1.3", never).await;
+    let mut table = stable.two_in_a_game().await;
+    let mut second = stable.connect(&table.white_in, Codec::Json).await;
+    let mut white = canary.connect(&table.white_in, Codec::Json).await;
+    white.resume(&table.game_id, 1).await;
+    // While the former owner waits for the store, somebody else comes.
+    let held = hold(&folder);
+    let command = table.a_move(1, "e2e4");
+    table.white.send(command).await;
+    let resume = table.resume(1);
+    second.send(resume).await;
+    for player in [&mut table.white, &mut second] {
+        player.ask(Command::Ping(Ping {})).await;
+    }
+    drop(held);
+    for player in [&mut table.white, &mut table.black, &mut second] {
+        assert_eq!(relocated(player).await.release, "v1.3");
+    }
+    for server in [stable, canary] {
+        server.stop().await;
+    }
+    assert_sound(&folder);
 }

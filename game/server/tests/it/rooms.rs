@@ -1,13 +1,19 @@
 //! The way into a game and out of it: arrival, abort, long absence, lag.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::StreamExt as _;
 use starvault_wire::{
     Codec,
     v1::{
-        Color, JoinLobby, OfferRematch, Resume, client_frame::Command, error::Code, game_event::Kind,
-        outcome::Reason, server_frame::Event,
+        Color, JoinLobby, OfferDraw, OfferRematch, Resign, Resume, client_frame::Command, error::Code,
+        game_event::Kind, outcome::Reason, server_frame::Event,
     },
 };
 
@@ -105,6 +111,79 @@ async fn a_match_is_told_again_to_the_next_connection_of_who_has_not_arrived() {
     assert_sound(&folder);
 }
 
+/// The end of a game, as `player` hears it.
+async fn end_of_game(player: &mut Player) -> (Color, Reason) {
+    player
+        .until(|frame| match frame.event {
+            Some(Event::GameEvent(event)) => match event.kind {
+                Some(Kind::Ended(ended)) => ended.outcome.map(|end| (end.winner(), end.reason())),
+                _ => None,
+            },
+            _ => None,
+        })
+        .await
+}
+
+#[tokio::test]
+async fn whoever_says_anything_has_arrived() {
+    let folder = folder();
+    let limit = Duration::from_millis(500);
+    let server = Running::start(&folder, "v1.2", |config| config.limits.arrival_timeout = limit).await;
+    for resumes in [false, true] {
+        let (mut here, mut silent, ..) = one_here_one_silent(&server).await;
+        let game_id = here.matched().await.game.unwrap().game_id;
+        here.arrives().await;
+        // Without reading, so that no ping is answered.
+        let (game, command_id) = (game_id.clone(), "d".into());
+        silent
+            .send(if resumes {
+                Command::Resume(Resume {
+                    game_id: game,
+                    last_sequence: 0,
+                })
+            } else {
+                Command::OfferDraw(OfferDraw {
+                    game_id: game,
+                    command_id,
+                })
+            })
+            .await;
+        // Nothing is to happen when the time is over, so there is nothing to wait for.
+        tokio::time::sleep(2 * limit).await;
+        let command_id = "r".into();
+        let resigned = here.ask(Command::Resign(Resign { game_id, command_id })).await;
+        assert!(
+            matches!(resigned, Event::Ack(_)),
+            "resumes {resumes}: {resigned:?}"
+        );
+        assert_eq!(end_of_game(&mut here).await.1, Reason::Resignation);
+    }
+    server.stop().await;
+    assert_sound(&folder);
+}
+
+#[tokio::test]
+async fn a_flag_that_has_fallen_comes_before_what_arrives_after_it() {
+    let folder = folder();
+    let now_ms = Arc::new(AtomicI64::new(starvault_server::TimeSource::system().now_ms()));
+    let read = now_ms.clone();
+    let server = Running::start(&folder, "v1.2", |config| {
+        config.time = starvault_server::TimeSource::new(move || read.load(Ordering::SeqCst));
+    })
+    .await;
+    let mut table = server.two_in_a_game().await;
+    // The timer of the game has slept through this; White's time is over.
+    now_ms.fetch_add(600_000, Ordering::SeqCst);
+    let resign = Command::Resign(Resign {
+        game_id: table.game_id.clone(),
+        command_id: "r".into(),
+    });
+    assert_eq!(table.black.refused(resign).await, Code::GameOver);
+    assert_eq!(end_of_game(&mut table.white).await, (Color::Black, Reason::Flag));
+    server.stop().await;
+    assert_sound(&folder);
+}
+
 #[tokio::test]
 async fn a_sequence_from_the_future_is_refused_with_the_true_one() {
     let folder = folder();
@@ -183,11 +262,10 @@ async fn the_way_to_the_server_is_measured_and_not_charged() {
     let folder = folder();
     // A clock of the test's own: a move takes what the test says.
     let today_ms = starvault_server::TimeSource::system().now_ms();
-    let now_ms = Arc::new(std::sync::atomic::AtomicI64::new(today_ms));
+    let now_ms = Arc::new(AtomicI64::new(today_ms));
     let read = now_ms.clone();
     let server = Running::start(&folder, "v1.2", |config| {
-        config.time =
-            starvault_server::TimeSource::new(move || read.load(std::sync::atomic::Ordering::SeqCst));
+        config.time = starvault_server::TimeSource::new(move || read.load(Ordering::SeqCst));
     })
     .await;
     let mut table = server.two_in_a_game().await;
@@ -196,7 +274,7 @@ async fn the_way_to_the_server_is_measured_and_not_charged() {
     table.white.send(resume).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     table.white.arrives().await;
-    now_ms.fetch_add(1_000, std::sync::atomic::Ordering::SeqCst);
+    now_ms.fetch_add(1_000, Ordering::SeqCst);
     let command = table.a_move(1, "e2e4");
     assert!(matches!(table.white.ask(command).await, Event::Ack(_)));
     let told = table.black.game_event(2).await;
