@@ -1,8 +1,14 @@
 //! Waiting for an opponent.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
-use starvault_server::Config;
+use starvault_server::{Config, TimeSource};
 use starvault_wire::{
     Codec,
     v1::{
@@ -292,7 +298,13 @@ async fn whoever_plays_elsewhere_already_leaves_the_other_one_in_place() {
     let folder = folder();
     // Two releases over one store, each with a lobby of its own.
     let server = Running::start(&folder, "v1.2", |_| {}).await;
-    let other = Running::start(&folder, "v1.3", |_| {}).await;
+    let ahead_ms = Arc::new(AtomicI64::new(0));
+    let ahead = ahead_ms.clone();
+    let other = Running::start(&folder, "v1.3", |config| {
+        let system = TimeSource::system();
+        config.time = TimeSource::new(move || system.now_ms() + ahead.load(Ordering::SeqCst));
+    })
+    .await;
     let (ada, bo, cy, di) = (
         server.sign_in("Ada").await,
         server.sign_in("Bo").await,
@@ -308,7 +320,11 @@ async fn whoever_plays_elsewhere_already_leaves_the_other_one_in_place() {
     assert_eq!(opponent_of(&mut here, &ada).await, bo.player_id);
 
     let mut three = other.connect(&cy, Codec::Json).await;
+    let held = hold(&folder);
     let waits = queued(&mut three, JOIN).await;
+    // The store takes its time to find out.
+    ahead_ms.fetch_add(3_000, Ordering::SeqCst);
+    drop(held);
     assert!(matches!(there.next().await.event, Some(Event::LeftLobby(_))));
     assert_eq!(there.error().await, Code::AlreadyPlaying);
     other

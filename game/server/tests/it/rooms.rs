@@ -185,6 +185,33 @@ async fn a_flag_that_has_fallen_comes_before_what_arrives_after_it() {
 }
 
 #[tokio::test]
+async fn who_comes_back_to_an_empty_board_is_told_so() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.2", |config| {
+        config.limits.disconnect_grace = Duration::from_secs(600);
+    })
+    .await;
+    let Table {
+        game_id,
+        white,
+        mut black,
+        white_in,
+        black_in,
+    } = server.two_in_a_game().await;
+    drop(white);
+    black.presence(false).await;
+    drop(black);
+    let mut white = server.connect(&white_in, Codec::Json).await;
+    white.resume(&game_id, 1).await;
+    let grace_ms = white.presence(false).await.grace_ms;
+    assert!((1..=600_000).contains(&grace_ms), "{grace_ms}");
+    let mut black = server.connect(&black_in, Codec::Proto).await;
+    black.resume(&game_id, 1).await;
+    white.presence(true).await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_sequence_from_the_future_is_refused_with_the_true_one() {
     let folder = folder();
     let server = Running::start(&folder, "v1.2", |_| {}).await;
