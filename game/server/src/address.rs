@@ -305,6 +305,12 @@ mod tests {
         assert_ne!(is("2001:db8::1"), is("2001:db8:0:1::1"));
         let long = ["10.0.0.2, "; 1000].concat() + "10.0.0.3";
         assert_eq!(client("10.0.0.1", &[&long]), is("10.0.0.2"));
+        let far = format!("198.51.100.1, {long}");
+        assert_eq!(
+            client("10.0.0.1", &[&far]),
+            is("10.0.0.2"),
+            "nobody looks that far"
+        );
     }
 
     #[test]
@@ -325,6 +331,12 @@ mod tests {
         assert!(
             addresses.0.lock().connections.is_empty(),
             "nothing is remembered of those who left"
+        );
+        let closed = self::addresses(&[], |limits| limits.connections_per_address_max = 0);
+        assert!(closed.connect(one).is_none());
+        assert!(
+            closed.0.lock().connections.is_empty(),
+            "nor of those who never came in"
         );
     }
 

@@ -212,6 +212,39 @@ async fn who_comes_back_to_an_empty_board_is_told_so() {
 }
 
 #[tokio::test]
+async fn whoever_has_never_been_there_aborts_the_game_and_does_not_lose_it() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.2", |config| {
+        config.limits.disconnect_grace = Duration::from_millis(10);
+        config.limits.arrival_timeout = Duration::from_secs(1);
+    })
+    .await;
+    let (mut here, silent, ..) = one_here_one_silent(&server).await;
+    here.matched().await;
+    here.arrives().await;
+    // The connection ends before anything was read: not an absence, an arrival that is still due.
+    drop(silent);
+    assert_eq!(
+        end_of_game(&mut here).await,
+        (Color::Unspecified, Reason::Aborted)
+    );
+    server.stop().await;
+    assert_sound(&folder);
+}
+
+#[tokio::test]
+async fn a_newer_connection_before_the_arrival_takes_the_seat_over() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.2", |_| {}).await;
+    let (mut here, mut silent, _, bo) = one_here_one_silent(&server).await;
+    let game_id = here.matched().await.game.unwrap().game_id;
+    let mut back = server.connect(&bo, Codec::Json).await;
+    assert_eq!(back.matched().await.game.unwrap().game_id, game_id);
+    assert_eq!(silent.closed().await, 4002);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_sequence_from_the_future_is_refused_with_the_true_one() {
     let folder = folder();
     let server = Running::start(&folder, "v1.2", |_| {}).await;
