@@ -309,12 +309,20 @@ impl Game {
         self.position.in_check()
     }
 
-    /// The legal moves of the side to move, in UCI, sorted; empty once the game has ended.
+    /// As [`Self::legal_moves`], as texts of their own.
     pub fn legal_moves_uci(&self) -> Vec<String> {
+        self.legal_moves()
+            .iter()
+            .map(|uci| uci.as_str().to_owned())
+            .collect()
+    }
+
+    /// The legal moves of the side to move, in UCI, sorted; empty once the game has ended.
+    pub fn legal_moves(&self) -> Vec<MoveText> {
         if self.outcome.is_some() {
             Vec::new()
         } else {
-            self.position.legal_moves_uci()
+            self.position.legal_moves()
         }
     }
 

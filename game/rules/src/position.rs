@@ -81,12 +81,20 @@ impl Position {
         !self.board.checkers().is_empty()
     }
 
-    /// Every legal move of the side to move, in UCI, sorted; empty once the game has ended here.
+    /// As [`Self::legal_moves`], as texts of their own.
     pub fn legal_moves_uci(&self) -> Vec<String> {
+        self.legal_moves()
+            .iter()
+            .map(|uci| uci.as_str().to_owned())
+            .collect()
+    }
+
+    /// Every legal move of the side to move, in UCI, sorted; empty once the game has ended here.
+    pub fn legal_moves(&self) -> Vec<MoveText> {
         if self.end().is_some() {
             return Vec::new();
         }
-        // Sorted as bytes: this is done for every move of every game.
+        // Sorted as numbers: this is done for every move of every game.
         let mut moves = Vec::with_capacity(48);
         let own = self.board.colors(self.board.side_to_move());
         self.board.generate_moves(|of_piece| {
@@ -94,12 +102,16 @@ impl Position {
             moves.extend(
                 of_piece
                     .into_iter()
-                    .map(|mv| uci_bytes(mv, is_king && own.has(mv.to))),
+                    .map(|mv| uci_number(mv, is_king && own.has(mv.to))),
             );
             false
         });
         moves.sort_unstable();
-        moves.iter().map(uci_text).collect()
+        let text = |number: u64| {
+            let [from_file, from_rank, to_file, to_rank, promotion, ..] = number.to_be_bytes();
+            MoveText::uci([from_file, from_rank, to_file, to_rank, promotion])
+        };
+        moves.into_iter().map(text).collect()
     }
 
     /// Plays a legal move; `None`, and nothing changes, for any other text.
@@ -182,8 +194,9 @@ impl Position {
     }
 }
 
-/// A move in UCI, padded with zeros. `castles`: it is the engine's king-takes-rook.
-fn uci_bytes(mv: Move, castles: bool) -> [u8; UCI_BYTES_MAX] {
+/// A move in UCI, padded with zeros, as a number: numbers are in the order of their texts.
+/// `castles`: it is the engine's king-takes-rook.
+fn uci_number(mv: Move, castles: bool) -> u64 {
     let to_file = match castles {
         true if mv.to.file() > mv.from.file() => File::G,
         true => File::C,
@@ -200,19 +213,16 @@ fn uci_bytes(mv: Move, castles: bool) -> [u8; UCI_BYTES_MAX] {
         |file: File| b'a' + file as u8,
         |square: Square| b'1' + square.rank() as u8,
     );
-    [
+    u64::from_be_bytes([
         file(mv.from.file()),
         rank(mv.from),
         file(to_file),
         rank(mv.to),
         promotion,
-    ]
-}
-
-fn uci_text(bytes: &[u8; UCI_BYTES_MAX]) -> String {
-    // Only the promotion can be missing.
-    let text = if bytes[4] == 0 { &bytes[..4] } else { &bytes[..] };
-    String::from_utf8_lossy(text).into_owned()
+        0,
+        0,
+        0,
+    ])
 }
 
 fn from_engine(color: cozy_chess::Color) -> Color {

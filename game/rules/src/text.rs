@@ -24,6 +24,17 @@ impl MoveText {
         })
     }
 
+    /// A move in UCI: four letters and digits, and a fifth if a pawn is promoted.
+    pub(crate) fn uci(letters: [u8; 5]) -> MoveText {
+        debug_assert!(letters.is_ascii());
+        let mut bytes = [0; BYTES_MAX];
+        bytes[..5].copy_from_slice(&letters);
+        MoveText {
+            bytes,
+            length: if letters[4] == 0 { 4 } else { 5 },
+        }
+    }
+
     pub fn as_str(&self) -> &str {
         // Made from a text, and so never without one.
         str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
@@ -71,5 +82,7 @@ mod tests {
             assert_eq!(MoveText::new(text).unwrap().as_str(), text);
         }
         assert_eq!(MoveText::new("123456789012"), None);
+        assert_eq!(MoveText::uci(*b"e2e4\0"), MoveText::new("e2e4").unwrap());
+        assert_eq!(MoveText::uci(*b"e7e8q"), MoveText::new("e7e8q").unwrap());
     }
 }

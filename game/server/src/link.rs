@@ -14,7 +14,8 @@ use std::{
 };
 
 use axum::extract::ws::Message;
-use starvault_wire::{Codec, Payload, v1::ServerFrame};
+use starvault_rules::MoveText;
+use starvault_wire::{Codec, EncodeError, GameEventFrame, Payload, v1::ServerFrame};
 use tokio::{sync::Notify, time::Instant};
 
 /// Pings whose answers are awaited at the same time; of more, the oldest are not measured.
@@ -126,16 +127,32 @@ impl Default for Link {
 /// A frame for several sockets. Whoever writes it first in a codec encodes it for all.
 #[derive(Debug)]
 pub struct SharedFrame {
-    frame: ServerFrame,
+    content: Content,
     json: OnceLock<Message>,
     proto: OnceLock<Message>,
+}
+
+#[derive(Debug)]
+enum Content {
+    Frame(Box<ServerFrame>),
+    News(Box<GameEventFrame<MoveText>>),
 }
 
 impl SharedFrame {
     #[must_use]
     pub fn new(frame: ServerFrame) -> Self {
+        Self::of(Content::Frame(Box::new(frame)))
+    }
+
+    /// What has just happened in a game.
+    #[must_use]
+    pub fn news(news: GameEventFrame<MoveText>) -> Self {
+        Self::of(Content::News(Box::new(news)))
+    }
+
+    fn of(content: Content) -> Self {
         Self {
-            frame,
+            content,
             json: OnceLock::new(),
             proto: OnceLock::new(),
         }
@@ -148,14 +165,22 @@ impl SharedFrame {
             Codec::Json => &self.json,
             Codec::Proto => &self.proto,
         };
-        encoded.get_or_init(|| encode(codec, &self.frame)).clone()
+        let write = || match &self.content {
+            Content::Frame(frame) => encode(codec, frame),
+            Content::News(news) => message(news.encode(codec)),
+        };
+        encoded.get_or_init(write).clone()
     }
 }
 
 /// The WebSocket message of a frame.
 #[must_use]
 pub fn encode(codec: Codec, frame: &ServerFrame) -> Message {
-    match codec.encode(frame) {
+    message(codec.encode(frame))
+}
+
+fn message(encoded: Result<Payload, EncodeError>) -> Message {
+    match encoded {
         Ok(Payload::Text(text)) => Message::Text(text.into()),
         Ok(Payload::Binary(bytes)) => Message::Binary(bytes.into()),
         Err(error) => {

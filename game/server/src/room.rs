@@ -16,7 +16,7 @@ use std::{pin::pin, sync::Arc};
 
 use starvault_rules::{Color, Command, CommandId, Event, Game, GameId, Moment};
 use starvault_store::{Answer, CommandKey, Epoch, Owner, SqliteJournal, payload_hash};
-use starvault_wire::v1::{Ack, Relocated, ServerFrame, error::Code, server_frame::Event as Say};
+use starvault_wire::v1::{Ack, Relocated, error::Code, server_frame::Event as Say};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -368,11 +368,8 @@ impl Room {
     }
 
     /// Tells both seats the same, written out once for each codec.
-    fn tell_both(&self, say: Say) {
-        let frame = Arc::new(SharedFrame::new(ServerFrame {
-            request_id: 0,
-            event: Some(say),
-        }));
+    fn tell_both(&self, frame: SharedFrame) {
+        let frame = Arc::new(frame);
         for session in [&self.white.session, &self.black.session].into_iter().flatten() {
             session.send_shared(&frame);
         }

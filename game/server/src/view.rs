@@ -1,8 +1,12 @@
 //! From the rules' values to the contract's messages. Decides nothing.
 
 use starvault_rules::{self as rules, Event, EventKind, Game};
-use starvault_wire::v1::{
-    self, GameEnded, GameEvent, GameStarted, GameView, MoveMade, Seat, error::Code, game_event::Kind, outcome,
+use starvault_wire::{
+    GameEventFrame,
+    v1::{
+        self, GameEnded, GameEvent, GameStarted, GameView, MoveMade, Seat, error::Code, game_event::Kind,
+        outcome,
+    },
 };
 
 /// How much of the past a view tells.
@@ -46,6 +50,23 @@ fn outcome(outcome: rules::Outcome) -> v1::Outcome {
 /// The game as a client draws it at `now_ms`.
 #[must_use]
 pub fn game(game: &Game, now_ms: i64, moves: Moves) -> GameView {
+    GameView {
+        legal_moves: game.legal_moves_uci(),
+        ..game_without_legal_moves(game, now_ms, moves)
+    }
+}
+
+/// An event that has just happened, and the game after it.
+#[must_use]
+pub fn news(game: &Game, event: &Event, now_ms: i64) -> GameEventFrame<rules::MoveText> {
+    GameEventFrame {
+        event: self::event(game.id(), event, None),
+        game: game_without_legal_moves(game, now_ms, Moves::Omitted),
+        legal_moves: game.legal_moves(),
+    }
+}
+
+fn game_without_legal_moves(game: &Game, now_ms: i64, moves: Moves) -> GameView {
     let at_ms = now_ms.max(game.last_event_at_ms());
     let seat = |color| {
         let (seat, look) = (game.setup().seat(color), game.look(color));
@@ -66,7 +87,7 @@ pub fn game(game: &Game, now_ms: i64, moves: Moves) -> GameView {
         black: Some(seat(rules::Color::Black)),
         fen: game.fen(),
         to_move: color(game.to_move()).into(),
-        legal_moves: game.legal_moves_uci(),
+        legal_moves: Vec::new(),
         last_move: game.last_move().unwrap_or_default().to_owned(),
         in_check: game.in_check(),
         moves: if moves == Moves::Included {

@@ -1,7 +1,12 @@
 //! The WebSocket `/v1/play`: who may open one, and its two halves. The reading half hands each
 //! frame to [`commands`](crate::commands); the writing half is the only one that sends.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use axum::{
     Extension,
@@ -277,6 +282,17 @@ fn close_for(error: axum::Error) -> Option<Close> {
     }
 }
 
+/// Flushes, and asks to be woken only if the operating system does not take everything at once. Who has
+/// asked once is woken by each frame that arrives on the same socket as well, for nothing.
+async fn flush(sink: &mut (impl Sink<Message, Error = axum::Error> + Unpin)) -> Result<(), axum::Error> {
+    let mut flushing = sink.flush();
+    let at_once = Pin::new(&mut flushing).poll(&mut Context::from_waker(Waker::noop()));
+    match at_once {
+        Poll::Ready(flushed) => flushed,
+        Poll::Pending => flushing.await,
+    }
+}
+
 /// Writes what the outbox holds, several frames with one flush, and a ping now and then.
 async fn write(
     mut sink: impl Sink<Message, Error = axum::Error> + Unpin,
@@ -321,7 +337,7 @@ async fn write(
                 }
                 next = outbox.try_recv().ok();
             }
-            sink.flush().await?;
+            flush(&mut sink).await?;
             Ok::<_, axum::Error>(close)
         };
         let written = tokio::select! {

@@ -5,8 +5,10 @@
 //! serves; [`Codec`] is how WebSocket frames are written. This crate holds no behaviour of the game.
 
 mod codec;
+mod event;
 
 pub use codec::{Codec, DecodeError, EncodeError, Payload};
+pub use event::GameEventFrame;
 
 /// Messages and services of `starvault.v1`.
 #[allow(

@@ -3,11 +3,14 @@
 
 use starvault_rules::{Color, Command, Event, Moment, Step};
 use starvault_store::{Answer, Append, AppendOutcome, CommandKey, Decision, Journal as _, Owner, StoreError};
-use starvault_wire::v1::server_frame::Event as Say;
+use starvault_wire::v1::{ServerFrame, server_frame::Event as Say};
 use tokio::time::Instant;
 
 use super::{History, Room};
-use crate::view::{self, Moves};
+use crate::{
+    link::SharedFrame,
+    view::{self, Moves},
+};
 
 /// Why a command has no answer from the journal.
 #[derive(Debug)]
@@ -140,8 +143,8 @@ impl Room {
 
     /// The newest event of the game.
     fn tell_event(&mut self, event: Event) {
-        let after = view::game(&self.game, self.context.time.now_ms(), Moves::Omitted);
-        self.tell_both(Say::GameEvent(view::event(self.game.id(), &event, Some(after))));
+        let news = view::news(&self.game, &event, self.context.time.now_ms());
+        self.tell_both(SharedFrame::news(news));
         self.history.push(event);
     }
 
@@ -168,7 +171,10 @@ impl Room {
         let after = view::game(&self.game, self.context.time.now_ms(), Moves::Omitted);
         for event in acquired.events.iter().filter(|event| event.sequence > known) {
             let told = view::event(self.game.id(), event, Some(after.clone()));
-            self.tell_both(Say::GameEvent(told));
+            self.tell_both(SharedFrame::new(ServerFrame {
+                request_id: 0,
+                event: Some(Say::GameEvent(told)),
+            }));
         }
         self.history = History::new(acquired.events);
         if self.game.outcome().is_some() {
