@@ -146,6 +146,29 @@ async fn a_flood_is_refused_command_by_command_and_then_closed() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_mostly_right_is_never_closed() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.2", |config| config.limits.refusals_max = 3).await;
+    let who = server.sign_in("Ada").await;
+    let mut player = server.connect(&who, Codec::Json).await;
+    // Each good frame makes up for a refused one.
+    for _ in 0..12 {
+        player
+            .send_raw(Message::text("x".repeat(CLIENT_FRAME_BYTES_MAX + 1)))
+            .await;
+        assert_eq!(player.error().await, Code::FrameTooLarge);
+        assert!(matches!(player.ask(Command::Ping(Ping {})).await, Event::Pong(_)));
+    }
+    for _ in 0..4 {
+        player
+            .send_raw(Message::text("x".repeat(CLIENT_FRAME_BYTES_MAX + 1)))
+            .await;
+    }
+    assert_eq!(player.closed().await, 1008);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn ten_thousand_frames_at_once_close_their_own_socket_and_no_other() {
     let folder = folder();
     let server = Running::start(&folder, "v1.2", |_| {}).await;
