@@ -28,7 +28,6 @@ use tokio::{sync::mpsc, time::Instant};
 use crate::{
     app::App,
     commands::Player,
-    config::Limits,
     error::AppError,
     link::encode,
     net::ConnectionPermit,
@@ -116,7 +115,7 @@ async fn open(
 }
 
 async fn converse(app: Arc<App>, socket: WebSocket, profile: Profile, codec: Codec) {
-    let limits = app.config.limits.clone();
+    let limits = &app.config.limits;
     let (session, outbox) = SessionHandle::new(
         app.next_session_id(),
         profile.player_id.clone(),
@@ -126,11 +125,11 @@ async fn converse(app: Arc<App>, socket: WebSocket, profile: Profile, codec: Cod
     let (sink, mut stream) = socket.split();
     let active_game = profile.active_game_id.clone();
     session.send(0, Say::Welcome(welcome(&app, profile)));
-    let mut writer = tokio::spawn(write(sink, outbox, session.clone(), codec, limits.clone()));
+    let mut writer = tokio::spawn(write(app.clone(), sink, outbox, session.clone(), codec));
     Box::pin(app.lobby.connected(session.clone())).await;
     let mut player = Player::new(app.clone(), session.clone());
     Box::pin(player.connected(active_game)).await;
-    let close = read(&app, &mut stream, &mut player, codec, &limits).await;
+    let close = read(&app, &mut stream, &mut player, codec).await;
     app.lobby.gone(session.clone()).await;
     match close {
         Some(close) => session.close(close),
@@ -188,8 +187,8 @@ async fn read(
     stream: &mut (impl Stream<Item = Result<Message, axum::Error>> + Unpin),
     player: &mut Player,
     codec: Codec,
-    limits: &Limits,
 ) -> Option<Close> {
+    let limits = &app.config.limits;
     let session = player.session.clone();
     let mut bucket = TokenBucket::new(limits.commands_per_second, limits.commands_burst, Instant::now());
     let mut controls = bucket.clone();
@@ -295,20 +294,20 @@ async fn flush(sink: &mut (impl Sink<Message, Error = axum::Error> + Unpin)) -> 
 
 /// Writes what the outbox holds, several frames with one flush, and a ping now and then.
 async fn write(
+    app: Arc<App>,
     mut sink: impl Sink<Message, Error = axum::Error> + Unpin,
     mut outbox: mpsc::Receiver<Outgoing>,
     session: SessionHandle,
     codec: Codec,
-    limits: Limits,
 ) {
+    let limits = &app.config.limits;
     let mut pings = tokio::time::interval(limits.ping_every);
     pings.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     pings.reset();
-    let mut cut = pin!(session.was_cut());
     loop {
         let first = tokio::select! {
             biased;
-            () = &mut cut => return,
+            () = session.was_cut() => return,
             outgoing = outbox.recv() => outgoing,
             _ = pings.tick() => Some(Outgoing::Ping(session.link().next_ping())),
         };
@@ -344,7 +343,7 @@ async fn write(
             biased;
             written = tokio::time::timeout(limits.write_timeout, written) => written,
             // A client so slow that its outbox overflowed is cut in the middle of a write.
-            () = &mut cut => return,
+            () = session.was_cut() => return,
         };
         match written {
             Ok(Ok(None)) => {}
