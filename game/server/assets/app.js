@@ -309,7 +309,7 @@ const HANDLERS = {
   error(error, requestId) {
     const code = error.code ?? 'CODE_UNSPECIFIED';
     if (requestId && requestId === state.resumeRequest) return resumeFailed(code);
-    if (emotes.failed(code, requestId)) return;
+    if (emotes.failed(state, code, requestId)) return;
     if (code === 'ALREADY_QUEUED') {
       state.screen = 'queued';
       return;

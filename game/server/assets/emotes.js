@@ -52,13 +52,13 @@ export class Emotes {
   }
 
   /** Takes an error in; false when it answers something else. */
-  failed(code, requestId) {
+  failed({ screen }, code, requestId) {
     if (!requestId || requestId !== this.requestId) return false;
     this.#hush(this.ours);
     if (code === 'RATE_LIMITED') {
       toast(t('emotesSlow'));
       announce(t('emotesSlow'));
-    } else if (code === 'MALFORMED_FRAME' || code === 'NOT_IN_GAME') {
+    } else if (code === 'MALFORMED_FRAME' || (code === 'NOT_IN_GAME' && screen === 'ended')) {
       // A release that does not know emotes, or a game that is no longer kept.
       this.taken = false;
     } else if (has(code)) toast(t(code));
@@ -88,14 +88,15 @@ export class Emotes {
 }
 
 /** Draws the buttons and the bubbles. */
-export function renderEmotes({ emotes, game, screen, link, color }) {
+export function renderEmotes({ emotes, game, screen, link, color, resumeRequest }) {
   const over = screen === 'ended' && game.outcome.reason === 'ABORTED';
   show('emotes', emotes.taken && !over);
   const box = byId('emote-choices');
   if (!box.firstElementChild) box.replaceChildren(...EMOTES.map(button));
   for (const each of box.children) {
     setText(each, t(`emote-${each.dataset.emote}`));
-    each.disabled = link !== 'open';
+    // Without a seat on this connection nobody would hear it.
+    each.disabled = link !== 'open' || resumeRequest !== 0;
   }
   byId('mute').setAttribute('aria-pressed', String(emotes.muted));
   for (const side of ['white', 'black']) {
