@@ -85,7 +85,14 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
         eprintln!("through the gateway …");
         let server = process::server(&options.server, None)?;
         let gateway = process::gateway(&options.gateway, server.address)?;
-        let mut players = Players::gather(gateway.address, options.players).await?;
+        let through_gateway = options.players.min(process::tunnels_max()?);
+        if through_gateway < options.players {
+            report.note(format!(
+                "through the gateway there were {through_gateway} players: this system gives a process no \
+                 more open files (ulimit -Hn)"
+            ));
+        }
+        let mut players = Players::gather(gateway.address, through_gateway).await?;
         let (steady, gateway_cpu) = players.undisturbed(&gateway, options.seed).await?;
         report.add(
             "gateway_system_latency_p99_ms_10k",

@@ -19,6 +19,8 @@ pub struct Program {
 }
 
 const FILES_MAX: u32 = 65_536;
+/// What a gateway opens beside tunnels: listeners, and idle connections to the server.
+const FILES_BESIDE_TUNNELS: usize = 1_000;
 /// How long a program may take to be ready.
 const START_MAX: Duration = Duration::from_secs(20);
 
@@ -67,16 +69,38 @@ pub fn gateway(program: &Path, upstream: SocketAddr) -> anyhow::Result<Program> 
     start(command, path("ready.json"), "listen", Some(folder))
 }
 
-/// A tunnel takes two file descriptors, and ten thousand of them more than most systems give. What
-/// follows is a program and its arguments. Without the right to raise the limit it starts all the
-/// same, and a run with fewer `--players` goes through.
-fn with_many_files() -> Command {
-    let limit = format!("--nofile={FILES_MAX}:{FILES_MAX}");
-    let may = Command::new("prlimit")
-        .args([limit.as_str(), "true"])
+/// So many players can have a tunnel through one gateway here: a tunnel takes two file descriptors.
+pub fn tunnels_max() -> anyhow::Result<usize> {
+    let files = if may_raise_files() {
+        FILES_MAX as usize
+    } else {
+        let limits = fs::read_to_string("/proc/self/limits")?;
+        let line = limits
+            .lines()
+            .find_map(|line| line.strip_prefix("Max open files"));
+        let soft = line.and_then(|line| line.split_whitespace().next());
+        soft.and_then(|soft| soft.parse().ok())
+            .context("/proc/self/limits tells no limit of open files")?
+    };
+    Ok(files.saturating_sub(FILES_BESIDE_TUNNELS) / 2)
+}
+
+fn files_limit() -> String {
+    format!("--nofile={FILES_MAX}:{FILES_MAX}")
+}
+
+fn may_raise_files() -> bool {
+    Command::new("prlimit")
+        .args([files_limit().as_str(), "true"])
         .stderr(Stdio::null())
         .status()
-        .is_ok_and(|status| status.success());
+        .is_ok_and(|status| status.success())
+}
+
+/// Ten thousand tunnels take more file descriptors than most systems give. What follows is a program
+/// and its arguments. Without the right to raise the limit it starts all the same; see [`tunnels_max`].
+fn with_many_files() -> Command {
+    let (may, limit) = (may_raise_files(), files_limit());
     let mut command = Command::new(if may { "prlimit" } else { "env" });
     if may {
         command.arg(limit);

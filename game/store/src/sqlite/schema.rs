@@ -97,9 +97,9 @@ const ADDITIONS: &str = "
 /// What the writer keeps of the file in memory: three pages of each running game are changed by its
 /// moves, and to read them from the file again costs more than to change them.
 const CACHE_KIB_MAX: i64 = 64 * 1024;
-/// The log is carried over into the file when it has so many pages (of 4 KiB). A page that changes
-/// often is carried over once, so that a longer log costs less; it also takes longer to play back.
-const LOG_PAGES: i64 = 8_000;
+/// The log is carried over into the file when it has so many pages (of 4 KiB). Whoever commits then
+/// waits for the disk: seldom and much made one move in fifty wait for 200 ms, often and little does not.
+const LOG_PAGES: i64 = 1_000;
 
 /// How long SQLite itself polls for a lock before [`begin`] asks for the deadline.
 const POLLS_MAX: i32 = 400;
