@@ -4,6 +4,7 @@
 //! The clients of a run live in this one process, on one thread, so that a two-core machine leaves
 //! the other core to the server. The server's CPU time and memory are read from `/proc`.
 
+mod bare;
 mod client;
 mod engine;
 mod ids;
@@ -35,7 +36,10 @@ enum What {
     /// Ids and seeds: what the server does beside one lock and beside an atomic counter.
     Ids(Options),
     /// Memory of a connection, CPU of a move and of an emote, round trips, what one core holds.
-    Rooms(Options),
+    Rooms(rooms::RoomsOptions),
+    /// The baseline of `rooms`: passes bytes on, nothing else. Started by it.
+    #[command(hide = true)]
+    BareRelay(bare::BareOptions),
 }
 
 /// How a run is made.
@@ -76,7 +80,11 @@ fn run(cli: Cli) -> anyhow::Result<bool> {
     let (report, json) = match cli.what {
         What::Matchmaking(options) => (matchmaking::run(&options)?, options.json),
         What::Ids(options) => (ids::run(options.seed), options.json),
-        What::Rooms(options) => (rooms::run(&options)?, options.json),
+        What::Rooms(options) => (rooms::run(&options)?, options.all.json),
+        What::BareRelay(options) => {
+            bare::serve(&options)?;
+            return Ok(true);
+        }
     };
     if json {
         println!("{}", report.to_json());

@@ -69,6 +69,15 @@ pub fn gateway(program: &Path, upstream: SocketAddr) -> anyhow::Result<Program> 
     start(command, path("ready.json"), "listen", Some(folder))
 }
 
+/// This very program in another part of its own.
+pub fn own(program: &Path, part: &str) -> anyhow::Result<Program> {
+    let folder = tempfile::tempdir()?;
+    let ready = folder.path().join("ready.json");
+    let mut command = with_many_files();
+    command.arg(program).arg(part).arg("--ready-file").arg(&ready);
+    start(command, ready, "address", Some(folder))
+}
+
 /// So many players can have a tunnel through one gateway here: a tunnel takes two file descriptors.
 pub fn tunnels_max() -> anyhow::Result<usize> {
     let files = if may_raise_files() {

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::bare;
 use crate::client::{self, Socket};
 use crate::process;
 use crate::report::{Limit, Report, quantile, sorted};
@@ -109,14 +110,15 @@ pub async fn run(program: &Path, seed: u64, report: &mut Report) -> anyhow::Resu
             "of {expected} emotes a second {per_second:.0} arrived, {waiting} did not: this run says nothing"
         );
     }
-    report.add(
-        "cpu_us_per_relay",
-        cpu.as_secs_f64() * 1e6 / arrived.max(1) as f64,
-        "µs",
-        Limit::AtMost(12.0),
-    );
+    let ours = cpu.as_secs_f64() * 1e6 / arrived.max(1) as f64;
+    report.add("cpu_us_per_relay", ours, "µs", Limit::AtMost(12.0));
+    drop(server);
+    let bare = bare::measure(PAIRS, PER_SECOND, WARM_UP, MEASURED, seed).await?;
+    report.add("cpu_us_per_bare_relay", bare, "µs", Limit::None);
+    report.add("ratio_vs_bare_relay", ours / bare, "", Limit::None);
     report.add("relays_per_s", per_second, "emotes/s", Limit::None);
     report.add("relay_p99_ms", quantile(&took_ms, 0.99), "ms", Limit::None);
+    report.note("a bare relay: bytes read from one socket and written to another, as fast as tokio can");
     report.note("a relayed message: an emote, read from one connection, checked, written to the other");
     Ok(())
 }

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use starvault_wire::v1::{self, client_frame::Command, server_frame::Event};
@@ -25,14 +26,42 @@ const RAMP_GAMES_MAX: usize = 8_000;
 const RAMP_STEP: Duration = Duration::from_secs(8);
 const RAMP_P99_MS: f64 = 50.0;
 
-pub fn run(options: &Options) -> anyhow::Result<Report> {
+/// How a run is made.
+#[derive(Debug, Clone, Args)]
+pub struct RoomsOptions {
+    #[command(flatten)]
+    pub all: Options,
+    /// Measure these parts only.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Part::Idle, Part::Moves, Part::Relay, Part::OneCore])]
+    only: Vec<Part>,
+}
+
+/// A part of the run, with servers of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Idle,
+    Moves,
+    Relay,
+    OneCore,
+}
+
+pub fn run(RoomsOptions { all: options, only }: &RoomsOptions) -> anyhow::Result<Report> {
     let mut report = Report::default();
     let runtime = crate::runtime()?;
     runtime.block_on(async {
-        idle(options, &mut report).await?;
-        moves(options, &mut report).await?;
-        relay::run(&options.server, options.seed, &mut report).await?;
-        one_core(options, &mut report).await
+        if only.contains(&Part::Idle) {
+            idle(options, &mut report).await?;
+        }
+        if only.contains(&Part::Moves) {
+            moves(options, &mut report).await?;
+        }
+        if only.contains(&Part::Relay) {
+            relay::run(&options.server, options.seed, &mut report).await?;
+        }
+        if only.contains(&Part::OneCore) {
+            one_core(options, &mut report).await?;
+        }
+        anyhow::Ok(())
     })?;
     report.note("a move's round trip: from sending it to its acknowledgement, after it is durable");
     report.note("one core: the server pinned to a core of its own, one move a second and game");
