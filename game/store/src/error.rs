@@ -22,6 +22,8 @@ pub enum StoreError {
         found: i64,
         supported: i64,
     },
+    #[error("the journal {} has schema version {found}, this program reads version {needed}; `starvault serve` brings it up to date when it opens it", path.display())]
+    OlderSchema { path: PathBuf, found: i64, needed: i64 },
     #[error("there is no journal at {}; give the path of an existing one", path.display())]
     Missing { path: PathBuf },
     #[error("the journal {} cannot be written; check the permissions of the file and of its folder (SQLite keeps two more files beside it)", path.display())]

@@ -1,6 +1,7 @@
 //! The clients' side of the truth: commands that somebody was told are durable.
 
 use std::{
+    collections::HashMap,
     fs::File,
     io::{self, BufRead, BufReader, Read, Take},
     path::{Path, PathBuf},
@@ -8,13 +9,19 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension};
 use serde::Deserialize;
-use starvault_rules::{CommandId, GameId, PlayerId};
+use starvault_rules::{Color, CommandId, GameId, PlayerId};
 
 use super::{CheckReport, FindingKind};
-use crate::{StoreError, sqlite::Fault};
+use crate::{
+    StoreError,
+    sqlite::{Fault, log},
+};
 
 /// A line is some 300 bytes at most; what is longer is no such file.
 const LINE_BYTES_MAX: u64 = 4096;
+
+/// Games whose commands are kept at hand.
+const GAMES_AT_HAND_MAX: usize = 4096;
 
 #[derive(Deserialize)]
 struct Line {
@@ -51,7 +58,7 @@ impl Acknowledged {
     }
 
     pub(super) fn check(mut self, connection: &Connection, report: &mut CheckReport) -> Result<(), Fault> {
-        let mut line = Vec::new();
+        let (mut line, mut commands) = (Vec::new(), Commands::default());
         for number in 1.. {
             let unreadable = |what: String| StoreError::Acknowledged {
                 path: self.path.clone(),
@@ -72,37 +79,85 @@ impl Acknowledged {
             let parsed: Line =
                 serde_json::from_slice(&line).map_err(|error| unreadable(error.to_string()))?;
             report.acknowledged += 1;
-            check_line(connection, &parsed, report)?;
+            check_line(connection, &mut commands, &parsed, report)?;
         }
         Ok(())
     }
 }
 
-fn check_line(connection: &Connection, line: &Line, report: &mut CheckReport) -> Result<(), Fault> {
+/// The commands of games that were looked at last. Lines of one game come in a row as a rule.
+#[derive(Default)]
+struct Commands(HashMap<GameId, Vec<(Color, String, u32)>>);
+
+impl Commands {
+    /// Who gave which command of the game at which sequence; none for a game that does not exist.
+    fn of(&mut self, connection: &Connection, game_id: &GameId) -> Result<&[(Color, String, u32)], Fault> {
+        if !self.0.contains_key(game_id) {
+            if self.0.len() >= GAMES_AT_HAND_MAX {
+                self.0.clear();
+            }
+            let commands = read(connection, game_id)?;
+            self.0.insert(game_id.clone(), commands);
+        }
+        Ok(self.0.get(game_id).map(Vec::as_slice).unwrap_or_default())
+    }
+}
+
+fn read(connection: &Connection, game_id: &GameId) -> Result<Vec<(Color, String, u32)>, Fault> {
+    let newest: Option<(i64, i64)> = connection
+        .prepare_cached("SELECT game, last FROM games JOIN heads USING (game) WHERE game_id = ?1")?
+        .query_row([game_id.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((game, last)) = newest else {
+        return Ok(Vec::new());
+    };
+    // As far back as the log leads; where it ends too early was found before.
+    let mut commands = Vec::new();
+    let walked = log::walk_back(connection, game, last, |row| {
+        if let Some((seat, command_id, _)) = row.cause {
+            commands.push((seat, command_id, row.sequence));
+        }
+        true
+    });
+    match walked {
+        Ok(()) | Err(Fault::Corrupt(_)) => Ok(commands),
+        Err(fault) => Err(fault),
+    }
+}
+
+fn check_line(
+    connection: &Connection,
+    commands: &mut Commands,
+    line: &Line,
+    report: &mut CheckReport,
+) -> Result<(), Fault> {
     let Line {
         game_id,
         command_id,
         sequence,
         player_id,
     } = line;
-    let there = connection
-        .prepare_cached(
-            "SELECT 1 FROM events WHERE game_id = ?1 AND sequence = ?2 AND player_id = ?3 AND command_id = ?4",
-        )?
-        .exists((game_id.as_str(), sequence, player_id.as_str(), command_id.as_str()))?;
+    let seats: Option<[String; 2]> = connection
+        .prepare_cached("SELECT white_id, black_id FROM games WHERE game_id = ?1")?
+        .query_row([game_id.as_str()], |row| Ok([row.get(0)?, row.get(1)?]))
+        .optional()?;
+    let seat = Color::BOTH
+        .into_iter()
+        .zip(seats.iter().flatten())
+        .find_map(|(color, seated)| (seated == player_id.as_str()).then_some(color));
+    let its = commands
+        .of(connection, game_id)?
+        .iter()
+        .filter(|(by, id, _)| Some(*by) == seat && id == command_id.as_str())
+        .map(|(.., at)| *at);
+    let (mut there, mut elsewhere) = (false, None);
+    for at in its {
+        there |= at == *sequence;
+        elsewhere = elsewhere.max(Some(at));
+    }
     if there {
         return Ok(());
     }
-    let elsewhere: Option<u32> = connection
-        .prepare_cached(
-            "SELECT max(sequence) FROM events WHERE game_id = ?1 AND player_id = ?2 AND command_id = ?3",
-        )?
-        .query_row(
-            (game_id.as_str(), player_id.as_str(), command_id.as_str()),
-            |row| row.get(0),
-        )
-        .optional()?
-        .flatten();
     let where_else = match elsewhere {
         Some(found) => format!("the journal has it at {found}"),
         None => "the journal does not have it".to_owned(),

@@ -1,15 +1,12 @@
-//! One game: its events in order, replayed by the rules, against its state, answers and commands.
+//! One game: its events in order, replayed by the rules, against its digests, head and commands.
 
 use std::collections::HashMap;
 
 use rusqlite::{Connection, Row};
-use starvault_rules::{Color, Event, EventKind, Game, GameId, GameState, PlayerId, Reason};
+use starvault_rules::{Color, Event, EventKind, Game, GameId, PlayerId, Reason};
 
 use super::{CheckReport, FindingKind};
-use crate::{
-    Answer,
-    sqlite::{Fault, stored_id},
-};
+use crate::sqlite::{Fault, log, stored_id};
 
 /// What the games say about one player.
 #[derive(Debug, Default)]
@@ -20,36 +17,71 @@ pub(super) struct Tally {
     pub running: Vec<GameId>,
 }
 
-/// The command that caused an event: player and command id, as stored.
-type Cause = (String, String);
+/// The command that caused an event.
+type Cause = (Color, String);
 
 /// The events that one command caused.
 struct Caused {
-    first: u32,
     last: u32,
     /// All but the end of the game, which may follow a move of the same command.
     actions: u32,
     applied_again: bool,
 }
 
+/// One game as its rows tell it, without its events.
+pub(super) struct Told {
+    number: i64,
+    game_id: GameId,
+    /// White first.
+    players: [PlayerId; 2],
+    /// Its head: sequence, position of the newest event and the time of the end.
+    head: Option<(u32, i64, Option<i64>)>,
+}
+
+impl Told {
+    /// The columns: game, game_id, white_id, black_id, sequence, last, ended_at_ms.
+    pub(super) fn from_row(row: &Row<'_>) -> Result<Told, Fault> {
+        let head = match (row.get(4)?, row.get(5)?) {
+            (Some(sequence), Some(last)) => Some((sequence, last, row.get(6)?)),
+            _ => None,
+        };
+        Ok(Told {
+            number: row.get(0)?,
+            game_id: stored_id(row.get(1)?)?,
+            players: [stored_id(row.get(2)?)?, stored_id(row.get(3)?)?],
+            head,
+        })
+    }
+}
+
+/// Looks at one game; answers how many rows of the log are its events.
 pub(super) fn check_game(
     connection: &Connection,
-    row: &Row<'_>,
+    told: &Told,
     tallies: &mut HashMap<PlayerId, Tally>,
     report: &mut CheckReport,
-) -> Result<(), Fault> {
-    let game_id: GameId = stored_id(row.get(0)?)?;
-    let (sequence, state): (u32, String) = (row.get(1)?, row.get(2)?);
-    let ended_at_ms: Option<i64> = row.get(3)?;
-    let players: [PlayerId; 2] = [stored_id(row.get(4)?)?, stored_id(row.get(5)?)?];
-
-    let (events, caused) = read_events(connection, &game_id, report)?;
+) -> Result<u64, Fault> {
+    let Told {
+        number,
+        game_id,
+        players,
+        head,
+    } = told;
+    let (rows, reached) = match head {
+        Some((_, last, _)) => read_rows(connection, *number, *last, game_id, report)?,
+        None => {
+            report.find(FindingKind::Broken, Some(game_id), "the game has no head");
+            (Vec::new(), 0)
+        }
+    };
+    let (events, caused) = read_events(&rows, game_id, report);
     report.events += events.len() as u64;
-    for ((player_id, command_id), _) in caused.iter().filter(|(_, c)| c.applied_again || c.actions > 1) {
+    for ((seat, command_id), _) in caused.iter().filter(|(_, c)| c.applied_again || c.actions > 1) {
+        let player_id = &players[*seat as usize];
         let what = format!("command {command_id} of player {player_id} was applied more than once");
-        report.find(FindingKind::Twice, Some(&game_id), what);
+        report.find(FindingKind::Twice, Some(game_id), what);
     }
-    check_answers(connection, &game_id, ended_at_ms.is_none(), &caused, report)?;
+    check_refusals(connection, told, &caused, report)?;
 
     for (player_id, color) in players.iter().zip(Color::BOTH) {
         let tally = tallies.entry(player_id.clone()).or_default();
@@ -68,79 +100,113 @@ pub(super) fn check_game(
         }
     }
 
-    let mut broken = |what: String| report.find(FindingKind::Broken, Some(&game_id), what);
+    let mut broken = |what: String| report.find(FindingKind::Broken, Some(game_id), what);
     let game = match Game::from_events(&events) {
         Ok(game) => game,
         Err(error) => {
             broken(format!("the events are no game: {error}"));
-            return Ok(());
+            return Ok(reached);
         }
     };
     if let Err(error) = game.check_invariants() {
         broken(error.to_string());
     }
     let seats = [&game.setup().white.player_id, &game.setup().black.player_id];
-    if *game.id() != game_id || seats != [&players[0], &players[1]] {
+    if game.id() != game_id || seats != [&players[0], &players[1]] {
         broken("the game's row and its first event name other players or another game".into());
     }
-    match serde_json::from_str::<GameState>(&state) {
-        Ok(state) if state == game.state() => {}
-        Ok(_) => broken("the stored state is not what the events give".into()),
-        Err(error) => broken(format!("the stored state cannot be read: {error}")),
+    if let Some(row) = rows.last()
+        && !row.agrees_with(&game.state())?
+    {
+        broken("the game that was stored is not what the events give".into());
     }
-    if sequence != game.sequence() {
+    let Some((sequence, _, ended_at_ms)) = head else {
+        return Ok(reached);
+    };
+    if *sequence != game.sequence() {
         broken(format!(
-            "the game's row says sequence {sequence}, its events {}",
+            "the game's head says sequence {sequence}, its events {}",
             game.sequence()
         ));
     }
     let end = game.outcome().map(|_| game.last_event_at_ms());
-    if ended_at_ms != end {
+    if *ended_at_ms != end {
         broken(format!(
-            "the game's row says it ended at {ended_at_ms:?}, its events {end:?}"
+            "the game's head says it ended at {ended_at_ms:?}, its events {end:?}"
         ));
     }
-    Ok(())
+    Ok(reached)
+}
+
+/// The rows of a game, oldest first, and how many the log has of them; those from its newest back to the
+/// first that is not there.
+fn read_rows(
+    connection: &Connection,
+    number: i64,
+    last: i64,
+    game_id: &GameId,
+    report: &mut CheckReport,
+) -> Result<(Vec<log::Row>, u64), Fault> {
+    let mut rows = Vec::new();
+    let walked = log::walk_back(connection, number, last, |row| {
+        rows.push(row);
+        true
+    });
+    let is_cut = match walked {
+        Ok(()) => false,
+        Err(Fault::Corrupt(what)) => {
+            report.find(FindingKind::Broken, Some(game_id), what);
+            true
+        }
+        Err(fault) => return Err(fault),
+    };
+    rows.reverse();
+    let mut before = None;
+    for (n, row) in rows.iter().enumerate() {
+        // Behind a row that is lost, nothing can be said of the first.
+        if !(row.is_whole(before) || n == 0 && is_cut) {
+            let what = format!("event {} is not what was written", row.sequence);
+            report.find(FindingKind::Broken, Some(game_id), what);
+        }
+        before = row.digest();
+    }
+    let reached = rows.len() as u64;
+    Ok((rows, reached))
 }
 
 /// The events that can be read, and the commands that caused them.
 fn read_events(
-    connection: &Connection,
+    rows: &[log::Row],
     game_id: &GameId,
     report: &mut CheckReport,
-) -> Result<(Vec<Event>, HashMap<Cause, Caused>), Fault> {
-    let mut statement = connection.prepare_cached(
-        "SELECT sequence, player_id, command_id, event FROM events WHERE game_id = ?1 ORDER BY sequence",
-    )?;
-    let mut rows = statement.query([game_id.as_str()])?;
+) -> (Vec<Event>, HashMap<Cause, Caused>) {
     let mut events = Vec::new();
     let mut caused: HashMap<Cause, Caused> = HashMap::new();
-    while let Some(row) = rows.next()? {
-        let (sequence, json): (u32, String) = (row.get(0)?, row.get(3)?);
-        let event = match serde_json::from_str::<Event>(&json) {
+    for row in rows {
+        let sequence = row.sequence;
+        let event = match log::event(row) {
             Ok(event) if event.sequence == sequence => event,
             Ok(event) => {
                 let what = format!("event {} lies at sequence {sequence}", event.sequence);
                 report.find(FindingKind::Broken, Some(game_id), what);
                 continue;
             }
-            Err(error) => {
-                let what = format!("event {sequence} cannot be read: {error}");
+            Err(_) => {
+                let what = format!("event {sequence} cannot be read");
                 report.find(FindingKind::Broken, Some(game_id), what);
                 continue;
             }
         };
-        if let (Some(player_id), Some(command_id)) = (row.get(1)?, row.get(2)?) {
+        if let Some((seat, command_id, _)) = &row.cause {
             let action = u32::from(!matches!(event.kind, EventKind::Ended { .. }));
             caused
-                .entry((player_id, command_id))
+                .entry((*seat, command_id.clone()))
                 .and_modify(|caused| {
                     caused.applied_again |= sequence != caused.last + 1;
                     caused.last = sequence;
                     caused.actions += action;
                 })
                 .or_insert(Caused {
-                    first: sequence,
                     last: sequence,
                     actions: action,
                     applied_again: false,
@@ -148,48 +214,30 @@ fn read_events(
         }
         events.push(event);
     }
-    Ok((events, caused))
+    (events, caused)
 }
 
-/// Kept answers and events must tell the same. Answers of ended games may have been dropped.
-fn check_answers(
+/// A command is accepted or refused, never both.
+fn check_refusals(
     connection: &Connection,
-    game_id: &GameId,
-    running: bool,
+    told: &Told,
     caused: &HashMap<Cause, Caused>,
     report: &mut CheckReport,
 ) -> Result<(), Fault> {
-    let mut statement = connection
-        .prepare_cached("SELECT player_id, command_id, answer FROM answers WHERE game_id = ?1 ORDER BY id")?;
-    let mut rows = statement.query([game_id.as_str()])?;
-    let mut accepted = 0;
+    let mut statement =
+        connection.prepare_cached("SELECT seat, command_id FROM refusals WHERE game = ?1 ORDER BY id")?;
+    let mut rows = statement.query([told.number])?;
     while let Some(row) = rows.next()? {
-        let cause: Cause = (row.get(0)?, row.get(1)?);
-        let json: String = row.get(2)?;
-        let mut broken = |what: &str| {
-            let what = format!("command {} of player {}: {what}", cause.1, cause.0);
-            report.find(FindingKind::Broken, Some(game_id), what);
-        };
-        match (serde_json::from_str::<Answer>(&json), caused.get(&cause)) {
-            (Ok(Answer::Accepted { sequence }), Some(caused)) if sequence == caused.last => accepted += 1,
-            (Ok(Answer::Accepted { sequence }), Some(caused)) => {
-                broken(&format!(
-                    "answered with sequence {sequence}, its events are {} to {}",
-                    caused.first, caused.last
-                ));
+        let (seat, command_id): (u8, String) = (row.get(0)?, row.get(1)?);
+        let what = match log::color(seat) {
+            Ok(seat) if caused.contains_key(&(seat, command_id.clone())) => {
+                let player_id = &told.players[seat as usize];
+                format!("command {command_id} of player {player_id}: kept as refused and among the events")
             }
-            (Ok(Answer::Accepted { .. }), None) => broken("answered as accepted and not among the events"),
-            (Ok(Answer::Rejected { .. }), None) => {}
-            (Ok(Answer::Rejected { .. }), Some(_)) => broken("answered as refused and among the events"),
-            (Err(error), _) => broken(&format!("its kept answer cannot be read: {error}")),
-        }
-    }
-    if running && accepted < caused.len() {
-        let what = format!(
-            "{} commands of a running game have no answer",
-            caused.len() - accepted
-        );
-        report.find(FindingKind::Broken, Some(game_id), what);
+            Ok(_) => continue,
+            Err(_) => format!("refused command {command_id}: there is no seat {seat}"),
+        };
+        report.find(FindingKind::Broken, Some(&told.game_id), what);
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! Proves a journal file sound, or says what is not. Reads only.
 //!
 //! Nothing that the journal says about itself is believed where it can be computed: each game is
-//! replayed from its events and compared with its stored state, each kept answer with the events of
-//! its command, each profile with the games that its player finished.
+//! replayed from its events, which must be those that were written and lead to the game that was stored,
+//! and each profile is compared with the games that its player finished.
 
 mod acknowledged;
 mod game;
@@ -18,7 +18,7 @@ use crate::{
     sqlite::{Fault, PROFILE_COLUMNS, PROFILE_TABLES, check_progress, profile_from_row, schema},
 };
 use acknowledged::Acknowledged;
-use game::{Tally, check_game};
+use game::{Tally, Told, check_game};
 
 /// How many findings a report spells out; all of them are counted.
 const FINDINGS_MAX: usize = 100;
@@ -133,23 +133,31 @@ fn check_games(
     report: &mut CheckReport,
 ) -> Result<(), Fault> {
     let mut statement = connection.prepare(
-        "SELECT game_id, sequence, state, ended_at_ms, white_id, black_id FROM games ORDER BY game_id",
+        "SELECT game, game_id, white_id, black_id, sequence, last, ended_at_ms
+         FROM games LEFT JOIN heads USING (game) ORDER BY game",
     )?;
     let mut rows = statement.query([])?;
+    let mut reached = 0;
     while let Some(row) = rows.next()? {
         report.games += 1;
-        check_game(connection, row, tallies, report)?;
+        reached += check_game(connection, &Told::from_row(row)?, tallies, report)?;
     }
-    let orphans = "SELECT DISTINCT game_id FROM events WHERE game_id NOT IN (SELECT game_id FROM games)";
-    let mut statement = connection.prepare(orphans)?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let game_id: String = row.get(0)?;
-        report.find(
-            FindingKind::Broken,
-            None,
-            format!("events of game {game_id:?}, which does not exist"),
+    for table in ["log", "heads", "refusals"] {
+        let of_nobody = format!(
+            "SELECT DISTINCT game FROM {table} WHERE game NOT IN (SELECT game FROM games) LIMIT {FINDINGS_MAX}"
         );
+        let mut statement = connection.prepare(&of_nobody)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let game: i64 = row.get(0)?;
+            let what = format!("{table} has rows of game number {game}, which does not exist");
+            report.find(FindingKind::Broken, None, what);
+        }
+    }
+    let events: i64 = connection.query_row("SELECT count(*) FROM log", [], |row| row.get(0))?;
+    if events.unsigned_abs() != reached {
+        let what = format!("the log has {events} events, its games lead to {reached} of them");
+        report.find(FindingKind::Broken, None, what);
     }
     Ok(())
 }

@@ -1,30 +1,37 @@
-//! One command's result: fence, dedupe, sequence, events, state, answer and profiles in the same
-//! transaction.
+//! One command's result: fence, dedupe, sequence, events, head and profiles in the same transaction.
+//!
+//! A commit touches few pages, whatever it holds: the end of the log, which all games share, and the
+//! rows of the games' heads, of which some hundred lie on a page. An accepted command is its own kept
+//! answer, since its events name it; refusals are kept beside them.
 
 use rusqlite::{Connection, OptionalExtension};
-use starvault_rules::{Event, EventKind, GameId, GameState, PlayerId, Reason};
+use starvault_rules::{Color, Event, EventKind, GameId, GameState, Reason};
 
 use super::{
     fault::Fault,
-    games::{epoch_from, owner_from},
-    players::{finish_game, id, leave_game, to_json},
+    heads::{Head, Heads},
+    log::{self, Cause},
+    players::{finish_game, leave_game},
 };
-use crate::{Answer, Append, AppendOutcome, CommandKey, Decision, Epoch, Owner, StoreError};
+use crate::{Answer, Append, AppendOutcome, CommandKey, Decision, StoreError};
 
 /// Refusals kept for each game, the newest. They cost their sender nothing, so they are not kept
 /// without end; one that was dropped is decided anew when its command is repeated.
 pub(crate) const REJECTIONS_PER_GAME_MAX: u32 = 256;
 
-struct Head {
-    owner: Owner,
-    epoch: Epoch,
-    sequence: u32,
-    running: bool,
-    white: PlayerId,
-    black: PlayerId,
+/// Whether what is written may have to be undone alone: profiles can turn out to be unsound.
+pub(super) fn may_fail_halfway(append: &Append) -> bool {
+    match &append.decision {
+        Decision::Accepted { state, .. } => state.outcome.is_some(),
+        Decision::Rejected { .. } => false,
+    }
 }
 
-pub(super) fn append(connection: &Connection, append: &Append) -> Result<AppendOutcome, Fault> {
+pub(super) fn append(
+    connection: &Connection,
+    heads: &mut Heads,
+    append: &Append,
+) -> Result<AppendOutcome, Fault> {
     let Append {
         game_id,
         expected_sequence,
@@ -33,64 +40,76 @@ pub(super) fn append(connection: &Connection, append: &Append) -> Result<AppendO
         at_ms,
         ..
     } = append;
-    let head = head(connection, game_id)?.ok_or_else(|| {
-        Fault::Store(StoreError::UnknownGame {
+    let Some(head) = heads.get(connection, game_id)? else {
+        return Err(Fault::Store(StoreError::UnknownGame {
             game_id: game_id.clone(),
-        })
-    })?;
+        }));
+    };
     if head.owner != append.owner || head.epoch != append.epoch {
         return Ok(AppendOutcome::Fenced {
-            owner: head.owner,
+            owner: head.owner.clone(),
             epoch: head.epoch,
         });
     }
-    if *expected_sequence != head.sequence {
-        // A repeated command names the sequence of its first time.
-        let before = answered_before(connection, game_id, command.as_ref())?;
-        return Ok(before.unwrap_or(AppendOutcome::Gap {
-            current: head.sequence,
-        }));
-    }
-    let (sequence, answer) = match decision {
-        Decision::Accepted { events, state } => match check_accepted(&head, game_id, events, state) {
-            Ok(sequence) => (sequence, Answer::Accepted { sequence }),
-            Err(fault) => {
-                let before = answered_before(connection, game_id, command.as_ref())?;
-                return before.ok_or(fault);
-            }
-        },
-        Decision::Rejected { code, message } => {
-            let (code, message, sequence) = (code.clone(), message.clone(), head.sequence);
-            let answer = Answer::Rejected {
-                code,
-                message,
-                sequence,
-            };
-            (sequence, answer)
-        }
+    let cause = match command {
+        Some(key) => Some(cause(head, game_id, key)?),
+        None => None,
     };
-    // Kept before anything else is written, since this is what finds out that it was answered before.
-    if let Some(key) = command
-        && !keep_answer(connection, game_id, key, &answer, *at_ms)?
+    if let Some(cause) = &cause
+        && let Some(outcome) = answered_before(connection, head, cause)?
     {
-        let before = answered_before(connection, game_id, Some(key))?;
-        return before.ok_or_else(|| Fault::Corrupt("an answer is kept and is not there".into()));
+        return Ok(outcome);
     }
-    if let Decision::Accepted { events, state } = decision {
-        write_events(connection, &head, game_id, command.as_ref(), events, state)?;
+    if *expected_sequence != head.sequence {
+        return Ok(AppendOutcome::Gap {
+            current: head.sequence,
+        });
     }
-    Ok(AppendOutcome::Committed { sequence })
+    match decision {
+        Decision::Accepted { events, state } => {
+            check_accepted(head, game_id, events, state)?;
+            accept(connection, head, cause.as_ref(), events, state)?;
+            let sequence = head.sequence;
+            if !head.running {
+                // Nothing but questions can follow.
+                heads.forget(game_id);
+            }
+            Ok(AppendOutcome::Committed { sequence })
+        }
+        Decision::Rejected { code, message } => {
+            if let Some(cause) = &cause {
+                refuse(connection, head, cause, (code, message), *at_ms)?;
+            }
+            Ok(AppendOutcome::Committed {
+                sequence: head.sequence,
+            })
+        }
+    }
+}
+
+fn cause<'c>(head: &Head, game_id: &GameId, key: &'c CommandKey) -> Result<Cause<'c>, Fault> {
+    let player_id = &key.player_id;
+    let seat = head
+        .seat_of(player_id)
+        .ok_or_else(|| Fault::invalid(format!("player {player_id} does not play in game {game_id}")))?;
+    Ok(Cause { seat, key })
 }
 
 /// The outcome of a command that has an answer already.
 fn answered_before(
     connection: &Connection,
-    game_id: &GameId,
-    command: Option<&CommandKey>,
+    head: &Head,
+    Cause { seat, key }: &Cause<'_>,
 ) -> Result<Option<AppendOutcome>, Fault> {
-    let Some(key) = command else { return Ok(None) };
-    let kept = kept_answer(connection, game_id, key)?;
-    Ok(kept.map(|(hash, answer)| {
+    if !head.may_have_answered(*seat, &key.command_id) {
+        return Ok(None);
+    }
+    let accepted = log::find_command(connection, head.game, head.last, *seat, &key.command_id)?;
+    let found = match accepted {
+        Some((hash, sequence)) => Some((hash, Answer::Accepted { sequence })),
+        None => kept_refusal(connection, head.game, *seat, key)?,
+    };
+    Ok(found.map(|(hash, answer)| {
         if hash == key.payload_hash {
             AppendOutcome::Repeated { answer }
         } else {
@@ -99,61 +118,83 @@ fn answered_before(
     }))
 }
 
-/// Events that have been checked, the game after them and, at its end, what it did to its players.
-fn write_events(
+fn kept_refusal(
     connection: &Connection,
-    head: &Head,
-    game_id: &GameId,
-    command: Option<&CommandKey>,
+    game: i64,
+    seat: Color,
+    key: &CommandKey,
+) -> Result<Option<(Vec<u8>, Answer)>, Fault> {
+    let kept = connection
+        .prepare_cached(
+            "SELECT payload_hash, code, message, sequence FROM refusals
+             WHERE game = ?1 AND seat = ?2 AND command_id = ?3",
+        )?
+        .query_row((game, seat as u8, key.command_id.as_str()), |row| {
+            let answer = Answer::Rejected {
+                code: row.get(1)?,
+                message: row.get(2)?,
+                sequence: row.get(3)?,
+            };
+            Ok((row.get(0)?, answer))
+        })
+        .optional()?;
+    Ok(kept)
+}
+
+/// Events that have been checked, where the game stands after them and, at its end, what it did to its
+/// players.
+fn accept(
+    connection: &Connection,
+    head: &mut Head,
+    cause: Option<&Cause<'_>>,
     events: &[Event],
     state: &GameState,
 ) -> Result<(), Fault> {
+    let (mut last, mut digest) = (head.last, head.digest);
     for event in events {
-        insert_event(connection, game_id, command, event)?;
+        let state = (event.sequence == state.sequence).then_some(state);
+        let (position, its_digest) =
+            log::insert(connection, head.game, Some((last, digest)), cause, event, state)?;
+        (last, digest) = (position, Some(its_digest));
     }
-    let state_json = to_json(state)?;
-    let Some(Event {
-        kind: EventKind::Ended { winner, reason },
-        at_ms,
-        ..
-    }) = events.last()
-    else {
-        // Leaves `ended_at_ms` alone: two indices hang on it, and they would be written as well.
-        connection
-            .prepare_cached("UPDATE games SET sequence = ?2, state = ?3 WHERE game_id = ?1")?
-            .execute((game_id.as_str(), state.sequence, state_json))?;
-        return Ok(());
+    let end = match events.last() {
+        Some(Event {
+            kind: EventKind::Ended { winner, reason },
+            at_ms,
+            ..
+        }) => Some((*winner, *reason, *at_ms)),
+        _ => None,
     };
-    connection
-        .prepare_cached("UPDATE games SET sequence = ?2, state = ?3, ended_at_ms = ?4 WHERE game_id = ?1")?
-        .execute((game_id.as_str(), state.sequence, state_json, at_ms))?;
-    if *reason == Reason::Aborted {
-        leave_game(connection, &head.white)?;
-        leave_game(connection, &head.black)
-    } else {
-        finish_game(connection, &head.white, &head.black, *winner, *at_ms)
+    match end {
+        // Leaves `ended_at_ms` alone: an index hangs on it, and it would be written as well.
+        None => connection
+            .prepare_cached("UPDATE heads SET sequence = ?2, last = ?3 WHERE game = ?1")?
+            .execute((head.game, state.sequence, last))?,
+        Some((.., at_ms)) => connection
+            .prepare_cached("UPDATE heads SET sequence = ?2, last = ?3, ended_at_ms = ?4 WHERE game = ?1")?
+            .execute((head.game, state.sequence, last, at_ms))?,
+    };
+    let [white, black] = &head.players;
+    match end {
+        None => {}
+        Some((_, Reason::Aborted, _)) => {
+            leave_game(connection, white)?;
+            leave_game(connection, black)?;
+        }
+        Some((winner, _, at_ms)) => finish_game(connection, white, black, winner, at_ms)?,
     }
+    head.sequence = state.sequence;
+    head.last = last;
+    head.digest = digest;
+    head.running = end.is_none();
+    if let Some(Cause { seat, key }) = cause {
+        head.remember(*seat, key.command_id.as_str());
+    }
+    Ok(())
 }
 
-fn head(connection: &Connection, game_id: &GameId) -> Result<Option<Head>, Fault> {
-    let mut statement = connection.prepare_cached(
-        "SELECT owner_release, owner_instance, epoch, sequence, ended_at_ms IS NULL, white_id, black_id
-         FROM games WHERE game_id = ?1",
-    )?;
-    let mut rows = statement.query([game_id.as_str()])?;
-    let Some(row) = rows.next()? else { return Ok(None) };
-    Ok(Some(Head {
-        owner: owner_from(row, 0)?,
-        epoch: epoch_from(row, 2)?,
-        sequence: row.get(3)?,
-        running: row.get(4)?,
-        white: id(row.get(5)?)?,
-        black: id(row.get(6)?)?,
-    }))
-}
-
-/// Holds the caller to the shape of an accepted command; returns the sequence after it.
-fn check_accepted(head: &Head, game_id: &GameId, events: &[Event], state: &GameState) -> Result<u32, Fault> {
+/// Holds the caller to the shape of an accepted command.
+fn check_accepted(head: &Head, game_id: &GameId, events: &[Event], state: &GameState) -> Result<(), Fault> {
     if !head.running {
         return Err(Fault::invalid(format!("events after the end of game {game_id}")));
     }
@@ -173,97 +214,46 @@ fn check_accepted(head: &Head, game_id: &GameId, events: &[Event], state: &GameS
             "a state that is not that of game {game_id} after its last event"
         )));
     }
-    state.check().map_err(|error| Fault::invalid(error.to_string()))?;
-    Ok(last.sequence)
+    state.check().map_err(|error| Fault::invalid(error.to_string()))
 }
 
-pub(super) fn insert_event(
+fn refuse(
     connection: &Connection,
-    game_id: &GameId,
-    command: Option<&CommandKey>,
-    event: &Event,
+    head: &mut Head,
+    Cause { seat, key }: &Cause<'_>,
+    (code, message): (&str, &str),
+    at_ms: i64,
 ) -> Result<(), Fault> {
     connection
-        .prepare_cached("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .prepare_cached(
+            "INSERT INTO refusals (game, seat, command_id, payload_hash, sequence, code, message, at_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?
         .execute((
-            game_id.as_str(),
-            event.sequence,
-            command.map(|key| key.player_id.as_str()),
-            command.map(|key| key.command_id.as_str()),
-            to_json(event)?,
+            head.game,
+            *seat as u8,
+            key.command_id.as_str(),
+            key.payload_hash,
+            head.sequence,
+            code,
+            message,
+            at_ms,
         ))?;
+    connection
+        .prepare_cached(
+            "DELETE FROM refusals WHERE id IN (
+                 SELECT id FROM refusals WHERE game = ?1 ORDER BY id DESC LIMIT -1 OFFSET ?2)",
+        )?
+        .execute((head.game, REJECTIONS_PER_GAME_MAX))?;
+    head.remember(*seat, key.command_id.as_str());
     Ok(())
 }
 
-fn kept_answer(
-    connection: &Connection,
-    game_id: &GameId,
-    key: &CommandKey,
-) -> Result<Option<([u8; 32], Answer)>, Fault> {
-    let kept: Option<([u8; 32], String)> = connection
-        .prepare_cached(
-            "SELECT payload_hash, answer FROM answers
-             WHERE game_id = ?1 AND player_id = ?2 AND command_id = ?3",
-        )?
-        .query_row(
-            (game_id.as_str(), key.player_id.as_str(), key.command_id.as_str()),
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
-        .optional()?;
-    let Some((hash, json)) = kept else { return Ok(None) };
-    match serde_json::from_str(&json) {
-        Ok(answer) => Ok(Some((hash, answer))),
-        Err(error) => Err(Fault::Corrupt(format!(
-            "the kept answer of command {}: {error}",
-            key.command_id
-        ))),
-    }
-}
-
-/// False, and nothing is written, if the command has an answer already.
-fn keep_answer(
-    connection: &Connection,
-    game_id: &GameId,
-    key: &CommandKey,
-    answer: &Answer,
-    at_ms: i64,
-) -> Result<bool, Fault> {
-    let accepted = matches!(answer, Answer::Accepted { .. });
-    let kept = connection
-        .prepare_cached(
-            "INSERT INTO answers (game_id, player_id, command_id, payload_hash, accepted, answer, at_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-             ON CONFLICT (game_id, player_id, command_id) DO NOTHING",
-        )?
-        .execute((
-            game_id.as_str(),
-            key.player_id.as_str(),
-            key.command_id.as_str(),
-            key.payload_hash,
-            accepted,
-            to_json(answer)?,
-            at_ms,
-        ))?;
-    if kept == 0 {
-        return Ok(false);
-    }
-    if !accepted {
-        connection
-            .prepare_cached(
-                "DELETE FROM answers WHERE id IN (
-                     SELECT id FROM answers WHERE game_id = ?1 AND accepted = 0
-                     ORDER BY id DESC LIMIT -1 OFFSET ?2)",
-            )?
-            .execute((game_id.as_str(), REJECTIONS_PER_GAME_MAX))?;
-    }
-    Ok(true)
-}
-
-pub(super) fn forget_answers(connection: &Connection, before_ms: i64) -> Result<u64, Fault> {
+pub(super) fn forget_refusals(connection: &Connection, before_ms: i64) -> Result<u64, Fault> {
     let forgotten = connection
         .prepare_cached(
-            "DELETE FROM answers WHERE game_id IN (
-                 SELECT game_id FROM games WHERE ended_at_ms IS NOT NULL AND ended_at_ms < ?1)",
+            "DELETE FROM refusals WHERE game IN (
+                 SELECT game FROM refusals JOIN heads USING (game) WHERE ended_at_ms < ?1)",
         )?
         .execute([before_ms])?;
     Ok(forgotten as u64)

@@ -1,17 +1,23 @@
 //! Beginning games, and who owns them.
 
 use rusqlite::{Connection, OptionalExtension, Row};
-use starvault_rules::{Event, Game, GameId, GameState, Look, Looks, Setup};
+use starvault_rules::{Event, Game, GameId, Look, Looks, Setup};
 
 use super::{
-    append::insert_event,
     fault::Fault,
-    players::{self, id, to_json},
+    heads::{Head, Heads},
+    log,
+    players::{self, id},
 };
 use crate::{Acquired, CreateOutcome, Created, Epoch, Owner, Ownership, Profile, StoreError};
 
 /// Begins a game. The players' looks are those of their profiles at this moment.
-pub(super) fn create(connection: &Connection, setup: Setup, owner: &Owner) -> Result<CreateOutcome, Fault> {
+pub(super) fn create(
+    connection: &Connection,
+    heads: &mut Heads,
+    setup: Setup,
+    owner: &Owner,
+) -> Result<CreateOutcome, Fault> {
     setup
         .validate()
         .map_err(|error| Fault::invalid(error.to_string()))?;
@@ -48,20 +54,21 @@ pub(super) fn create(connection: &Connection, setup: Setup, owner: &Owner) -> Re
     let (game, started) =
         Game::with_looks(setup, looks).map_err(|error| Fault::invalid(error.to_string()))?;
     let setup = game.setup();
+    let players = [setup.white.player_id.clone(), setup.black.player_id.clone()];
+    let number = connection
+        .prepare_cached("INSERT INTO games (game_id, white_id, black_id) VALUES (?1, ?2, ?3)")?
+        .insert((setup.game_id.as_str(), players[0].as_str(), players[1].as_str()))?;
+    let first = log::insert(connection, number, None, None, &started, Some(&game.state()))?;
+    let owner_number = heads.owner_number(connection, owner)?;
     connection
-        .prepare_cached("INSERT INTO games VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?7, NULL)")?
-        .execute((
-            setup.game_id.as_str(),
-            setup.white.player_id.as_str(),
-            setup.black.player_id.as_str(),
-            &owner.release,
-            &owner.instance,
-            started.sequence,
-            to_json(&game.state())?,
-        ))?;
-    insert_event(connection, &setup.game_id, None, &started)?;
-    players::enter_game(connection, &setup.white.player_id, &setup.game_id)?;
-    players::enter_game(connection, &setup.black.player_id, &setup.game_id)?;
+        .prepare_cached("INSERT INTO heads (game, owner, epoch, sequence, last) VALUES (?1, ?2, 1, ?3, ?4)")?
+        .execute((number, owner_number, started.sequence, first.0))?;
+    for player_id in &players {
+        players::enter_game(connection, player_id, &setup.game_id)?;
+    }
+    let owner = (owner_number, owner.clone());
+    let head = Head::new(number, owner, players, first, started.sequence);
+    heads.insert(setup.game_id.clone(), head);
     Ok(CreateOutcome::Created(Box::new(Created {
         epoch: Epoch(1),
         game,
@@ -73,24 +80,31 @@ pub(super) fn create(connection: &Connection, setup: Setup, owner: &Owner) -> Re
 pub(super) struct StoredGame {
     epoch: Epoch,
     previous: Owner,
-    state: String,
-    events: Vec<String>,
+    /// The oldest first.
+    rows: Vec<log::Row>,
 }
 
 impl StoredGame {
     pub(super) fn replay(self) -> Result<Acquired, Fault> {
         let corrupt = |what: String| Fault::Corrupt(what);
+        let mut digest = None;
+        for row in &self.rows {
+            if !row.is_whole(digest) {
+                return Err(corrupt(format!("event {} is not what was written", row.sequence)));
+            }
+            digest = row.digest();
+        }
         let events = self
-            .events
+            .rows
             .iter()
-            .map(|event| serde_json::from_str(event).map_err(|error| corrupt(format!("an event: {error}"))))
+            .map(log::event)
             .collect::<Result<Vec<Event>, Fault>>()?;
         let game = Game::from_events(&events).map_err(|error| corrupt(error.to_string()))?;
-        let state: GameState =
-            serde_json::from_str(&self.state).map_err(|error| corrupt(format!("a state: {error}")))?;
-        if game.state() != state {
+        if let Some(last) = self.rows.last()
+            && !last.agrees_with(&game.state())?
+        {
             return Err(corrupt(format!(
-                "the stored state of game {} is not what its events give",
+                "game {} after its events is not the game that was stored",
                 game.id()
             )));
         }
@@ -106,33 +120,24 @@ impl StoredGame {
 /// Makes `owner` the owner in a new epoch.
 pub(super) fn acquire(
     connection: &Connection,
+    heads: &mut Heads,
     game_id: &GameId,
     owner: &Owner,
 ) -> Result<Option<StoredGame>, Fault> {
-    let stored = connection
-        .prepare_cached("SELECT owner_release, owner_instance, epoch, state FROM games WHERE game_id = ?1")?
-        .query_row([game_id.as_str()], |row| {
-            Ok((owner_from(row, 0)?, epoch_from(row, 2)?, row.get(3)?))
-        })
-        .optional()?;
-    let Some((previous, Epoch(before), state)) = stored else {
+    let Some(head) = heads.get(connection, game_id)? else {
         return Ok(None);
     };
-    let epoch = Epoch(before + 1);
+    let (game, last, previous) = (head.game, head.last, head.owner.clone());
+    let epoch = Epoch(head.epoch.0 + 1);
+    heads.forget(game_id);
+    let owner_number = heads.owner_number(connection, owner)?;
     connection
-        .prepare_cached(
-            "UPDATE games SET owner_release = ?2, owner_instance = ?3, epoch = ?4 WHERE game_id = ?1",
-        )?
-        .execute((game_id.as_str(), &owner.release, &owner.instance, epoch.0 as i64))?;
-    let events = connection
-        .prepare_cached("SELECT event FROM events WHERE game_id = ?1 ORDER BY sequence")?
-        .query_map([game_id.as_str()], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
+        .prepare_cached("UPDATE heads SET owner = ?2, epoch = ?3 WHERE game = ?1")?
+        .execute((game, owner_number, epoch.0 as i64))?;
     Ok(Some(StoredGame {
         epoch,
         previous,
-        state,
-        events,
+        rows: log::rows_of(connection, game, last)?,
     }))
 }
 
@@ -141,22 +146,28 @@ pub(super) fn events_after(
     game_id: &GameId,
     sequence: u32,
 ) -> Result<Vec<Event>, Fault> {
-    let mut statement = connection
-        .prepare_cached("SELECT event FROM events WHERE game_id = ?1 AND sequence > ?2 ORDER BY sequence")?;
-    let mut rows = statement.query((game_id.as_str(), sequence))?;
-    let mut events = Vec::new();
-    while let Some(row) = rows.next()? {
-        let json: String = row.get(0)?;
-        let event = serde_json::from_str(&json);
-        events.push(event.map_err(|error| Fault::Corrupt(format!("an event: {error}")))?);
-    }
-    Ok(events)
+    let newest: Option<(i64, i64)> = connection
+        .prepare_cached("SELECT game, last FROM games JOIN heads USING (game) WHERE game_id = ?1")?
+        .query_row([game_id.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((game, last)) = newest else {
+        return Ok(Vec::new());
+    };
+    let mut missed = Vec::new();
+    log::walk_back(connection, game, last, |row| {
+        let wanted = row.sequence > sequence;
+        if wanted {
+            missed.push(row);
+        }
+        wanted
+    })?;
+    missed.iter().rev().map(log::event).collect()
 }
 
 pub(super) fn owner_of(connection: &Connection, game_id: &GameId) -> Result<Option<Ownership>, Fault> {
     let mut statement = connection.prepare_cached(
-        "SELECT owner_release, owner_instance, epoch, ended_at_ms IS NULL, white_id, black_id
-         FROM games WHERE game_id = ?1",
+        "SELECT release, instance, epoch, ended_at_ms IS NULL, white_id, black_id
+         FROM games JOIN heads USING (game) JOIN owners USING (owner) WHERE game_id = ?1",
     )?;
     let mut rows = statement.query([game_id.as_str()])?;
     let Some(row) = rows.next()? else { return Ok(None) };
@@ -171,8 +182,10 @@ pub(super) fn owner_of(connection: &Connection, game_id: &GameId) -> Result<Opti
 pub(super) fn running_of(connection: &Connection, owner: &Owner) -> Result<Vec<GameId>, Fault> {
     connection
         .prepare_cached(
-            "SELECT game_id FROM games
-             WHERE owner_release = ?1 AND owner_instance = ?2 AND ended_at_ms IS NULL ORDER BY game_id",
+            "SELECT game_id FROM heads JOIN games USING (game)
+             WHERE owner = (SELECT owner FROM owners WHERE release = ?1 AND instance = ?2)
+                 AND ended_at_ms IS NULL
+             ORDER BY game_id",
         )?
         .query_map((&owner.release, &owner.instance), |row| row.get::<_, String>(0))?
         .map(|game_id| id(game_id?))

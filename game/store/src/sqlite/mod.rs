@@ -2,11 +2,13 @@
 //!
 //! One thread per process writes; it commits together whatever waits (`writer`). Reads go beside it
 //! on connections of their own (`readers`). What each operation does to the tables is in `games`,
-//! `append` and `players`.
+//! `append` and `players`; how events lie, in `log`.
 
 mod append;
 mod fault;
 mod games;
+mod heads;
+pub(crate) mod log;
 mod players;
 mod progress;
 mod readers;
@@ -28,8 +30,9 @@ use crate::{
     Acquired, Append, AppendOutcome, CreateOutcome, EquipOutcome, Journal, NewGame, NewPlayer, Owner,
     Ownership, Profile, StoreError,
 };
+use heads::Heads;
 use readers::Readers;
-use writer::{Pace, Writer};
+use writer::{How, Pace, Writer};
 
 /// Limits of a [`SqliteJournal`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,11 +125,11 @@ impl SqliteJournal {
         }
     }
 
-    /// Drops the kept answers of games that ended before `before_ms`; returns how many. A command
-    /// repeated after that would be refused by the rules, since its game is over.
-    pub async fn forget_answers(&self, before_ms: i64) -> Result<u64, StoreError> {
-        self.write("forget answers", move |connection| {
-            append::forget_answers(connection, before_ms)
+    /// Drops the kept refusals of games that ended before `before_ms`; returns how many. A command
+    /// repeated after that would be refused by the rules once more, since its game is over.
+    pub async fn forget_refusals(&self, before_ms: i64) -> Result<u64, StoreError> {
+        self.write("forget refusals", move |connection, _| {
+            append::forget_refusals(connection, before_ms)
         })
         .await
     }
@@ -134,9 +137,13 @@ impl SqliteJournal {
     async fn write<T: Send + 'static>(
         &self,
         operation: &'static str,
-        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+        work: impl FnOnce(&Connection, &mut Heads) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.inner.writer.write(operation, Pace::Prompt, work).await
+        let how = How {
+            pace: Pace::Prompt,
+            may_fail_halfway: true,
+        };
+        self.inner.writer.write(operation, how, work).await
     }
 
     async fn read<T: Send + 'static>(
@@ -150,7 +157,7 @@ impl SqliteJournal {
 
 impl Journal for SqliteJournal {
     async fn create_player(&self, player: NewPlayer) -> Result<Profile, StoreError> {
-        self.write("create a player", move |connection| {
+        self.write("create a player", move |connection, _| {
             players::create(connection, player)
         })
         .await
@@ -172,24 +179,28 @@ impl Journal for SqliteJournal {
         at_ms: i64,
     ) -> Result<EquipOutcome, StoreError> {
         let (player_id, item_id) = (player_id.clone(), item_id.to_owned());
-        self.write("change a player's equipment", move |connection| {
+        self.write("change a player's equipment", move |connection, _| {
             players::equip(connection, &player_id, &item_id, equip, at_ms)
         })
         .await
     }
 
     async fn create_game(&self, NewGame { setup, owner }: NewGame) -> Result<CreateOutcome, StoreError> {
-        self.write("create a game", move |connection| {
-            games::create(connection, setup, &owner)
+        self.write("create a game", move |connection, heads| {
+            games::create(connection, heads, setup, &owner)
         })
         .await
     }
 
     async fn append(&self, append: Append) -> Result<AppendOutcome, StoreError> {
+        let how = How {
+            pace: Pace::Gathered,
+            may_fail_halfway: append::may_fail_halfway(&append),
+        };
         self.inner
             .writer
-            .write("append to a game", Pace::Gathered, move |connection| {
-                append::append(connection, &append)
+            .write("append to a game", how, move |connection, heads| {
+                append::append(connection, heads, &append)
             })
             .await
     }
@@ -197,8 +208,8 @@ impl Journal for SqliteJournal {
     async fn acquire(&self, game_id: &GameId, owner: Owner) -> Result<Option<Acquired>, StoreError> {
         let id = game_id.clone();
         let stored = self
-            .write("acquire a game", move |connection| {
-                games::acquire(connection, &id, &owner)
+            .write("acquire a game", move |connection, heads| {
+                games::acquire(connection, heads, &id, &owner)
             })
             .await?;
         // Replayed here and not in the transaction: the new epoch keeps everybody else out already.

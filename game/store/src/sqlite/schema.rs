@@ -14,8 +14,8 @@ use crate::StoreError;
 /// "STAV": marks the file as a journal, whoever else writes SQLite files.
 const APPLICATION_ID: i64 = 0x5354_4156;
 
-/// Step n brings a file from schema version n to n + 1. Never change one that was released; add.
-const MIGRATIONS: &[&str] = &["
+/// The tables of an empty file.
+const PLAYERS: &str = "
     CREATE TABLE players (
         player_id TEXT NOT NULL PRIMARY KEY,
         display_name TEXT NOT NULL,
@@ -29,43 +29,6 @@ const MIGRATIONS: &[&str] = &["
         created_at_ms INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
 
-    CREATE TABLE games (
-        game_id TEXT NOT NULL PRIMARY KEY,
-        white_id TEXT NOT NULL,
-        black_id TEXT NOT NULL,
-        owner_release TEXT NOT NULL,
-        owner_instance TEXT NOT NULL,
-        epoch INTEGER NOT NULL,
-        sequence INTEGER NOT NULL,
-        state TEXT NOT NULL,
-        ended_at_ms INTEGER
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX running_games ON games (owner_release, owner_instance) WHERE ended_at_ms IS NULL;
-    CREATE INDEX ended_games ON games (ended_at_ms) WHERE ended_at_ms IS NOT NULL;
-
-    -- player_id and command_id: the command that caused the event, NULL where the server did.
-    CREATE TABLE events (
-        game_id TEXT NOT NULL,
-        sequence INTEGER NOT NULL,
-        player_id TEXT,
-        command_id TEXT,
-        event TEXT NOT NULL,
-        PRIMARY KEY (game_id, sequence)
-    ) STRICT, WITHOUT ROWID;
-
-    CREATE TABLE answers (
-        id INTEGER PRIMARY KEY,
-        game_id TEXT NOT NULL,
-        player_id TEXT NOT NULL,
-        command_id TEXT NOT NULL,
-        payload_hash BLOB NOT NULL,
-        accepted INTEGER NOT NULL,
-        answer TEXT NOT NULL,
-        at_ms INTEGER NOT NULL,
-        UNIQUE (game_id, player_id, command_id)
-    ) STRICT;
-    CREATE INDEX rejections ON answers (game_id, id) WHERE accepted = 0;
-
     -- The newest snapshot of each profile. A copy elsewhere is caught up by reading from the
     -- position that it has reached.
     CREATE TABLE outbox (
@@ -76,11 +39,111 @@ const MIGRATIONS: &[&str] = &["
         sha256 BLOB NOT NULL,
         at_ms INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
-"];
+";
+const GAMES: &str = "
+    -- Games and owners have numbers, so that what a move changes is small; see `log` and `append`.
+    CREATE TABLE owners (
+        owner INTEGER PRIMARY KEY,
+        release TEXT NOT NULL,
+        instance TEXT NOT NULL,
+        UNIQUE (release, instance)
+    ) STRICT;
+
+    CREATE TABLE heads (
+        game INTEGER PRIMARY KEY,
+        owner INTEGER NOT NULL,
+        epoch INTEGER NOT NULL,
+        sequence INTEGER NOT NULL,
+        last INTEGER NOT NULL,
+        ended_at_ms INTEGER
+    ) STRICT;
+
+    -- seat (0 White, 1 Black), command_id and payload_hash: the command that caused the event, NULL where
+    -- the server did. previous: the position of the event before it in the same game.
+    CREATE TABLE log (
+        position INTEGER PRIMARY KEY,
+        game INTEGER NOT NULL,
+        sequence INTEGER NOT NULL,
+        previous INTEGER,
+        seat INTEGER,
+        command_id TEXT,
+        payload_hash BLOB,
+        digest BLOB,
+        state_digest BLOB,
+        event TEXT NOT NULL
+    ) STRICT;
+
+    CREATE TABLE refusals (
+        id INTEGER PRIMARY KEY,
+        game INTEGER NOT NULL,
+        seat INTEGER NOT NULL,
+        command_id TEXT NOT NULL,
+        payload_hash BLOB NOT NULL,
+        sequence INTEGER NOT NULL,
+        code TEXT NOT NULL,
+        message TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        UNIQUE (game, seat, command_id)
+    ) STRICT;
+
+    CREATE TABLE games (
+        game INTEGER PRIMARY KEY,
+        game_id TEXT NOT NULL UNIQUE,
+        white_id TEXT NOT NULL,
+        black_id TEXT NOT NULL
+    ) STRICT;
+";
+const RUNNING_GAMES: &str = "CREATE INDEX running_games ON heads (owner) WHERE ended_at_ms IS NULL;";
+
+/// Out of the tables of version 1, in which each game had its events, its answers and its state in places
+/// of its own. The state was redundant and is not taken along; of answers only the refusals are.
+const GAMES_OF_VERSION_1: &str = "
+    INSERT INTO games (game_id, white_id, black_id)
+        SELECT game_id, white_id, black_id FROM former_games ORDER BY game_id;
+    INSERT INTO owners (release, instance) SELECT DISTINCT owner_release, owner_instance FROM former_games;
+    INSERT INTO log (game, sequence, seat, command_id, payload_hash, event)
+        SELECT g.game, e.sequence, CASE e.player_id WHEN g.white_id THEN 0 WHEN g.black_id THEN 1 END,
+               e.command_id, iif(e.player_id IS NULL, NULL, coalesce(a.payload_hash, x'')), e.event
+        FROM events e JOIN games g USING (game_id)
+            LEFT JOIN answers a ON a.game_id = e.game_id AND a.player_id = e.player_id
+                AND a.command_id = e.command_id
+        ORDER BY g.game, e.sequence;
+    UPDATE log SET previous = position - 1 WHERE sequence > 1;
+    INSERT INTO heads (game, owner, epoch, sequence, last, ended_at_ms)
+        SELECT g.game, o.owner, f.epoch, f.sequence, l.last, f.ended_at_ms
+        FROM former_games f JOIN games g USING (game_id)
+            JOIN owners o ON o.release = f.owner_release AND o.instance = f.owner_instance
+            JOIN (SELECT game, max(position) AS last FROM log GROUP BY game) l ON l.game = g.game;
+    INSERT INTO refusals (game, seat, command_id, payload_hash, sequence, code, message, at_ms)
+        SELECT g.game, iif(a.player_id = g.white_id, 0, 1), a.command_id, a.payload_hash,
+               a.answer ->> '$.rejected.sequence', a.answer ->> '$.rejected.code',
+               a.answer ->> '$.rejected.message', a.at_ms
+        FROM answers a JOIN games g USING (game_id) WHERE a.accepted = 0 ORDER BY a.id;
+    DROP TABLE answers;
+    DROP TABLE events;
+    DROP TABLE former_games;
+";
+
+/// The newest schema version that this program knows.
+const VERSION: i64 = 2;
+
+/// What brings a file of some version to the newest. Never change what was released; add.
+fn steps_from(version: i64) -> &'static [&'static str] {
+    match version {
+        0 => &[PLAYERS, GAMES, RUNNING_GAMES],
+        1 => &[
+            "ALTER TABLE games RENAME TO former_games;",
+            GAMES,
+            GAMES_OF_VERSION_1,
+            RUNNING_GAMES,
+        ],
+        _ => &[],
+    }
+}
 
 /// Tables that were added since, each made if it is missing. They raise no schema version: a release
 /// that does not know them goes on beside this one, on the same file. So nothing here may change a
-/// table of [`MIGRATIONS`], and whoever reads these expects that the older release did not write them.
+/// table of [`PLAYERS`] or [`GAMES`], and whoever reads these expects that the older release did not write them.
 const ADDITIONS: &str = "
     -- Skill in integers and equipment as a JSON list; see `progress` for what `games_played` tells.
     CREATE TABLE IF NOT EXISTS standings (
@@ -94,8 +157,8 @@ const ADDITIONS: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
-/// What the writer keeps of the file in memory: three pages of each running game are changed by its
-/// moves, and to read them from the file again costs more than to change them.
+/// What the writer keeps of the file in memory: the pages of heads, of players and the end of the log, and
+/// the log of running games, which a repeated command is looked up in.
 const CACHE_KIB_MAX: i64 = 64 * 1024;
 /// The log is carried over into the file when it has so many pages (of 4 KiB). Whoever commits then
 /// waits for the disk: seldom and much made one move in fifty wait for 200 ms, often and little does not.
@@ -108,11 +171,6 @@ const POLL: Duration = Duration::from_micros(250);
 const HEADER_TIMEOUT_MS: u64 = 2000;
 /// Readers wait only while another process opens or closes the file.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The newest schema version that this program knows.
-pub(crate) fn version() -> i64 {
-    MIGRATIONS.len() as i64
-}
 
 /// Opens the file for writing, makes it a journal if it is empty, and brings its schema up to date.
 /// Safe when several processes do it at once.
@@ -149,10 +207,17 @@ pub(crate) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     }
     // Opened for writing, since a file that a killed process left needs its log played back.
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    if identify(&connection, path)? == 0 {
-        return Err(StoreError::Missing {
-            path: path.to_owned(),
-        });
+    let path_buf = || path.to_owned();
+    match identify(&connection, path)? {
+        0 => return Err(StoreError::Missing { path: path_buf() }),
+        VERSION => {}
+        found => {
+            return Err(StoreError::OlderSchema {
+                path: path_buf(),
+                found,
+                needed: VERSION,
+            });
+        }
     }
     let reads_only = || {
         connection.busy_timeout(READ_TIMEOUT)?;
@@ -202,10 +267,10 @@ fn identify(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
         .map_err(|error| Fault::from(error).at(path, "read the header"))?;
     let path = || path.to_owned();
     match application_id {
-        APPLICATION_ID if found > version() => Err(StoreError::NewerSchema {
+        APPLICATION_ID if found > VERSION => Err(StoreError::NewerSchema {
             path: path(),
             found,
-            supported: version(),
+            supported: VERSION,
         }),
         APPLICATION_ID => Ok(found),
         _ if tables == 0 && found == 0 => Ok(0),
@@ -218,10 +283,12 @@ fn migrate(connection: &Connection, path: &Path, busy_timeout_ms: u64) -> Result
     let transaction = begin(connection, path, busy_timeout_ms)?;
     // Looked at again under the lock: another process may have done it in the meantime.
     let found = identify(&transaction, path)?;
-    for (step, sql) in (0i64..).zip(MIGRATIONS).skip_while(|(step, _)| *step < found) {
+    for sql in steps_from(found) {
         transaction.execute_batch(sql).map_err(failed)?;
+    }
+    if found < VERSION {
         transaction
-            .pragma_update(None, "user_version", step + 1)
+            .pragma_update(None, "user_version", VERSION)
             .map_err(failed)?;
         transaction
             .pragma_update(None, "application_id", APPLICATION_ID)

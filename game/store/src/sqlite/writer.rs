@@ -1,10 +1,10 @@
 //! The one writing thread of a process, and its group commit.
 //!
 //! The commit point, in prose: the thread takes the first write that waits, begins a transaction
-//! (waiting for other processes), takes everything else that waits by then, does each write in a
-//! savepoint of its own, commits once, with one sync, and only then answers them all. A write that
-//! fails on its own is rolled back to its savepoint and disturbs no other. When the transaction
-//! fails, all of them hear it and none has happened.
+//! (waiting for other processes), takes everything else that waits by then, does each write, commits
+//! once, with one sync, and only then answers them all. A write that can fail after it has written
+//! something is done in a savepoint of its own: rolled back to it, it disturbs no other. When the
+//! transaction fails, all of them hear it and none has happened.
 //!
 //! Pacing: a commit costs its sync, whatever is in it, so under load it pays to let writes gather.
 //! Writes that can bear it ([`Pace::Gathered`]) wait until [`SqliteOptions::commit_every_ms`] has
@@ -32,7 +32,7 @@ use tokio::{
 };
 use tracing::{debug, error};
 
-use super::{SqliteOptions, WriterStats, fault::Fault, schema};
+use super::{SqliteOptions, WriterStats, fault::Fault, heads::Heads, schema};
 use crate::StoreError;
 
 /// A pause after each commit while more writes wait. Without it a busy process would take the lock
@@ -44,6 +44,15 @@ const YIELD: Duration = Duration::from_micros(500);
 pub(super) enum Pace {
     Prompt,
     Gathered,
+}
+
+/// How a write is done.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct How {
+    pub(super) pace: Pace,
+    /// It may fail of itself when it has written something already. Where this is false and an error of
+    /// SQLite comes over it, that spoils the whole transaction.
+    pub(super) may_fail_halfway: bool,
 }
 
 #[derive(Debug)]
@@ -71,6 +80,7 @@ impl Writer {
         let counters = Arc::new(Counters::default());
         let worker = Worker {
             connection,
+            heads: Heads::default(),
             waiting,
             options,
             path: path.clone(),
@@ -96,8 +106,11 @@ impl Writer {
     pub(super) async fn write<T: Send + 'static>(
         &self,
         operation: &'static str,
-        pace: Pace,
-        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+        How {
+            pace,
+            may_fail_halfway,
+        }: How,
+        work: impl FnOnce(&Connection, &mut Heads) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
         let closed = || StoreError::Closed {
             path: self.path.clone(),
@@ -105,6 +118,7 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Task {
             operation,
+            may_fail_halfway,
             work: Some(work),
             result: None,
             reply,
@@ -140,13 +154,14 @@ impl Writer {
 /// One write, whatever its result's type.
 trait Job: Send {
     /// Does the work and keeps the result. An error spoils the whole transaction.
-    fn run(&mut self, connection: &Connection, path: &Path) -> Result<bool, StoreError>;
+    fn run(&mut self, connection: &Connection, heads: &mut Heads, path: &Path) -> Result<(), StoreError>;
     /// Tells the caller the kept result, or the error that came over the transaction.
     fn answer(self: Box<Self>, transaction: Result<(), StoreError>);
 }
 
 struct Task<T, F> {
     operation: &'static str,
+    may_fail_halfway: bool,
     work: Option<F>,
     result: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
@@ -155,21 +170,38 @@ struct Task<T, F> {
 impl<T, F> Job for Task<T, F>
 where
     T: Send,
-    F: FnOnce(&Connection) -> Result<T, Fault> + Send,
+    F: FnOnce(&Connection, &mut Heads) -> Result<T, Fault> + Send,
 {
-    fn run(&mut self, connection: &Connection, path: &Path) -> Result<bool, StoreError> {
+    fn run(&mut self, connection: &Connection, heads: &mut Heads, path: &Path) -> Result<(), StoreError> {
         let Some(work) = self.work.take() else {
-            return Ok(false);
+            return Ok(());
         };
-        let result = work(connection);
-        let spoils = result.as_ref().is_err_and(Fault::spoils_the_transaction);
-        let result = result.map_err(|fault| fault.at(path, self.operation));
-        if let (true, Err(error)) = (spoils, &result) {
-            return Err(error.clone());
+        let failed = |error: rusqlite::Error| Fault::from(error).at(path, "write");
+        if self.may_fail_halfway {
+            say(connection, "SAVEPOINT one_write").map_err(failed)?;
         }
-        let succeeded = result.is_ok();
+        let result = work(connection, heads);
+        let spoils = match &result {
+            Ok(_) => false,
+            Err(Fault::Sql(_)) if !self.may_fail_halfway => true,
+            Err(fault) => fault.spoils_the_transaction(),
+        };
+        let result = result.map_err(|fault| fault.at(path, self.operation));
+        if let Err(error) = &result {
+            // It may have been told what is now undone.
+            heads.clear();
+            if spoils {
+                return Err(error.clone());
+            }
+        }
+        if self.may_fail_halfway {
+            if result.is_err() {
+                say(connection, "ROLLBACK TO one_write").map_err(failed)?;
+            }
+            say(connection, "RELEASE one_write").map_err(failed)?;
+        }
         self.result = Some(result);
-        Ok(succeeded)
+        Ok(())
     }
 
     fn answer(self: Box<Self>, transaction: Result<(), StoreError>) {
@@ -202,6 +234,7 @@ impl Drop for Answers {
 
 struct Worker {
     connection: Connection,
+    heads: Heads,
     waiting: mpsc::Receiver<Message>,
     options: SqliteOptions,
     path: PathBuf,
@@ -245,7 +278,10 @@ impl Worker {
                     .fetch_add(batch.len() as u64, Ordering::Relaxed);
                 debug!(writes = batch.len(), "committed");
             }
-            Err(source) => error!(writes = batch.len(), %source, "a transaction failed"),
+            Err(source) => {
+                self.heads.clear();
+                error!(writes = batch.len(), %source, "a transaction failed");
+            }
         }
         let answers = Answers {
             jobs: batch,
@@ -318,14 +354,11 @@ impl Worker {
     ) -> Result<(), StoreError> {
         let failed = |error: rusqlite::Error| Fault::from(error).at(&self.path, "commit");
         let transaction = Open::begin(&self.connection, &self.path, self.options.busy_timeout_ms)?;
+        self.heads.begin(&self.connection).map_err(failed)?;
         let mut done = 0;
         loop {
             while let Some(job) = batch.get_mut(done) {
-                say(&self.connection, "SAVEPOINT one_write").map_err(failed)?;
-                if !job.run(&self.connection, &self.path)? {
-                    say(&self.connection, "ROLLBACK TO one_write").map_err(failed)?;
-                }
-                say(&self.connection, "RELEASE one_write").map_err(failed)?;
+                job.run(&self.connection, &mut self.heads, &self.path)?;
                 done += 1;
             }
             if batch.len() >= self.options.batch_max {

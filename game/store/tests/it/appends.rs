@@ -1,6 +1,6 @@
 use starvault_rules::{Color, Command, Game};
 use starvault_store::{
-    Answer, Append, AppendOutcome, Decision, Epoch, Journal, SqliteJournal, StoreError, check,
+    Answer, Append, AppendOutcome, Decision, Epoch, Journal, SqliteJournal, SqliteOptions, StoreError, check,
 };
 
 use crate::room::{Place, Room, game_id, owner, place};
@@ -136,7 +136,7 @@ async fn refusals_do_not_grow_without_end() {
     }
     let kept: i64 = place
         .raw()
-        .query_row("SELECT count(*) FROM answers", [], |row| row.get(0))
+        .query_row("SELECT count(*) FROM refusals", [], |row| row.get(0))
         .unwrap();
     assert_eq!(kept, 256);
     let newest = room.give(Color::White, "w259", &wrong).await;
@@ -238,21 +238,62 @@ async fn what_the_rules_cannot_have_decided_is_refused() {
 }
 
 #[tokio::test]
-async fn answers_are_forgotten_only_for_games_that_ended_long_ago() {
+async fn refusals_are_forgotten_only_for_games_that_ended_long_ago() {
     let (place, journal, mut ended) = table().await;
     let mut running = Room::begin(&journal, "g2", owner("v1")).await;
-    running.play("e2e4").await;
-    ended.play("e2e4").await;
+    let wrong = running.mv("e2e5");
+    for room in [&mut running, &mut ended] {
+        room.give(Color::White, "wrong", &wrong).await;
+        room.play("e2e4").await;
+    }
     ended.give(Color::Black, "bye", &Command::Resign).await;
     let ended_at_ms = ended.game.last_event_at_ms();
-    assert_eq!(journal.forget_answers(ended_at_ms).await.unwrap(), 0);
-    assert_eq!(journal.forget_answers(ended_at_ms + 1).await.unwrap(), 2);
-    let first = Command::Move {
-        uci: "e2e4".into(),
-        expected_sequence: 1,
-    };
-    let kept = running.give(Color::White, "c1", &first).await;
+    assert_eq!(journal.forget_refusals(ended_at_ms).await.unwrap(), 0);
+    assert_eq!(journal.forget_refusals(ended_at_ms + 1).await.unwrap(), 1);
+    let kept = running.give(Color::White, "wrong", &wrong).await;
     assert!(matches!(kept, AppendOutcome::Repeated { .. }), "{kept:?}");
+    // What was accepted is never forgotten.
+    let again = ended.give(Color::Black, "bye", &Command::Resign).await;
+    assert!(matches!(again, AppendOutcome::Repeated { .. }), "{again:?}");
     journal.close().await;
     assert!(check(&place.path, None).unwrap().is_clean());
+}
+
+#[tokio::test]
+async fn only_who_plays_in_a_game_commands_it() {
+    let (_place, journal, room) = table().await;
+    let command = room.mv("e2e4");
+    let (decision, _) = room.decide(Color::White, &command);
+    let mut key = room.key(Color::White, "c", &command);
+    key.player_id = crate::room::player_id("stranger");
+    let error = journal
+        .append(room.append_of(Some(key), decision))
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("stranger does not play in game g1"),
+        "{error}"
+    );
+    assert_eq!(stored(&journal).await.sequence(), 1);
+}
+
+#[tokio::test]
+async fn a_command_that_was_refused_is_known_after_many_others() {
+    let place = place();
+    let options = SqliteOptions {
+        commit_every_ms: 0,
+        ..SqliteOptions::default()
+    };
+    let journal = SqliteJournal::open(&place.path, options).unwrap();
+    let mut room = Room::begin(&journal, "g1", owner("v1")).await;
+    let wrong = room.mv("e2e5");
+    // More than a game's owner keeps in mind.
+    for n in 0..1_100 {
+        room.give(Color::White, &format!("w{n}"), &wrong).await;
+    }
+    for (id, known) in [("w1099", true), ("w900", true), ("w17", false)] {
+        let outcome = room.give(Color::White, id, &wrong).await;
+        let repeated = matches!(outcome, AppendOutcome::Repeated { .. });
+        assert_eq!(repeated, known, "{id}: {outcome:?}");
+    }
 }

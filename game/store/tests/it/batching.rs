@@ -192,16 +192,30 @@ fn pages_written(file: &rusqlite::Connection) -> i64 {
 }
 
 #[tokio::test]
-async fn a_move_writes_a_page_of_each_table_and_of_one_index() {
+async fn moves_of_many_games_write_the_end_of_the_log_and_a_page_of_heads() {
     let place = place();
-    let journal = place.open();
-    let mut room = Room::begin(&journal, "g", owner("v1")).await;
-    room.play("e2e4").await;
+    let options = SqliteOptions {
+        // So long that only the prompt write ends the wait.
+        commit_every_ms: 3_600_000,
+        ..SqliteOptions::default()
+    };
+    let journal = SqliteJournal::open(&place.path, options).unwrap();
+    let mut rooms = Vec::new();
+    for n in 0..8 {
+        rooms.push(Room::begin(&journal, &format!("g{n}"), owner("v1")).await);
+    }
     let file = place.raw();
     let before = pages_written(&file);
-    room.play("e7e5").await;
-    // Its event, its game, its answer, and the index that finds the answer.
-    assert_eq!(pages_written(&file) - before, 4);
+    let playing = rooms.iter_mut().map(|room| room.play("e2e4"));
+    let mut playing = Box::pin(futures_util::future::join_all(playing));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(playing.as_mut().poll(&mut context).is_pending());
+    let prompt = journal.forget_refusals(0);
+    assert_eq!(tokio::join!(playing, prompt).1.unwrap(), 0);
+    // Eight events fill less than a page; where they go on to a second one, its parent tells so.
+    let pages = pages_written(&file) - before;
+    assert!((2..=4).contains(&pages), "{pages} pages for eight moves");
+    journal.close().await;
 }
 
 #[tokio::test]

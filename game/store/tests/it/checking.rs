@@ -32,61 +32,99 @@ async fn whatever_is_changed_behind_the_journals_back_is_found() {
     let whole = journal().await;
     let changes = [
         (
-            "DELETE FROM events WHERE game_id = 'g2' AND sequence = 3",
+            "DELETE FROM log WHERE game = 2 AND sequence = 3",
             Broken,
-            "follows event 2",
+            "is missing",
         ),
         (
-            "DELETE FROM events WHERE game_id = 'g2' AND sequence = 5",
+            "DELETE FROM log WHERE game = 2 AND sequence = 3",
             Broken,
-            "sequence 5, its events 4",
+            "must be the start of the game",
         ),
         (
-            "DELETE FROM events WHERE game_id = 'g1'",
+            "DELETE FROM log WHERE game = 2 AND sequence = 5",
             Broken,
-            "needs a first event",
+            "is missing",
+        ),
+        ("DELETE FROM log WHERE game = 1", Broken, "needs a first event"),
+        (
+            "UPDATE heads SET last = last - 1, sequence = sequence - 1 WHERE game = 2",
+            Broken,
+            "the log has 11 events, its games lead to 10",
         ),
         (
-            "UPDATE events SET event = replace(event, 'e2e4', 'd2d4')",
+            "UPDATE heads SET last = last - 5 WHERE game = 2",
+            Broken,
+            "not of the game that leads to it",
+        ),
+        (
+            "UPDATE log SET previous = previous - 1 WHERE game = 2 AND sequence = 4",
+            Broken,
+            "the log has 11 events, its games lead to 10",
+        ),
+        (
+            "UPDATE log SET previous = position WHERE game = 2 AND sequence = 4",
+            Broken,
+            "not of the game that leads to it",
+        ),
+        (
+            "UPDATE log SET event = replace(event, 'e2e4', 'd2d4')",
             Broken,
             "not e4",
         ),
         (
-            "UPDATE events SET event = replace(event, '\"check\":false', '\"check\":true')",
+            "UPDATE log SET event = replace(event, '\"check\":false', '\"check\":true')",
             Broken,
             "check: false",
         ),
         (
-            "UPDATE events SET event = '{' WHERE game_id = 'g2' AND sequence = 4",
+            // What the rules cannot notice: the time of a move.
+            "UPDATE log SET event = replace(event, '\"at_ms\":1700000000001', '\"at_ms\":1700000000000')",
+            Broken,
+            "event 2 is not what was written",
+        ),
+        (
+            "UPDATE log SET payload_hash = zeroblob(32) WHERE game = 2 AND sequence = 3",
+            Broken,
+            "event 3 is not what was written",
+        ),
+        (
+            "UPDATE log SET digest = zeroblob(8) WHERE game = 2 AND sequence = 3",
+            Broken,
+            "event 3 is not what was written",
+        ),
+        (
+            "UPDATE log SET event = '{' WHERE game = 2 AND sequence = 4",
             Broken,
             "cannot be read",
         ),
         (
-            "UPDATE events SET event = replace(event, '\"sequence\":4', '\"sequence\":5')
-             WHERE game_id = 'g2' AND sequence = 4",
+            "UPDATE log SET event = replace(event, '\"sequence\":4', '\"sequence\":5')
+             WHERE game = 2 AND sequence = 4",
             Broken,
             "event 5 lies at sequence 4",
         ),
         (
-            "UPDATE games SET state = replace(state, '\"white_hp\":3', '\"white_hp\":2')",
+            "UPDATE log SET state_digest = zeroblob(8)",
             Broken,
-            "stored state",
+            "game that was stored",
         ),
         (
-            "UPDATE games SET state = '' WHERE game_id = 'g2'",
+            "UPDATE log SET seat = 7 WHERE game = 2 AND sequence = 4",
             Broken,
-            "stored state cannot be read",
+            "there is no seat 7",
         ),
         (
-            "UPDATE games SET sequence = 4 WHERE game_id = 'g2'",
+            "UPDATE heads SET sequence = 4 WHERE game = 2",
             Broken,
-            "row says sequence 4",
+            "head says sequence 4",
         ),
         (
-            "UPDATE games SET ended_at_ms = 5 WHERE game_id = 'g2'",
+            "UPDATE heads SET ended_at_ms = 5 WHERE game = 2",
             Broken,
-            "row says it ended",
+            "head says it ended",
         ),
+        ("DELETE FROM heads WHERE game = 2", Broken, "the game has no head"),
         (
             "UPDATE games SET white_id = 'b-g2', black_id = 'w-g2' WHERE game_id = 'g2'",
             Broken,
@@ -95,7 +133,7 @@ async fn whatever_is_changed_behind_the_journals_back_is_found() {
         (
             "DELETE FROM games WHERE game_id = 'g2'",
             Broken,
-            "which does not exist",
+            "log has rows of game number 2, which does not exist",
         ),
         (
             "UPDATE players SET wins = wins + 1 WHERE player_id = 'b-g1'",
@@ -178,32 +216,27 @@ async fn whatever_is_changed_behind_the_journals_back_is_found() {
             "snapshot of player w-g2",
         ),
         (
-            "DELETE FROM answers WHERE game_id = 'g2' AND command_id = 'c1'",
+            "UPDATE refusals SET command_id = 'c2' WHERE command_id = 'wrong'",
             Broken,
-            "have no answer",
+            "command c2 of player b-g2: kept as refused and among the events",
         ),
         (
-            "UPDATE answers SET answer = '{\"accepted\":{\"sequence\":3}}' WHERE game_id = 'g2' AND command_id = 'c1'",
+            "UPDATE refusals SET seat = 7",
             Broken,
-            "answered with sequence 3",
+            "refused command wrong: there is no seat 7",
         ),
         (
-            "UPDATE answers SET answer = '{\"accepted\":{\"sequence\":3}}' WHERE command_id = 'wrong'",
+            "UPDATE refusals SET game = 9",
             Broken,
-            "not among the events",
+            "refusals has rows of game number 9",
         ),
         (
-            "UPDATE answers SET answer = 'yes' WHERE command_id = 'wrong'",
-            Broken,
-            "kept answer cannot be read",
-        ),
-        (
-            "UPDATE events SET command_id = 'c1' WHERE game_id = 'g2' AND sequence = 4",
+            "UPDATE log SET command_id = 'c1' WHERE game = 2 AND sequence = 4",
             Twice,
             "command c1 of player w-g2 was applied more than once",
         ),
         (
-            "UPDATE events SET command_id = 'offer', player_id = 'w-g2' WHERE game_id = 'g2' AND sequence = 4",
+            "UPDATE log SET command_id = 'offer' WHERE game = 2 AND sequence = 4",
             Twice,
             "command offer of player w-g2",
         ),

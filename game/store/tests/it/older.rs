@@ -1,9 +1,9 @@
 //! A file that an older release made, and an older release that goes on beside this one.
 
-use starvault_rules::Color;
-use starvault_store::{Journal, check};
+use starvault_rules::{Color, Command};
+use starvault_store::{Answer, AppendOutcome, Epoch, Journal, StoreError, check};
 
-use crate::room::{Place, Room, START_MS, add_player, owner, place, player_id};
+use crate::room::{Place, Room, START_MS, add_player, game_id, owner, place, player_id};
 
 /// What the release before this one wrote, statement by statement: it knew ten columns of a player,
 /// a rating and counters, and no standings.
@@ -100,7 +100,7 @@ async fn an_older_file_is_checked_as_it_is_and_brought_up_to_date_at_the_opening
         .raw()
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .unwrap();
-    assert_eq!(version, 1);
+    assert_eq!(version, 2);
     assert!(check(&place.path, None).unwrap().is_clean());
 }
 
@@ -140,8 +140,7 @@ async fn games_that_an_older_release_counts_meanwhile_are_not_lost() {
         epoch: created.epoch,
         game: created.game,
     };
-    room.give(Color::Black, "r", &starvault_rules::Command::Resign)
-        .await;
+    room.give(Color::Black, "r", &Command::Resign).await;
     let rated = profile("b-g1").await.progress;
     assert_eq!((rated.games_played, rated.xp()), (3, 300));
     assert!(rated.rating > after.rating && rated.skill.deviation_milli < after.skill.deviation_milli);
@@ -159,4 +158,97 @@ async fn games_that_an_older_release_counts_meanwhile_are_not_lost() {
         panic!("{wrong:?}")
     };
     assert!(only.starts_with("player b-g1 has (3, 0, 0)"), "{only}");
+}
+
+/// The same games and players in a file of version 1. A state is not taken along, so it is left out.
+fn version_1_of(current: &Place) -> Place {
+    let former = place();
+    let file = former.raw();
+    file.execute_batch(include_str!("version_1.sql")).unwrap();
+    file.execute("ATTACH ?1 AS current", [current.path.to_str().unwrap()])
+        .unwrap();
+    file.execute_batch(
+        "CREATE TABLE standings AS SELECT * FROM current.standings;
+         INSERT INTO players SELECT * FROM current.players;
+         INSERT INTO outbox SELECT * FROM current.outbox;
+         INSERT INTO games SELECT game_id, white_id, black_id, release, instance, epoch, sequence, '', ended_at_ms
+             FROM current.games JOIN current.heads USING (game) JOIN current.owners USING (owner);
+         INSERT INTO events
+             SELECT game_id, sequence, CASE seat WHEN 0 THEN white_id WHEN 1 THEN black_id END, command_id, event
+             FROM current.log JOIN current.games USING (game);
+         INSERT INTO answers (game_id, player_id, command_id, payload_hash, accepted, answer, at_ms)
+             SELECT game_id, iif(seat = 0, white_id, black_id), command_id, payload_hash, 1,
+                    json_object('accepted', json_object('sequence', max(sequence))), 0
+             FROM current.log JOIN current.games USING (game)
+             WHERE seat IS NOT NULL GROUP BY game, seat, command_id;
+         INSERT INTO answers (game_id, player_id, command_id, payload_hash, accepted, answer, at_ms)
+             SELECT game_id, iif(seat = 0, white_id, black_id), command_id, payload_hash, 0,
+                    json_object('rejected', json_object('code', code, 'message', message, 'sequence', sequence)),
+                    at_ms
+             FROM current.refusals JOIN current.games USING (game);
+         PRAGMA application_id = 0x53544156;
+         PRAGMA user_version = 1;",
+    )
+    .unwrap();
+    former
+}
+
+#[tokio::test]
+async fn games_of_the_first_version_go_on_and_know_their_commands() {
+    let current = place();
+    let journal = current.open();
+    let mut ended = Room::begin(&journal, "g1", owner("v1")).await;
+    ended.play("f2f3 e7e5 g2g4 d8h4").await;
+    let mut running = Room::begin(&journal, "g2", owner("v2")).await;
+    running.play("e2e4 e7e5").await;
+    let wrong = running.mv("a1a8");
+    running.give(Color::Black, "wrong", &wrong).await;
+    journal.close().await;
+
+    let former = version_1_of(&current);
+    let error = check(&former.path, None).unwrap_err();
+    assert!(
+        matches!(error, StoreError::OlderSchema { found: 1, .. }),
+        "{error}"
+    );
+    let journal = former.open();
+    let report = check(&former.path, None).unwrap();
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!((report.games, report.events), (2, 9));
+
+    // By the owner that it had, without acquiring it again.
+    let mut room = Room {
+        journal: journal.clone(),
+        ..running
+    };
+    let refusal = room.give(Color::Black, "wrong", &wrong).await;
+    assert!(
+        matches!(
+            &refusal,
+            AppendOutcome::Repeated {
+                answer: Answer::Rejected { sequence: 3, .. }
+            }
+        ),
+        "{refusal:?}"
+    );
+    room.play("g1f3").await;
+    let mut over = Room::acquire(&journal, &game_id("g1"), owner("v2")).await;
+    assert_eq!(over.epoch, Epoch(2));
+    let mate = Command::Move {
+        uci: "d8h4".into(),
+        expected_sequence: 4,
+    };
+    let answer = Answer::Accepted { sequence: 6 };
+    assert_eq!(
+        over.give(Color::Black, "c4", &mate).await,
+        AppendOutcome::Repeated {
+            answer: answer.clone()
+        }
+    );
+    let again = Room::acquire(&journal, &game_id("g2"), owner("v3")).await;
+    assert_eq!(again.game.sequence(), 4);
+    journal.close().await;
+    let report = check(&former.path, None).unwrap();
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!((report.games, report.events), (2, 10));
 }

@@ -28,7 +28,7 @@ fn processes_that_open_a_new_file_at_once_make_one_journal() {
         });
         let raw = place.raw();
         let pragma = |name: &str| raw.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
-        assert_eq!(pragma("user_version").unwrap(), 1);
+        assert_eq!(pragma("user_version").unwrap(), 2);
         let mode: String = raw
             .query_row("PRAGMA journal_mode", [], |row| row.get(0))
             .unwrap();
@@ -83,7 +83,7 @@ async fn a_newer_journal_is_not_touched_by_an_older_program() {
                 error,
                 StoreError::NewerSchema {
                     found: 99,
-                    supported: 1,
+                    supported: 2,
                     ..
                 }
             ),
