@@ -22,7 +22,7 @@ use crate::report::{Limit, Report, quantile, sorted};
 const GAMES: usize = 500;
 const MEASURED: Duration = Duration::from_secs(15);
 /// Games after which the ramp on one core stops looking.
-const RAMP_GAMES_MAX: usize = 8_000;
+const RAMP_GAMES_MAX: usize = 9_000;
 const RAMP_STEP: Duration = Duration::from_secs(8);
 const RAMP_P99_MS: f64 = 50.0;
 
@@ -119,24 +119,27 @@ async fn one_core(options: &Options, report: &mut Report) -> anyhow::Result<()> 
     eprintln!("one core …");
     let server = process::server(&options.server, Some(0))?;
     let mut games = Games::begin(&server, 0, options.seed).await?;
-    let (mut held_games, mut held_rate) = (0, 0.0);
+    let (mut held_games, mut held_rate, mut held_cpu_us) = (0, 0.0, 0.0);
     let mut count = GAMES;
     while count <= RAMP_GAMES_MAX {
         games.more(&server, count - games.count).await?;
         let measured = games.measure(&server, RAMP_STEP).await?;
         let p99 = quantile(&measured.rtts_ms, 0.99);
         eprintln!(
-            "  {count} games: {:.0} moves/s, P99 {p99:.1} ms",
-            measured.per_second()
+            "  {count} games: {:.0} moves/s, P99 {p99:.1} ms, {:.0} µs a move",
+            measured.per_second(),
+            measured.cpu_us_per_move()
         );
         if p99 > RAMP_P99_MS {
             break;
         }
         (held_games, held_rate) = (count, measured.per_second());
+        held_cpu_us = measured.cpu_us_per_move();
         count += count / 2;
     }
     report.add("one_core_games", held_games as f64, "games", Limit::None);
     report.add("one_core_moves_per_s", held_rate, "moves/s", Limit::None);
+    report.add("one_core_cpu_us_per_move", held_cpu_us, "µs", Limit::None);
     games.stop().await
 }
 
