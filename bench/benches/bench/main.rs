@@ -8,6 +8,7 @@ mod bare;
 mod client;
 mod engine;
 mod ids;
+mod journal;
 mod matchmaking;
 mod process;
 mod relay;
@@ -35,6 +36,8 @@ enum What {
     Matchmaking(Options),
     /// Ids and seeds: what the server does beside one lock and beside an atomic counter.
     Ids(Options),
+    /// The journal of one machine: durable moves per second, and one alone beside the disk's own sync.
+    Journal(Options),
     /// Memory of a connection, CPU of a move and of an emote, round trips, what one core holds.
     Rooms(rooms::RoomsOptions),
     /// The baseline of `rooms`: passes bytes on, nothing else. Started by it.
@@ -80,6 +83,7 @@ fn run(cli: Cli) -> anyhow::Result<bool> {
     let (report, json) = match cli.what {
         What::Matchmaking(options) => (matchmaking::run(&options)?, options.json),
         What::Ids(options) => (ids::run(options.seed), options.json),
+        What::Journal(options) => (journal::run(options.seed)?, options.json),
         What::Rooms(options) => (rooms::run(&options)?, options.all.json),
         What::BareRelay(options) => {
             bare::serve(&options)?;

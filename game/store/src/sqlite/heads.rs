@@ -152,11 +152,11 @@ impl Heads {
                 None => return Ok(None),
             }
         }
-        let head = self.games.get_mut(game_id);
-        Ok(head.map(|head| {
+        let mut head = self.games.get_mut(game_id);
+        if let Some(head) = &mut head {
             head.seen_in = self.others_wrote;
-            head
-        }))
+        }
+        Ok(head)
     }
 
     /// The number that stands for `owner` in the file.

@@ -49,6 +49,8 @@ pub struct SqliteOptions {
     /// milliseconds: each waits at most so long for others to share its sync. 0: at once. Everything
     /// else (players, games that begin or change hands) never waits.
     pub commit_every_ms: u64,
+    /// So many results of commands do not wait for more.
+    pub gather_max: usize,
 }
 
 impl Default for SqliteOptions {
@@ -59,6 +61,7 @@ impl Default for SqliteOptions {
             readers_max: 2,
             busy_timeout_ms: 5000,
             commit_every_ms: 10,
+            gather_max: 32,
         }
     }
 }

@@ -8,7 +8,8 @@
 //!
 //! Pacing: a commit costs its sync, whatever is in it, so under load it pays to let writes gather.
 //! Writes that can bear it ([`Pace::Gathered`]) wait until [`SqliteOptions::commit_every_ms`] has
-//! passed since the last commit. On an idle server that is long ago and nobody waits. A write that
+//! passed since the last commit, or until [`SqliteOptions::gather_max`] of them are there: a sync shared by
+//! so many is cheap enough. On an idle server the last commit is long ago and nobody waits. A write that
 //! somebody urgently waits for ([`Pace::Prompt`]) starts the commit and takes the others along.
 //!
 //! Waking costs more than writing, so each side wakes the other once per commit: the thread rests
@@ -19,7 +20,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -59,6 +60,7 @@ pub(super) struct How {
 pub(super) struct Writer {
     queue: mpsc::Sender<Message>,
     thread: thread::Thread,
+    gather_max: usize,
     counters: Arc<Counters>,
     path: PathBuf,
 }
@@ -67,6 +69,8 @@ pub(super) struct Writer {
 struct Counters {
     transactions: AtomicU64,
     writes: AtomicU64,
+    /// Writes that were handed in and are in no transaction yet.
+    waiting: AtomicUsize,
 }
 
 enum Message {
@@ -98,6 +102,7 @@ impl Writer {
         Writer {
             queue,
             thread,
+            gather_max: options.gather_max.clamp(1, options.queue_max.max(1)),
             counters,
             path,
         }
@@ -123,11 +128,11 @@ impl Writer {
             result: None,
             reply,
         });
-        self.queue
-            .send(Message::Write(job, pace))
-            .await
-            .map_err(|_| closed())?;
-        if pace == Pace::Prompt {
+        let place = self.queue.reserve().await.map_err(|_| closed())?;
+        // Counted first: the thread takes off what it has seen.
+        let waiting = self.counters.waiting.fetch_add(1, Ordering::Relaxed) + 1;
+        place.send(Message::Write(job, pace));
+        if pace == Pace::Prompt || waiting >= self.gather_max {
             // It may be letting others gather.
             self.thread.unpark();
         }
@@ -269,6 +274,7 @@ impl Worker {
     fn commit(&mut self, first: Box<dyn Job>, pace: Pace, closers: &mut Vec<oneshot::Sender<()>>) {
         let mut batch = vec![first];
         let gathered = self.gather(&mut batch, pace, closers);
+        self.counters.waiting.fetch_sub(batch.len(), Ordering::Relaxed);
         let outcome = self.transact(&mut batch, closers);
         match &outcome {
             Ok(()) => {
@@ -340,7 +346,8 @@ impl Worker {
                 }
             }
             let left = due.saturating_duration_since(Instant::now());
-            if pace == Pace::Prompt || batch.len() >= self.options.batch_max || left.is_zero() {
+            let enough = batch.len() >= self.options.gather_max.min(self.options.batch_max);
+            if pace == Pace::Prompt || enough || left.is_zero() {
                 return gathered;
             }
             thread::park_timeout(left);
@@ -365,7 +372,10 @@ impl Worker {
                 break;
             }
             match self.waiting.try_recv() {
-                Ok(Message::Write(job, _)) => batch.push(job),
+                Ok(Message::Write(job, _)) => {
+                    self.counters.waiting.fetch_sub(1, Ordering::Relaxed);
+                    batch.push(job);
+                }
                 Ok(Message::Close(reply)) => {
                     self.waiting.close();
                     closers.push(reply);
@@ -416,87 +426,5 @@ fn say(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::SqliteJournal;
-    use super::*;
-    use crate::{Journal, NewPlayer};
-    use starvault_rules::PlayerId;
-
-    fn player(n: usize) -> NewPlayer {
-        let player_id = PlayerId::new(format!("p{n}")).unwrap();
-        NewPlayer {
-            player_id,
-            display_name: "P".repeat(2000),
-            rating: 1500,
-            created_at_ms: 0,
-        }
-    }
-
-    #[tokio::test]
-    async fn a_full_disk_is_named_and_loses_nothing_that_was_acknowledged() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("j.sqlite");
-        let options = SqliteOptions::default();
-        let connection = schema::open(&path, options.busy_timeout_ms).unwrap();
-        let pages: i64 = connection
-            .query_row("PRAGMA page_count", [], |row| row.get(0))
-            .unwrap();
-        connection
-            .query_row(&format!("PRAGMA max_page_count = {}", pages + 10), [], |_| Ok(()))
-            .unwrap();
-        let journal = SqliteJournal::on(connection, &path, options);
-        let mut acknowledged = 0;
-        let error = loop {
-            match journal.create_player(player(acknowledged)).await {
-                Ok(_) => acknowledged += 1,
-                Err(error) => break error,
-            }
-            assert!(acknowledged < 100, "the limit on pages never took hold");
-        };
-        assert!(
-            matches!(&error, StoreError::DiskFull { path: at } if *at == path),
-            "{error}"
-        );
-        assert!(acknowledged > 0);
-        for n in 0..acknowledged {
-            let id = player(n).player_id;
-            assert!(
-                journal.get_profile(&id).await.unwrap().is_some(),
-                "{id} was acknowledged"
-            );
-        }
-        assert!(
-            journal
-                .get_profile(&player(acknowledged).player_id)
-                .await
-                .unwrap()
-                .is_none()
-        );
-        journal.close().await;
-    }
-
-    #[test]
-    fn a_transaction_that_is_not_committed_leaves_nothing_and_the_next_one_goes_through() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("j.sqlite");
-        let connection = schema::open(&path, 1000).unwrap();
-        let count = || -> i64 {
-            connection
-                .query_row("SELECT count(*) FROM outbox", [], |row| row.get(0))
-                .unwrap()
-        };
-        let insert = |id: &str| {
-            connection
-                .execute("INSERT INTO outbox VALUES (?1, 1, 1, '', x'', 0)", [id])
-                .unwrap();
-        };
-        let open = Open::begin(&connection, &path, 1000).unwrap();
-        insert("a");
-        drop(open);
-        assert_eq!(count(), 0);
-        let open = Open::begin(&connection, &path, 1000).unwrap();
-        insert("b");
-        open.commit().unwrap();
-        assert_eq!(count(), 1);
-    }
-}
+#[path = "writer_tests.rs"]
+mod tests;

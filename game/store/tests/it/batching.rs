@@ -250,3 +250,25 @@ async fn a_command_waits_for_company_and_a_prompt_write_takes_it_along() {
     journal.close().await;
     playing.await;
 }
+
+#[tokio::test]
+async fn enough_company_ends_the_wait() {
+    let place = place();
+    let options = SqliteOptions {
+        commit_every_ms: 3_600_000,
+        gather_max: 4,
+        ..SqliteOptions::default()
+    };
+    let journal = SqliteJournal::open(&place.path, options).unwrap();
+    let mut rooms = Vec::new();
+    for n in 0..4 {
+        rooms.push(Room::begin(&journal, &format!("g{n}"), owner("v1")).await);
+    }
+    let before = journal.stats();
+    let playing = rooms.iter_mut().map(|room| room.play("e2e4"));
+    futures_util::future::join_all(playing).await;
+    let after = journal.stats();
+    assert_eq!(after.transactions - before.transactions, 1);
+    assert_eq!(after.writes - before.writes, 4);
+    journal.close().await;
+}
