@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask rehearse | verify | test | bench | setup`.
+//! The project's own commands: `cargo xtask rehearse | verify | test | torture | bench | setup`.
 //!
 //! This crate installs what a fresh machine lacks, builds, and starts; it never decides whether a
 //! launch is good. It keeps to the standard library where it can, because it is the first thing
@@ -8,6 +8,7 @@ mod bench;
 mod build;
 mod setup;
 mod tests;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -43,6 +44,12 @@ enum Command {
     },
     /// Run every check: format, lints, licences, all tests, whole launches.
     Test(tests::TestArguments),
+    /// Kill programs while players play, and prove that nothing acknowledged was lost.
+    #[command(disable_help_flag = true)]
+    Torture {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Measure speed: ours beside a baseline, in one run.
     #[command(disable_help_flag = true)]
     Bench {
@@ -78,6 +85,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
             build::hand_over(&bin.join("tminus"), "verify", &arguments)
         }
         Command::Test(arguments) => tests::run(&arguments).context("cargo xtask test"),
+        Command::Torture { arguments } => torture::run(&arguments),
         Command::Bench { arguments } => bench::run(&arguments),
         Command::Setup => {
             setup::ensure(setup::EVERYTHING)?;

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use crate::{build, setup};
+use crate::{build, setup, torture};
 
 /// The release of cargo-deny that deny.toml is written for.
 const CARGO_DENY_VERSION: &str = "0.20.2";
 
 #[derive(Debug, clap::Args)]
 pub struct TestArguments {
-    /// Run these steps only (comma separated): format, lints, licences, tests.
+    /// Run these steps only (comma separated): format, lints, licences, tests, torture.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Leave these steps out.
@@ -46,6 +46,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "tests",
         run: cargo_tests,
+    },
+    Step {
+        name: "torture",
+        run: torture,
     },
 ];
 
@@ -116,6 +120,16 @@ fn cargo_tests() -> anyhow::Result<bool> {
         return Ok(false);
     }
     succeeds(build::cargo()?.args(["test", "--workspace", "--locked", "--no-fail-fast"]))
+}
+
+/// A short one; the long ones are for whoever changes a store.
+fn torture() -> anyhow::Result<bool> {
+    let arguments = ["store", "--rounds", "5", "--players", "20"].map(String::from);
+    match torture::run(&arguments)? {
+        0 => Ok(true),
+        1 => Ok(false),
+        code => bail!("the torture could not run (exit code {code})"),
+    }
 }
 
 fn succeeds(command: &mut Command) -> anyhow::Result<bool> {

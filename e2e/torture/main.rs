@@ -1,0 +1,75 @@
+//! `cargo xtask torture`: real programs, killed while players play, over and over. What a player was told
+//! is durable must be there afterwards, once and in order, whichever side is asked: the players' own
+//! records of their games, and the store on the disk. Started by `cargo xtask torture`, which builds first.
+
+mod server;
+mod store;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask torture", about = "Kill what must not lose anything")]
+struct Cli {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// kill -9 of the server under load: every acknowledged move is in the store, once, in order.
+    #[command(after_help = "\
+Examples:
+  cargo xtask torture store --rounds 50
+  cargo xtask torture store --rounds 5 --players 20 --json
+
+Exit codes: 0 nothing was lost, 1 something was, 2 it could not run.")]
+    Store(StoreOptions),
+}
+
+/// What keeps the games.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Backend {
+    Sqlite,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct StoreOptions {
+    /// The store to torture.
+    #[arg(long, value_enum, default_value_t = Backend::Sqlite)]
+    pub backend: Backend,
+    /// How often the server is killed.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub rounds: u32,
+    /// Players who play meanwhile.
+    #[arg(long, default_value_t = 80, value_parser = clap::value_parser!(u32).range(2..=2_000))]
+    pub players: u32,
+    /// Decides moves, pauses and the moments of the kills.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    /// The `starvault` to torture.
+    #[arg(long, value_name = "PROGRAM", hide = true)]
+    pub server: PathBuf,
+    /// Given by cargo; means nothing here.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> ExitCode {
+    let Cli {
+        what: What::Store(options),
+    } = Cli::parse();
+    match store::run(&options) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
