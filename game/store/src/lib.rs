@@ -9,6 +9,7 @@
 mod check;
 mod error;
 mod journal;
+pub mod rule;
 mod sqlite;
 
 pub use check::{CheckReport, Finding, FindingKind, check};

@@ -1,11 +1,11 @@
-//! One command's result: fence, dedupe, sequence, events, head and profiles in the same transaction.
+//! One command's result: the rule is asked, and what it says is written, in the same transaction.
 //!
 //! A commit touches few pages, whatever it holds: the end of the log, which all games share, and the
 //! rows of the games' heads, of which some hundred lie on a page. An accepted command is its own kept
 //! answer, since its events name it; refusals are kept beside them.
 
 use rusqlite::{Connection, OptionalExtension};
-use starvault_rules::{Color, Event, EventKind, GameId, GameState, Reason};
+use starvault_rules::{Color, Event, EventKind, GameState, Reason};
 
 use super::{
     fault::Fault,
@@ -13,7 +13,10 @@ use super::{
     log::{self, Cause},
     players::{finish_game, leave_game},
 };
-use crate::{Answer, Append, AppendOutcome, CommandKey, Decision, StoreError};
+use crate::{
+    Answer, Append, AppendOutcome, CommandKey, Decision, StoreError,
+    rule::{Kept, Ruling, rule},
+};
 
 /// Refusals kept for each game, the newest. They cost their sender nothing, so they are not kept
 /// without end; one that was dropped is decided anew when its command is repeated.
@@ -32,90 +35,53 @@ pub(super) fn append(
     heads: &mut Heads,
     append: &Append,
 ) -> Result<AppendOutcome, Fault> {
-    let Append {
-        game_id,
-        expected_sequence,
-        command,
-        decision,
-        at_ms,
-        ..
-    } = append;
+    let game_id = &append.game_id;
     let Some(head) = heads.get(connection, game_id)? else {
         return Err(Fault::Store(StoreError::UnknownGame {
             game_id: game_id.clone(),
         }));
     };
-    if head.owner != append.owner || head.epoch != append.epoch {
-        return Ok(AppendOutcome::Fenced {
-            owner: head.owner.clone(),
-            epoch: head.epoch,
-        });
-    }
-    let cause = match command {
-        Some(key) => Some(cause(head, game_id, key)?),
-        None => None,
+    let ruling = rule(&head.standing(game_id), append, |seat, key| {
+        kept_answer(connection, head, seat, key)
+    })?;
+    let (seat, committed) = match ruling {
+        Ruling::Settled(outcome) => return Ok(outcome),
+        Ruling::Write { seat, committed } => (seat, committed),
     };
-    if let Some(cause) = &cause
-        && let Some(outcome) = answered_before(connection, head, cause)?
-    {
-        return Ok(outcome);
-    }
-    if *expected_sequence != head.sequence {
-        return Ok(AppendOutcome::Gap {
-            current: head.sequence,
-        });
-    }
-    match decision {
-        Decision::Accepted { events, state } => {
-            check_accepted(head, game_id, events, state)?;
+    let cause = seat.zip(append.command.as_ref());
+    let cause = cause.map(|(seat, key)| Cause { seat, key });
+    match (&append.decision, &cause) {
+        (Decision::Accepted { events, state }, cause) => {
             accept(connection, head, cause.as_ref(), events, state)?;
-            let sequence = head.sequence;
-            if !head.running {
-                // Nothing but questions can follow.
-                heads.forget(game_id);
-            }
-            Ok(AppendOutcome::Committed { sequence })
         }
-        Decision::Rejected { code, message } => {
-            if let Some(cause) = &cause {
-                refuse(connection, head, cause, (code, message), *at_ms)?;
-            }
-            Ok(AppendOutcome::Committed {
-                sequence: head.sequence,
-            })
+        (Decision::Rejected { code, message }, Some(cause)) => {
+            refuse(connection, head, cause, (code, message), append.at_ms)?;
         }
+        // Nobody will ask again.
+        (Decision::Rejected { .. }, None) => {}
     }
+    if !head.running {
+        // Nothing but questions can follow.
+        heads.forget(game_id);
+    }
+    Ok(committed)
 }
 
-fn cause<'c>(head: &Head, game_id: &GameId, key: &'c CommandKey) -> Result<Cause<'c>, Fault> {
-    let player_id = &key.player_id;
-    let seat = head
-        .seat_of(player_id)
-        .ok_or_else(|| Fault::invalid(format!("player {player_id} does not play in game {game_id}")))?;
-    Ok(Cause { seat, key })
-}
-
-/// The outcome of a command that has an answer already.
-fn answered_before(
+/// The answer of a command that has one.
+fn kept_answer(
     connection: &Connection,
     head: &Head,
-    Cause { seat, key }: &Cause<'_>,
-) -> Result<Option<AppendOutcome>, Fault> {
-    if !head.may_have_answered(*seat, &key.command_id) {
+    seat: Color,
+    key: &CommandKey,
+) -> Result<Option<Kept>, Fault> {
+    if !head.may_have_answered(seat, &key.command_id) {
         return Ok(None);
     }
-    let accepted = log::find_command(connection, head.game, head.last, *seat, &key.command_id)?;
-    let found = match accepted {
-        Some((hash, sequence)) => Some((hash, Answer::Accepted { sequence })),
-        None => kept_refusal(connection, head.game, *seat, key)?,
-    };
-    Ok(found.map(|(hash, answer)| {
-        if hash == key.payload_hash {
-            AppendOutcome::Repeated { answer }
-        } else {
-            AppendOutcome::Conflict
-        }
-    }))
+    let accepted = log::find_command(connection, head.game, head.last, seat, &key.command_id)?;
+    match accepted {
+        Some((hash, sequence)) => Ok(Some((hash, Answer::Accepted { sequence }))),
+        None => kept_refusal(connection, head.game, seat, key),
+    }
 }
 
 fn kept_refusal(
@@ -123,7 +89,7 @@ fn kept_refusal(
     game: i64,
     seat: Color,
     key: &CommandKey,
-) -> Result<Option<(Vec<u8>, Answer)>, Fault> {
+) -> Result<Option<Kept>, Fault> {
     let kept = connection
         .prepare_cached(
             "SELECT payload_hash, code, message, sequence FROM refusals
@@ -191,30 +157,6 @@ fn accept(
         head.remember(*seat, key.command_id.as_str());
     }
     Ok(())
-}
-
-/// Holds the caller to the shape of an accepted command.
-fn check_accepted(head: &Head, game_id: &GameId, events: &[Event], state: &GameState) -> Result<(), Fault> {
-    if !head.running {
-        return Err(Fault::invalid(format!("events after the end of game {game_id}")));
-    }
-    let follow_one_by_one = events
-        .iter()
-        .zip(1u32..)
-        .all(|(event, n)| Some(event.sequence) == head.sequence.checked_add(n));
-    let Some(last) = events.last().filter(|_| follow_one_by_one) else {
-        return Err(Fault::invalid(format!(
-            "events that do not follow sequence {} one by one",
-            head.sequence
-        )));
-    };
-    let ends = matches!(last.kind, EventKind::Ended { .. });
-    if state.game_id != *game_id || state.sequence != last.sequence || state.outcome.is_some() != ends {
-        return Err(Fault::invalid(format!(
-            "a state that is not that of game {game_id} after its last event"
-        )));
-    }
-    state.check().map_err(|error| Fault::invalid(error.to_string()))
 }
 
 fn refuse(

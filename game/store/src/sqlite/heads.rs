@@ -19,7 +19,7 @@ use super::{
     log::{self, Digest},
     players::id,
 };
-use crate::{Epoch, Owner};
+use crate::{Epoch, Owner, rule::Standing};
 
 /// Games that are remembered; beyond them the memory begins anew. Some 2 KiB each.
 const GAMES_MAX: usize = 50_000;
@@ -69,11 +69,15 @@ impl Head {
         }
     }
 
-    pub(super) fn seat_of(&self, player_id: &PlayerId) -> Option<Color> {
-        Color::BOTH
-            .into_iter()
-            .zip(&self.players)
-            .find_map(|(color, seated)| (seated == player_id).then_some(color))
+    pub(super) fn standing<'s>(&'s self, game_id: &'s GameId) -> Standing<'s> {
+        Standing {
+            game_id,
+            owner: &self.owner,
+            epoch: self.epoch,
+            sequence: self.sequence,
+            running: self.running,
+            players: &self.players,
+        }
     }
 
     /// Whether the command may have an answer in the file.
