@@ -83,8 +83,14 @@ pub fn target_directory() -> anyhow::Result<PathBuf> {
 
 /// Runs a program of ours to its end in the user's own folder and passes its exit code on.
 pub fn hand_over(program: &Path, verb: &str, arguments: &[String]) -> anyhow::Result<u8> {
+    let mut all = vec![verb.to_owned()];
+    all.extend_from_slice(arguments);
+    hand_over_all(program, &all)
+}
+
+/// As [`hand_over`], where the arguments are the whole command line.
+pub fn hand_over_all(program: &Path, arguments: &[String]) -> anyhow::Result<u8> {
     let status = Command::new(program)
-        .arg(verb)
         .args(arguments)
         .status()
         .with_context(|| format!("cannot start {}", program.display()))?;

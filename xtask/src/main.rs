@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask rehearse | verify | test | torture | bench | setup`.
+//! The project's own commands: `cargo xtask rehearse | verify | test | sim | torture | bench | setup`.
 //!
 //! This crate installs what a fresh machine lacks, builds, and starts; it never decides whether a
 //! launch is good. It keeps to the standard library where it can, because it is the first thing
@@ -44,6 +44,12 @@ enum Command {
     },
     /// Run every check: format, lints, licences, all tests, whole launches.
     Test(tests::TestArguments),
+    /// Simulate crashes at every step, a network that loses and doubles, and nodes that are cut off.
+    #[command(disable_help_flag = true)]
+    Sim {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Kill programs while players play, and prove that nothing acknowledged was lost.
     #[command(disable_help_flag = true)]
     Torture {
@@ -85,6 +91,10 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
             build::hand_over(&bin.join("tminus"), "verify", &arguments)
         }
         Command::Test(arguments) => tests::run(&arguments).context("cargo xtask test"),
+        Command::Sim { arguments } => {
+            let bin = build::binaries()?;
+            build::hand_over_all(&bin.join("starvault-simulate"), &arguments)
+        }
         Command::Torture { arguments } => torture::run(&arguments),
         Command::Bench { arguments } => bench::run(&arguments),
         Command::Setup => {
