@@ -1,6 +1,7 @@
 //! Opening a journal file: is it ours, is it of our time, and its tables.
 
 use std::{
+    collections::BTreeSet,
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -195,7 +196,35 @@ pub(crate) fn open(path: &Path, busy_timeout_ms: u64) -> Result<Connection, Stor
     };
     tune().map_err(|error| failed(error.into()))?;
     migrate(&connection, path, busy_timeout_ms)?;
+    expect_columns(&connection).map_err(failed)?;
     Ok(connection)
+}
+
+/// A file that somebody has altered is refused at the opening, not at the first move.
+fn expect_columns(connection: &Connection) -> Result<(), Fault> {
+    let model = Connection::open_in_memory()?;
+    for sql in steps_from(0).iter().chain([&ADDITIONS]) {
+        model.execute_batch(sql)?;
+    }
+    let found = columns(connection)?;
+    for (table, column) in columns(&model)? {
+        if !found.contains(&(table.clone(), column.clone())) {
+            return Err(Fault::Corrupt(format!(
+                "table {table} has no column {column}; somebody has altered it"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn columns(connection: &Connection) -> Result<BTreeSet<(String, String)>, Fault> {
+    let columns = connection
+        .prepare(
+            "SELECT t.name, c.name FROM sqlite_schema t, pragma_table_info(t.name) c WHERE t.type = 'table'",
+        )?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    Ok(columns)
 }
 
 /// Opens an existing journal for reading only.

@@ -113,3 +113,27 @@ fn a_path_that_cannot_be_is_named() {
         "an empty file"
     );
 }
+
+#[tokio::test]
+async fn a_file_that_was_altered_is_refused_and_what_is_missing_is_named() {
+    for (change, missing) in [
+        (
+            "ALTER TABLE heads DROP COLUMN epoch",
+            "table heads has no column epoch",
+        ),
+        (
+            "ALTER TABLE log RENAME COLUMN digest TO checksum",
+            "table log has no column digest",
+        ),
+        ("DROP TABLE refusals", "table refusals has no column"),
+    ] {
+        let place = place();
+        let journal = place.open();
+        Room::begin(&journal, "g1", owner("v1")).await;
+        journal.close().await;
+        place.raw().execute_batch(change).unwrap();
+        let error = open(&place.path).unwrap_err();
+        assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+        assert!(error.to_string().contains(missing), "{error}");
+    }
+}
