@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Read at a time; a connection costs little more than this (bytes). Most commands have a hundred.
-const READ_BUFFER_BYTES: usize = 2 * 1024;
+const READ_BUFFER_BYTES: usize = 1024;
 /// Answers to pings and to a close that the outbox does not take (bytes). The library insists on a buffer.
 const CONTROL_BUFFER_BYTES_MAX: usize = 1024;
 /// A closing socket waits this long for the peer to close as well.
@@ -102,7 +102,7 @@ impl Socket {
         let ping_at = now + limits.ping_every;
         let first = ping_at.min(now + limits.idle_timeout);
         let mut socket = Self {
-            frames: WebSocketContext::from_partially_read(ahead.into(), Role::Server, Some(config)),
+            frames: WebSocketContext::from_partially_read(ahead.to_vec(), Role::Server, Some(config)),
             draining: Box::pin(app.draining.clone().cancelled_owned()),
             timer: Box::pin(tokio::time::sleep_until(first)),
             ping_at,
