@@ -360,3 +360,6 @@ impl Way {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
