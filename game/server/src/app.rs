@@ -32,7 +32,7 @@ pub struct App {
     pub injector: Injector,
     /// Cancelled once the process is going down: no new socket, and the open ones close.
     pub draining: CancellationToken,
-    /// The sockets that are still open.
+    /// The sockets that are still open. Closed once the process is going down.
     pub sessions: TaskTracker,
     pub executable_sha256: String,
     pub session_ids: AtomicU64,

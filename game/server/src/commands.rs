@@ -57,6 +57,30 @@ impl Player {
         }
     }
 
+    /// Carries a command out that arrived at `now`, if nobody has to be waited for: most commands of a
+    /// game that goes on. Gives back any other one, for [`Self::on_command`].
+    pub fn at_once(&mut self, request_id: u32, command: Command, now: Instant) -> Option<Command> {
+        if !self.app.injector.is_idle() {
+            return Some(command);
+        }
+        match command {
+            Command::SendEmote(send) if self.knows(&send.game_id) => {
+                if let Some(emote) = self.allowed_emote(request_id, &send, now) {
+                    self.say(request_id, emote);
+                }
+            }
+            Command::PlayMove(play) if play.uci.len() <= UCI_BYTES_MAX && self.knows(&play.game_id) => {
+                let command = GameCommand::Move {
+                    uci: play.uci,
+                    expected_sequence: play.expected_sequence,
+                };
+                self.tell_room(request_id, &play.command_id, command);
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
     /// Carries one command out. Every command gets exactly one answer with its `request_id`.
     pub async fn on_command(&mut self, request_id: u32, command: Command) {
         match self.app.injector.draw(Instant::now()) {
@@ -205,6 +229,12 @@ impl Player {
         let Some(game_id) = self.game_id(request_id, game_id) else {
             return;
         };
+        self.turn_to(game_id).await;
+        self.tell_room(request_id, command_id, command);
+    }
+
+    /// Passes a command on to the room of the last game looked up.
+    fn tell_room(&mut self, request_id: u32, command_id: &str, command: GameCommand) {
         let command_id = match CommandId::new(command_id) {
             Ok(command_id) => command_id,
             Err(error) => {
@@ -213,7 +243,6 @@ impl Player {
                 return;
             }
         };
-        self.turn_to(game_id).await;
         let Some(room) = &self.room else {
             self.session.refuse(
                 request_id,
@@ -262,27 +291,39 @@ impl Player {
 
     /// Passes an emote on. Nothing but a refusal is answered, and of many refusals not each one.
     async fn emote(&mut self, request_id: u32, send: &SendEmote) {
-        let emote = match Emote::try_from(send.emote) {
-            Ok(emote) if emote != Emote::Unspecified => emote,
-            _ => {
-                let message = "there is no such emote";
-                self.session.refuse(request_id, Code::InvalidArgument, message);
-                return;
-            }
-        };
-        if !self.emotes.take(Instant::now()) {
-            self.app.metrics.emotes_refused.count();
-            let message = "too many emotes; wait a few seconds";
-            self.session
-                .refuse_if_room(request_id, Code::RateLimited, message);
+        let Some(emote) = self.allowed_emote(request_id, send, Instant::now()) else {
             return;
-        }
+        };
         if !self.knows(&send.game_id) {
             let Some(game_id) = self.game_id(request_id, &send.game_id) else {
                 return;
             };
             self.room = self.app.rooms.find(game_id).await;
         }
+        self.say(request_id, emote);
+    }
+
+    fn allowed_emote(&mut self, request_id: u32, send: &SendEmote, now: Instant) -> Option<Emote> {
+        let emote = match Emote::try_from(send.emote) {
+            Ok(emote) if emote != Emote::Unspecified => emote,
+            _ => {
+                let message = "there is no such emote";
+                self.session.refuse(request_id, Code::InvalidArgument, message);
+                return None;
+            }
+        };
+        if !self.emotes.take(now) {
+            self.app.metrics.emotes_refused.count();
+            let message = "too many emotes; wait a few seconds";
+            self.session
+                .refuse_if_room(request_id, Code::RateLimited, message);
+            return None;
+        }
+        Some(emote)
+    }
+
+    /// At the game of the last room looked up.
+    fn say(&self, request_id: u32, emote: Emote) {
         let said = match &self.room {
             Some(room) => room.seats.say(&self.session, emote),
             None => Said::NotSeated,

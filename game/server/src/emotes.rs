@@ -1,6 +1,6 @@
 //! What two players say to each other without words.
 //!
-//! An emote goes from the connection that read it straight into the opponent's outbox: the game's task
+//! An emote goes from the connection that read it straight to the opponent's outbox: the game's task
 //! is not asked, it only keeps [`Seats`] up to date. Nothing here is written down, answered or told
 //! again, and an emote never takes the room in an outbox that the game itself may need.
 
@@ -44,13 +44,16 @@ impl Seats {
     /// Passes `emote` on to whoever sits opposite the connection `from`.
     #[must_use]
     pub fn say(&self, from: &SessionHandle, emote: Emote) -> Said {
-        let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        let seat_of = |color: Color| connections[color as usize].as_ref();
-        let seat = Color::BOTH
-            .into_iter()
-            .find(|color| seat_of(*color).is_some_and(|seated| seated.id == from.id));
-        let Some(by) = seat else { return Said::NotSeated };
-        match (seat_of(by.other()), self.frame(by, emote)) {
+        let (by, opponent) = {
+            let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+            let seat_of = |color: Color| connections[color as usize].as_ref();
+            let seat = Color::BOTH
+                .into_iter()
+                .find(|color| seat_of(*color).is_some_and(|seated| seated.id == from.id));
+            let Some(by) = seat else { return Said::NotSeated };
+            (by, seat_of(by.other()).cloned())
+        };
+        match (opponent, self.frame(by, emote)) {
             (Some(opponent), Some(frame)) if opponent.send_if_room(frame) => Said::Passed,
             _ => Said::Dropped,
         }
@@ -143,12 +146,11 @@ impl Drop for Host {
 #[cfg(test)]
 mod tests {
     use starvault_rules::PlayerId;
-    use tokio::sync::mpsc;
 
     use super::*;
-    use crate::session::{Outgoing, SessionId};
+    use crate::session::{Outgoing, Outlet, SessionId};
 
-    fn connection(id: u64, outbox: usize) -> (SessionHandle, mpsc::Receiver<Outgoing>) {
+    fn connection(id: u64, outbox: usize) -> (SessionHandle, Outlet) {
         SessionHandle::new(SessionId(id), PlayerId::new(format!("p-{id}")).unwrap(), outbox)
     }
 
@@ -159,33 +161,32 @@ mod tests {
     #[test]
     fn an_emote_goes_to_the_other_side_and_a_stranger_says_nothing() {
         let mut host = host();
-        let ((white, mut to_white), (black, mut to_black)) = (connection(1, 8), connection(2, 8));
+        let ((white, to_white), (black, to_black)) = (connection(1, 8), connection(2, 8));
         let (stranger, _) = connection(3, 8);
         host.show(Some(&white), Some(&black), true);
         let seats = host.seats();
         assert_eq!(seats.say(&white, Emote::Oops), Said::Passed);
-        assert!(to_white.try_recv().is_err());
-        let Ok(Outgoing::Shared(frame)) = to_black.try_recv() else {
+        assert!(to_white.take().is_none());
+        let Some(Outgoing::Shared(frame)) = to_black.take() else {
             panic!("an emote")
         };
-        let message = frame.message(starvault_wire::Codec::Json);
         assert_eq!(
-            message.to_text().unwrap(),
-            r#"{"emoteReceived":{"gameId":"g-1","seat":"WHITE","emote":"OOPS"}}"#
+            &frame.wire(starvault_wire::Codec::Json)[2..],
+            br#"{"emoteReceived":{"gameId":"g-1","seat":"WHITE","emote":"OOPS"}}"#
         );
         assert_eq!(seats.say(&stranger, Emote::Oops), Said::NotSeated);
         assert_eq!(seats.say(&white, Emote::Unspecified), Said::Dropped);
         // Said again, it is the same frame: nothing is written out twice.
         assert_eq!(seats.say(&white, Emote::Oops), Said::Passed);
-        assert!(matches!(to_black.try_recv(), Ok(Outgoing::Shared(again)) if Arc::ptr_eq(&again, &frame)));
+        assert!(matches!(to_black.take(), Some(Outgoing::Shared(again)) if Arc::ptr_eq(&again, &frame)));
         assert_eq!(seats.say(&black, Emote::Oops), Said::Passed);
-        assert!(matches!(to_white.try_recv(), Ok(Outgoing::Shared(other)) if !Arc::ptr_eq(&other, &frame)));
+        assert!(matches!(to_white.take(), Some(Outgoing::Shared(other)) if !Arc::ptr_eq(&other, &frame)));
     }
 
     #[test]
     fn a_seat_follows_its_newest_connection_and_the_end_of_the_game_empties_both() {
         let mut host = host();
-        let ((white, _w), (black, mut to_black)) = (connection(1, 8), connection(2, 8));
+        let ((white, _w), (black, to_black)) = (connection(1, 8), connection(2, 8));
         host.show(Some(&white), None, true);
         let seats = host.seats();
         assert_eq!(seats.say(&white, Emote::Thanks), Said::Dropped, "nobody is there");
@@ -194,7 +195,7 @@ mod tests {
         host.show(Some(&newer), Some(&black), true);
         assert_eq!(seats.say(&white, Emote::Thanks), Said::NotSeated);
         assert_eq!(seats.say(&newer, Emote::Thanks), Said::Passed);
-        assert!(to_black.try_recv().is_ok());
+        assert!(to_black.take().is_some());
         drop(host);
         assert_eq!(seats.say(&newer, Emote::Thanks), Said::NotSeated);
     }
@@ -202,7 +203,7 @@ mod tests {
     #[test]
     fn emotes_leave_half_of_an_outbox_to_the_game() {
         let mut host = host();
-        let ((white, _w), (black, mut to_black)) = (connection(1, 8), connection(2, 8));
+        let ((white, _w), (black, to_black)) = (connection(1, 8), connection(2, 8));
         host.show(Some(&white), Some(&black), true);
         let seats = host.seats();
         let passed = (0..100).filter(|_| seats.say(&white, Emote::Greeting) == Said::Passed);
@@ -213,7 +214,7 @@ mod tests {
         assert!(!black.is_closed(), "there was room for the game");
         // What has been written makes room again.
         for _ in 0..8 {
-            to_black.try_recv().unwrap();
+            to_black.take().unwrap();
         }
         assert_eq!(seats.say(&white, Emote::Greeting), Said::Passed);
     }

@@ -116,6 +116,12 @@ impl Injector {
         stalls && since.is_some_and(|since| now - *since >= injection.stall_after)
     }
 
+    /// Whether anything can happen at all.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.injection.is_none()
+    }
+
     /// The fate of one request or command of a player that came at `now`.
     #[must_use]
     pub fn draw(&self, now: Instant) -> Fault {

@@ -13,10 +13,10 @@ use std::{
     time::Duration,
 };
 
-use axum::extract::ws::Message;
 use starvault_rules::MoveText;
 use starvault_wire::{Codec, EncodeError, GameEventFrame, Payload, v1::ServerFrame};
 use tokio::{sync::Notify, time::Instant};
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 /// Pings whose answers are awaited at the same time; of more, the oldest are not measured.
 const PINGS_MAX: usize = 8;
@@ -54,7 +54,7 @@ impl Link {
         self.numbers.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// The writer is about to write this ping: its payload.
+    /// This ping is about to be written: its payload.
     pub fn on_ping(&self, number: u32, now: Instant) -> [u8; 4] {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         if sent.len() >= PINGS_MAX {
@@ -64,7 +64,7 @@ impl Link {
         number.to_be_bytes()
     }
 
-    /// The reader has read a pong. One that answers no ping of ours (RFC 6455, section 5.5.3,
+    /// A pong was read. One that answers no ping of ours (RFC 6455, section 5.5.3,
     /// allows it) says nothing; false then.
     pub fn on_pong(&self, payload: &[u8], now: Instant) -> bool {
         let Ok(number) = payload.try_into().map(u32::from_be_bytes) else {
@@ -79,7 +79,7 @@ impl Link {
         drop(sent);
         let sample = u32::try_from(now.saturating_duration_since(at).as_micros()).unwrap_or(u32::MAX);
         let sample = sample.max(1);
-        // The reader is the only one that writes this.
+        // The connection's task is the only one that writes this.
         let smoothed = match self.round_trip_us.load(Ordering::Relaxed) {
             0 => sample,
             so_far => so_far - so_far / SMOOTHING + sample / SMOOTHING,
@@ -128,8 +128,8 @@ impl Default for Link {
 #[derive(Debug)]
 pub struct SharedFrame {
     content: Content,
-    json: OnceLock<Message>,
-    proto: OnceLock<Message>,
+    json: OnceLock<Box<[u8]>>,
+    proto: OnceLock<Box<[u8]>>,
 }
 
 #[derive(Debug)]
@@ -158,36 +158,62 @@ impl SharedFrame {
         }
     }
 
-    /// The WebSocket message in this codec; the bytes are shared.
+    /// The WebSocket frame in this codec, as it goes over the wire.
     #[must_use]
-    pub fn message(&self, codec: Codec) -> Message {
+    pub fn wire(&self, codec: Codec) -> &[u8] {
         let encoded = match codec {
             Codec::Json => &self.json,
             Codec::Proto => &self.proto,
         };
-        let write = || match &self.content {
-            Content::Frame(frame) => encode(codec, frame),
-            Content::News(news) => message(news.encode(codec)),
+        let write = || {
+            let mut bytes = Vec::new();
+            match &self.content {
+                Content::Frame(frame) => write_frame(&mut bytes, codec, frame),
+                Content::News(news) => write_encoded(&mut bytes, news.encode(codec)),
+            }
+            bytes.into_boxed_slice()
         };
-        encoded.get_or_init(write).clone()
+        encoded.get_or_init(write)
     }
 }
 
-/// The WebSocket message of a frame.
-#[must_use]
-pub fn encode(codec: Codec, frame: &ServerFrame) -> Message {
-    message(codec.encode(frame))
+/// Appends a frame to what goes over the wire.
+pub fn write_frame(bytes: &mut Vec<u8>, codec: Codec, frame: &ServerFrame) {
+    write_encoded(bytes, codec.encode(frame));
 }
 
-fn message(encoded: Result<Payload, EncodeError>) -> Message {
+/// Appends a ping with this payload.
+pub fn write_ping(bytes: &mut Vec<u8>, payload: [u8; 4]) {
+    write_message(bytes, OpCode::Control(Control::Ping), &payload);
+}
+
+fn write_encoded(bytes: &mut Vec<u8>, encoded: Result<Payload, EncodeError>) {
     match encoded {
-        Ok(Payload::Text(text)) => Message::Text(text.into()),
-        Ok(Payload::Binary(bytes)) => Message::Binary(bytes.into()),
+        Ok(Payload::Text(text)) => write_message(bytes, OpCode::Data(Data::Text), text.as_bytes()),
+        Ok(Payload::Binary(binary)) => write_message(bytes, OpCode::Data(Data::Binary), &binary),
         Err(error) => {
             tracing::error!(%error, "a frame cannot be written");
-            Message::Text("{}".into())
+            write_message(bytes, OpCode::Data(Data::Text), b"{}");
         }
     }
+}
+
+/// RFC 6455, section 5.2: unfragmented, and unmasked as all that a server sends.
+fn write_message(bytes: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
+    bytes.reserve(payload.len() + 10);
+    bytes.push(0x80 | u8::from(opcode));
+    match payload.len() {
+        length @ 0..=125 => bytes.push(length as u8),
+        length @ 126..=0xffff => {
+            bytes.push(126);
+            bytes.extend_from_slice(&(length as u16).to_be_bytes());
+        }
+        length => {
+            bytes.push(127);
+            bytes.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+    bytes.extend_from_slice(payload);
 }
 
 #[cfg(test)]
@@ -233,13 +259,28 @@ mod tests {
             request_id: 3,
             event: None,
         });
-        let (Message::Text(one), Message::Text(two)) =
-            (shared.message(Codec::Json), shared.message(Codec::Json))
-        else {
-            panic!("text")
-        };
+        let (one, two) = (shared.wire(Codec::Json), shared.wire(Codec::Json));
         assert_eq!(one.as_ptr(), two.as_ptr(), "the same bytes");
-        assert_eq!(one.as_str(), r#"{"requestId":3}"#);
-        assert!(matches!(shared.message(Codec::Proto), Message::Binary(bytes) if bytes[..] == [8, 3]));
+        assert_eq!(one, b"\x81\x0f{\"requestId\":3}");
+        assert_eq!(shared.wire(Codec::Proto), [0x82, 2, 8, 3]);
+    }
+
+    /// Against an encoder of another hand.
+    #[test]
+    fn a_frame_of_any_length_is_framed_as_the_standard_says() {
+        use tungstenite::protocol::frame::Frame;
+        for length in [0, 1, 125, 126, 127, 65_535, 65_536, 70_000] {
+            let payload = vec![b'x'; length];
+            let mut ours = Vec::new();
+            write_message(&mut ours, OpCode::Data(Data::Text), &payload);
+            let mut theirs = Vec::new();
+            Frame::message(payload, OpCode::Data(Data::Text), true)
+                .format(&mut theirs)
+                .unwrap();
+            assert!(ours == theirs, "{length} bytes");
+        }
+        let mut ping = Vec::new();
+        write_ping(&mut ping, [0, 0, 0, 7]);
+        assert_eq!(ping, [0x89, 4, 0, 0, 0, 7]);
     }
 }

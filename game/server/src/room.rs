@@ -25,7 +25,7 @@ use self::{
     commit::{Committed, NotCommitted},
     history::History,
     rematch::Rematch,
-    seats::Seat,
+    seats::{Seat, Watch},
 };
 use crate::{
     config::Limits,
@@ -210,8 +210,11 @@ impl Room {
     async fn run(mut self, mut mailbox: mpsc::Receiver<RoomMessage>, stop: CancellationToken) {
         let mut stopped = pin!(stop.cancelled());
         let mut timer = pin!(tokio::time::sleep_until(self.wakes_at()));
+        let (mut white, mut black) = (Watch::default(), Watch::default());
         let ended = loop {
             self.show_seats();
+            white.follow(&self.white);
+            black.follow(&self.black);
             let wakes_at = self.wakes_at();
             // What is due next moves away with each move. The timer follows when it is due itself.
             if wakes_at < timer.deadline() || timer.is_elapsed() {
@@ -224,10 +227,8 @@ impl Room {
                     Some(message) => self.on_message(message).await,
                     None => break Stop::Done,
                 },
-                () = self.white.closed() => self.on_gone(Color::White),
-                () = self.black.closed() => self.on_gone(Color::Black),
-                () = self.white.arrived() => self.on_arrived(Color::White),
-                () = self.black.arrived() => self.on_arrived(Color::Black),
+                change = white.changed() => self.on_change(Color::White, change),
+                change = black.changed() => self.on_change(Color::Black, change),
                 () = &mut timer => self.on_timer().await,
             };
             if let Err(stop) = step {
@@ -327,8 +328,13 @@ impl Room {
         let moment = Moment::with_lag(self.context.time.now_ms(), self.lag_ms(color));
         match self.commit(color, command, moment, Some(key)).await {
             Ok(Committed::Applied(step)) => {
-                session.send(request_id, ack(step.game.sequence(), false));
-                self.take_in(step).await;
+                {
+                    // The answer and the event leave in one write.
+                    let _held = session.hold();
+                    session.send(request_id, ack(step.game.sequence(), false));
+                    self.take_in(step);
+                }
+                self.after_step().await;
             }
             Ok(Committed::Answered {
                 answer: Answer::Accepted { sequence },

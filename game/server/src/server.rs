@@ -183,11 +183,12 @@ impl Server {
             admin.map(|listener| tokio::spawn(admin::serve(listener, app.clone(), stop_serving.clone())));
         shutdown.cancelled().await;
         tracing::info!("going down");
+        // First: who is woken by the other looks at this.
+        app.sessions.close();
         app.draining.cancel();
         health.set_service_status("", ServingStatus::NotServing).await;
         health.set_not_serving::<PlayerServiceServer<Grpc>>().await;
         health.set_not_serving::<SystemServiceServer<Grpc>>().await;
-        app.sessions.close();
         if tokio::time::timeout(app.config.limits.drain_timeout, app.sessions.wait())
             .await
             .is_err()

@@ -4,14 +4,16 @@
 //! So the end of an old connection concerns only those who still hold *that* one, and can never
 //! take a newer connection of the same player away.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use starvault_rules::PlayerId;
 use starvault_wire::v1::{Error, ServerFrame, error::Code, server_frame::Event};
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
-pub use crate::link::{Link, SharedFrame};
+use crate::outbox::Outbox;
+pub use crate::{
+    link::{Link, SharedFrame},
+    outbox::Outgoing,
+};
 
 /// Names one connection within this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,48 +63,70 @@ impl Close {
     };
 }
 
-/// What the writer of a socket is given.
-#[derive(Debug)]
-pub enum Outgoing {
-    Frame(Box<ServerFrame>),
-    /// One frame for several sockets, written out at most once per codec.
-    Shared(Arc<SharedFrame>),
-    /// A WebSocket ping with this number; see [`SessionHandle::ping`].
-    Ping(u32),
-    /// The last thing that is written.
-    Close(Close),
+/// Speaks to one connected player. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct SessionHandle(Arc<Session>);
+
+impl Deref for SessionHandle {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.0
+    }
 }
 
-/// Speaks to one connected player.
-#[derive(Debug, Clone)]
-pub struct SessionHandle {
+/// One connected player.
+#[derive(Debug)]
+pub struct Session {
     pub id: SessionId,
     pub player_id: PlayerId,
-    outbox: mpsc::Sender<Outgoing>,
-    cut: CancellationToken,
-    link: Arc<Link>,
+    outbox: Outbox,
+    link: Link,
+}
+
+/// The connection's own end of its session: dropped, the session has ended.
+#[derive(Debug)]
+pub struct Outlet(SessionHandle);
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        self.0.outbox.end();
+        self.0.outbox.detach();
+    }
+}
+
+#[cfg(test)]
+impl Outlet {
+    /// What waits longest.
+    pub fn take(&self) -> Option<Outgoing> {
+        self.0.outbox.take()
+    }
+}
+
+/// While it lives, what is sent waits; then all of it leaves together.
+#[derive(Debug)]
+pub struct Held<'a>(&'a Session);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.outbox.release(&self.0.link);
+    }
 }
 
 impl SessionHandle {
     #[must_use]
-    pub fn new(
-        id: SessionId,
-        player_id: PlayerId,
-        outbox_frames_max: usize,
-    ) -> (Self, mpsc::Receiver<Outgoing>) {
-        let (outbox, receiver) = mpsc::channel(outbox_frames_max);
-        (
-            Self {
-                id,
-                player_id,
-                outbox,
-                cut: CancellationToken::new(),
-                link: Arc::new(Link::new()),
-            },
-            receiver,
-        )
+    pub fn new(id: SessionId, player_id: PlayerId, outbox_frames_max: usize) -> (Self, Outlet) {
+        let handle = Self(Arc::new(Session {
+            id,
+            player_id,
+            outbox: Outbox::new(outbox_frames_max),
+            link: Link::new(),
+        }));
+        (handle.clone(), Outlet(handle))
     }
+}
 
+impl Session {
     /// Queues a frame. `request_id`: the request that it answers, 0 for none. A client that is too
     /// slow for its outbox is cut: it can resume, and what it missed is in the journal.
     pub fn send(&self, request_id: u32, event: Event) {
@@ -129,7 +153,7 @@ impl SessionHandle {
     /// As [`Self::refuse`], unless so much waits to be written already that one more answer would
     /// only bring the end of the connection nearer: whoever floods is not owed every refusal.
     pub fn refuse_if_room(&self, request_id: u32, code: Code, message: &'static str) {
-        if self.outbox.capacity() > self.outbox.max_capacity() / 2 {
+        if self.outbox.is_roomy() {
             self.refuse(request_id, code, message);
         }
     }
@@ -142,8 +166,13 @@ impl SessionHandle {
     /// Queues such a frame unless half of the outbox is taken already; false then. For what a slow
     /// client can do without.
     pub fn send_if_room(&self, frame: &Arc<SharedFrame>) -> bool {
-        self.outbox.capacity() > self.outbox.max_capacity() / 2
-            && self.outbox.try_send(Outgoing::Shared(frame.clone())).is_ok()
+        self.outbox.put_if_room(&self.link, frame)
+    }
+
+    /// Lets what is sent from here on wait until the answer is dropped: several frames, one write.
+    pub fn hold(&self) -> Held<'_> {
+        self.outbox.hold();
+        Held(self)
     }
 
     /// Queues a WebSocket ping behind what is queued already and answers its number. Once
@@ -166,7 +195,7 @@ impl SessionHandle {
         self.link.round_trip()
     }
 
-    /// What the two halves of the socket know about the way to the client.
+    /// What is known about the way to the client.
     #[must_use]
     pub fn link(&self) -> &Link {
         &self.link
@@ -179,30 +208,28 @@ impl SessionHandle {
 
     /// Ends the connection at once, whatever is queued.
     pub fn cut(&self) {
-        self.cut.cancel();
-    }
-
-    /// Ready once [`Self::cut`] was called or the outbox overflowed.
-    pub async fn was_cut(&self) {
-        self.cut.cancelled().await;
+        self.outbox.cut();
     }
 
     /// Ready once the connection has ended.
     pub async fn closed(&self) {
-        self.outbox.closed().await;
+        self.outbox.ended().await;
     }
 
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.outbox.is_closed() || self.cut.is_cancelled()
+        self.outbox.is_closed()
+    }
+
+    /// For the connection's task.
+    #[must_use]
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
     }
 
     fn put(&self, outgoing: Outgoing) {
-        if let Err(mpsc::error::TrySendError::Full(_)) = self.outbox.try_send(outgoing)
-            && !self.cut.is_cancelled()
-        {
+        if !self.outbox.put(&self.link, outgoing) {
             tracing::warn!(player = %self.player_id, session = self.id.0, "a client too slow for its outbox is cut");
-            self.cut.cancel();
         }
     }
 }
@@ -213,15 +240,15 @@ mod tests {
 
     #[tokio::test]
     async fn an_outbox_that_overflows_cuts_the_session() {
-        let (handle, mut outbox) = SessionHandle::new(SessionId(1), PlayerId::new("p").unwrap(), 2);
+        let (handle, outlet) = SessionHandle::new(SessionId(1), PlayerId::new("p").unwrap(), 2);
         for _ in 0..2 {
             handle.refuse(1, Code::Internal, "x");
             assert!(!handle.is_closed());
         }
         handle.refuse(1, Code::Internal, "x");
-        handle.was_cut().await;
-        assert!(matches!(outbox.recv().await, Some(Outgoing::Frame(_))));
-        drop(outbox);
+        assert!(handle.is_closed() && handle.outbox.was_cut());
+        assert!(matches!(outlet.take(), Some(Outgoing::Frame(_))));
+        drop(outlet);
         handle.closed().await;
     }
 }

@@ -1,57 +1,52 @@
-//! The WebSocket `/v1/play`: who may open one, and its two halves. The reading half hands each
-//! frame to [`commands`](crate::commands); the writing half is the only one that sends.
+//! The WebSocket `/v1/play`: who may open one, and what becomes of each message. A connection is one
+//! task: it hands what the [`Socket`] reads to [`commands`](crate::commands).
 
-use std::{
-    pin::{Pin, pin},
-    sync::Arc,
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::sync::Arc;
 
 use axum::{
     Extension,
-    extract::{
-        State, WebSocketUpgrade,
-        ws::{CloseFrame, Message, WebSocket, rejection::WebSocketUpgradeRejection},
-    },
+    body::{Body, Bytes},
+    extract::{State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
     response::{IntoResponse, Response},
 };
-use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::{
+    rt::TokioIo,
+    server::conn::auto::upgrade::{Parts, downcast},
+};
 use starvault_store::Profile;
 use starvault_wire::{
     CLIENT_FRAME_BYTES_MAX, Codec, SUBPROTOCOL_BEARER_PREFIX,
-    v1::{ClientFrame, Welcome, error::Code, server_frame::Event as Say},
+    v1::{ClientFrame, Welcome, client_frame::Command, error::Code, server_frame::Event as Say},
 };
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{net::TcpStream, time::Instant};
+use tungstenite::{Message, handshake::derive_accept_key};
 
 use crate::{
     app::App,
     commands::Player,
     error::AppError,
-    link::encode,
     net::ConnectionPermit,
     rate::TokenBucket,
-    session::{Close, Outgoing, SessionHandle},
+    session::{Close, SessionHandle},
+    socket::{End, Socket, Step},
 };
-
-/// Read at a time; a connection costs little more than this (bytes).
-const READ_BUFFER_BYTES: usize = 4 * 1024;
-/// Frames that are written together go to the operating system together, up to this much (bytes).
-/// Allocated as it is needed: a connection that says little costs little.
-const WRITE_BUFFER_BYTES: usize = 16 * 1024;
-/// Written frames that the operating system has not taken yet (bytes).
-const WRITE_BUFFER_BYTES_MAX: usize = 256 * 1024;
-/// A closing socket waits this long for the peer to close as well.
-const LINGER: Duration = Duration::from_millis(500);
 
 /// Opens the socket of a player who shows a token.
 pub async fn play(
     State(app): State<Arc<App>>,
     permit: Option<Extension<ConnectionPermit>>,
+    on_upgrade: Option<Extension<OnUpgrade>>,
     headers: HeaderMap,
+    // Says what is wrong with a handshake; it is answered here, so that the socket itself can be had.
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
+    let upgrade = match (upgrade, on_upgrade) {
+        (Ok(_), Some(Extension(on_upgrade))) => Ok(on_upgrade),
+        (Ok(_), None) => Err("this connection cannot be upgraded".to_owned()),
+        (Err(rejection), _) => Err(rejection.to_string()),
+    };
     match open(app, permit.map(|Extension(permit)| permit), &headers, upgrade).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
@@ -62,10 +57,10 @@ async fn open(
     app: Arc<App>,
     permit: Option<ConnectionPermit>,
     headers: &HeaderMap,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    upgrade: Result<OnUpgrade, String>,
 ) -> Result<Response, AppError> {
-    let upgrade = upgrade
-        .map_err(|rejection| AppError::InvalidArgument(format!("open a WebSocket here: {rejection}")))?;
+    let upgrade =
+        upgrade.map_err(|wrong| AppError::InvalidArgument(format!("open a WebSocket here: {wrong}")))?;
     let offered: Vec<&str> = headers
         .get_all(header::SEC_WEBSOCKET_PROTOCOL)
         .iter()
@@ -97,54 +92,61 @@ async fn open(
     let profile = app.own_profile(&player_id).await?;
     let selected = offered.iter().find_map(|name| Codec::from_subprotocol(name));
     let codec = selected.unwrap_or(Codec::Json);
-    let mut upgrade = upgrade
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(WRITE_BUFFER_BYTES)
-        .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
-        .max_message_size(app.config.limits.message_bytes_max)
-        .max_frame_size(app.config.limits.message_bytes_max);
-    if selected.is_some() {
-        upgrade.set_selected_protocol(HeaderValue::from_static(codec.subprotocol()));
-    }
-    Ok(upgrade.on_upgrade(move |socket| async move {
+    let accepted = accept(headers, selected)?;
+    tokio::spawn(async move {
         // Held until the socket has ended: an upgraded connection counts as well.
         let _permit = (permit, place);
+        let Ok(upgraded) = upgrade.await else { return };
+        // Past all that HTTP needed: the socket itself.
+        let Ok(Parts { io, read_buf, .. }) = downcast::<TokioIo<TcpStream>>(upgraded) else {
+            tracing::error!("a WebSocket came over something that is no TCP connection");
+            return;
+        };
         let sessions = app.sessions.clone();
-        sessions.track_future(converse(app, socket, profile, codec)).await;
-    }))
+        sessions
+            .track_future(converse(app, io.into_inner(), read_buf, profile, codec))
+            .await;
+    });
+    Ok(accepted)
 }
 
-async fn converse(app: Arc<App>, socket: WebSocket, profile: Profile, codec: Codec) {
-    let limits = &app.config.limits;
-    let (session, outbox) = SessionHandle::new(
+/// RFC 6455, section 4.2.2.
+fn accept(headers: &HeaderMap, codec: Option<Codec>) -> Result<Response, AppError> {
+    let key = headers
+        .get(header::SEC_WEBSOCKET_KEY)
+        .ok_or_else(|| AppError::InvalidArgument("open a WebSocket here: it has no key".into()))?;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let answer = HeaderValue::try_from(derive_accept_key(key.as_bytes())).map_err(|_| AppError::Internal)?;
+    let head = response.headers_mut();
+    head.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    head.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    head.insert(header::SEC_WEBSOCKET_ACCEPT, answer);
+    if let Some(codec) = codec {
+        let protocol = HeaderValue::from_static(codec.subprotocol());
+        head.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    Ok(response)
+}
+
+async fn converse(app: Arc<App>, stream: TcpStream, ahead: Bytes, profile: Profile, codec: Codec) {
+    let (session, outlet) = SessionHandle::new(
         app.next_session_id(),
         profile.player_id.clone(),
-        limits.outbox_frames_max,
+        app.config.limits.outbox_frames_max,
     );
     tracing::debug!(player = %session.player_id, session = session.id.0, "a player connected");
-    let (sink, mut stream) = socket.split();
+    let player = Player::new(app.clone(), session.clone());
+    let socket = Socket::new(app.clone(), stream, ahead, codec, (session.clone(), outlet)).await;
     let active_game = profile.active_game_id.clone();
     session.send(0, Say::Welcome(welcome(&app, profile)));
-    let mut writer = tokio::spawn(write(app.clone(), sink, outbox, session.clone(), codec));
     Box::pin(app.lobby.connected(session.clone())).await;
-    let mut player = Player::new(app.clone(), session.clone());
     Box::pin(player.connected(active_game)).await;
-    let close = read(&app, &mut stream, &mut player, codec).await;
+    let mut conversation = Conversation::new(app.clone(), socket, player, codec);
+    let end = conversation.run().await;
     app.lobby.gone(session.clone()).await;
-    match close {
-        Some(close) => session.close(close),
-        None => session.cut(),
-    }
-    // The writer ends by itself unless the peer takes nothing any more.
-    if tokio::time::timeout(limits.write_timeout, &mut writer)
-        .await
-        .is_err()
-    {
-        session.cut();
-        writer.abort();
-    }
-    finish(&mut stream).await;
-    tracing::debug!(player = %session.player_id, session = session.id.0, ?close, "a player's connection ended");
+    conversation.socket.close(end).await;
+    tracing::debug!(player = %session.player_id, session = session.id.0, ?end, "a player's connection ended");
 }
 
 fn welcome(app: &App, profile: Profile) -> Welcome {
@@ -168,97 +170,98 @@ fn welcome(app: &App, profile: Profile) -> Welcome {
     }
 }
 
-/// Lets the closing handshake end, so that the peer can read why the socket closes.
-async fn finish(stream: &mut (impl Stream<Item = Result<Message, axum::Error>> + Unpin)) {
-    let handshake = async {
-        while let Some(message) = stream.next().await {
-            if message.is_err() {
-                // The peer may still be sending; to close now would reset the connection.
-                std::future::pending::<()>().await;
-            }
-        }
-    };
-    let _ = tokio::time::timeout(LINGER, handshake).await;
+/// A connected player and what is allowed to one.
+struct Conversation {
+    app: Arc<App>,
+    socket: Socket,
+    player: Player,
+    codec: Codec,
+    commands: TokenBucket,
+    controls: TokenBucket,
+    /// Grows with each refusal and shrinks with each frame that was in time: not to be emptied by
+    /// the few that a flood gets through.
+    refusals: u32,
 }
 
-/// Reads until the socket ends. Answers why the server closes it; `None` if there is nobody to tell.
-async fn read(
-    app: &App,
-    stream: &mut (impl Stream<Item = Result<Message, axum::Error>> + Unpin),
-    player: &mut Player,
-    codec: Codec,
-) -> Option<Close> {
-    let limits = &app.config.limits;
-    let session = player.session.clone();
-    let mut bucket = TokenBucket::new(limits.commands_per_second, limits.commands_burst, Instant::now());
-    let mut controls = bucket.clone();
-    // Grows with each refusal and shrinks with each frame that was in time: not to be emptied by
-    // the few that a flood gets through.
-    let mut refusals: u32 = 0;
-    // Made once and not for each frame: to begin and to end a wait takes a lock that others want too.
-    let mut cut = pin!(session.was_cut());
-    let mut closed = pin!(session.closed());
-    let mut draining = pin!(app.draining.cancelled());
-    let mut silent = pin!(tokio::time::sleep(limits.idle_timeout));
-    let mut heard_at = Instant::now();
-    loop {
-        if refusals > limits.refusals_max {
-            return Some(Close::TOO_MANY_COMMANDS);
+impl Conversation {
+    fn new(app: Arc<App>, socket: Socket, player: Player, codec: Codec) -> Self {
+        let limits = &app.config.limits;
+        let commands = TokenBucket::new(limits.commands_per_second, limits.commands_burst, Instant::now());
+        Self {
+            controls: commands.clone(),
+            commands,
+            refusals: 0,
+            app,
+            socket,
+            player,
+            codec,
         }
-        let message = tokio::select! {
-            () = &mut cut => return None,
-            // The writer has sent a close that a game asked for.
-            () = &mut closed => return None,
-            () = &mut draining => return Some(Close::GOING_DOWN),
-            message = stream.next() => message,
-            () = &mut silent => {
-                // Moved on when it is due, and not by each frame.
-                let due = heard_at + limits.idle_timeout;
-                if due <= Instant::now() {
-                    return Some(Close::SILENT);
+    }
+
+    /// Until the socket ends; answers why.
+    async fn run(&mut self) -> End {
+        loop {
+            let message = match self.socket.next().await {
+                Step::Message(message) => message,
+                Step::End(end) => return end,
+            };
+            if let Message::Close(_) = message {
+                return End::Lost;
+            }
+            if let Some((request_id, command)) = self.on_message(message) {
+                // On the heap while it runs: a connection that waits does not carry it about.
+                let command = Box::pin(self.player.on_command(request_id, command));
+                if let Some(end) = self.socket.during(command).await {
+                    return end;
                 }
-                silent.as_mut().reset(due);
-                continue;
             }
-        };
-        let now = Instant::now();
-        heard_at = now;
+            if self.refusals > self.app.config.limits.refusals_max {
+                return End::Tell(Close::TOO_MANY_COMMANDS);
+            }
+        }
+    }
+
+    /// Answers the command that has to be waited for, if it is one.
+    fn on_message(&mut self, message: Message) -> Option<(u32, Command)> {
+        let now = self.socket.now();
+        let session = &self.player.session;
         let decoded = match message {
-            Some(Ok(Message::Text(text))) if text.len() <= CLIENT_FRAME_BYTES_MAX => {
-                codec.decode_text::<ClientFrame>(&text)
+            Message::Text(text) if text.len() <= CLIENT_FRAME_BYTES_MAX => {
+                self.codec.decode_text::<ClientFrame>(&text)
             }
-            Some(Ok(Message::Binary(bytes))) if bytes.len() <= CLIENT_FRAME_BYTES_MAX => {
-                codec.decode_binary::<ClientFrame>(&bytes)
+            Message::Binary(bytes) if bytes.len() <= CLIENT_FRAME_BYTES_MAX => {
+                self.codec.decode_binary::<ClientFrame>(&bytes)
             }
-            Some(Ok(Message::Text(_) | Message::Binary(_))) => {
-                refusals += 1;
+            Message::Text(_) | Message::Binary(_) => {
+                self.refusals += 1;
                 let message = format!("a frame has at most {CLIENT_FRAME_BYTES_MAX} bytes");
                 session.refuse(0, Code::FrameTooLarge, message);
-                continue;
+                return None;
             }
-            Some(Ok(Message::Pong(payload))) if session.link().on_pong(&payload, now) => continue,
+            Message::Pong(payload) if session.link().on_pong(&payload, now) => return None,
             // A ping costs a pong, so these have an allowance as well.
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
-                refusals += u32::from(!controls.take(now));
-                continue;
+            Message::Ping(_) | Message::Pong(_) => {
+                self.refusals += u32::from(!self.controls.take(now));
+                return None;
             }
-            Some(Ok(Message::Close(_))) | None => return None,
-            Some(Err(error)) => return close_for(error),
+            Message::Close(_) | Message::Frame(_) => return None,
         };
         let request_id = decoded.as_ref().map_or(0, |frame| frame.request_id);
-        if bucket.take(now) {
-            refusals = refusals.saturating_sub(1);
+        if self.commands.take(now) {
+            self.refusals = self.refusals.saturating_sub(1);
         } else {
-            refusals += 1;
+            self.refusals += 1;
             session.refuse_if_room(request_id, Code::RateLimited, "too many commands; slow down");
-            continue;
+            return None;
         }
         match decoded {
             Ok(ClientFrame {
                 request_id,
                 command: Some(command),
-                // On the heap while it runs: a connection that waits does not carry it about.
-            }) => Box::pin(player.on_command(request_id, command)).await,
+            }) => {
+                let later = self.player.at_once(request_id, command, now)?;
+                return Some((request_id, later));
+            }
             Ok(_) => session.refuse(
                 request_id,
                 Code::MalformedFrame,
@@ -266,93 +269,6 @@ async fn read(
             ),
             Err(error) => session.refuse(0, Code::MalformedFrame, error.to_string()),
         }
-    }
-}
-
-fn close_for(error: axum::Error) -> Option<Close> {
-    match error.into_inner().downcast_ref::<tungstenite::Error>() {
-        Some(tungstenite::Error::Capacity(_)) => Some(Close::TOO_LARGE),
-        Some(tungstenite::Error::Utf8(_)) => Some(Close::NOT_UTF8),
-        Some(tungstenite::Error::Protocol(
-            tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
-        )) => None,
-        Some(tungstenite::Error::Protocol(_)) => Some(Close::PROTOCOL),
-        _ => None,
-    }
-}
-
-/// Flushes, and asks to be woken only if the operating system does not take everything at once. Who has
-/// asked once is woken by each frame that arrives on the same socket as well, for nothing.
-async fn flush(sink: &mut (impl Sink<Message, Error = axum::Error> + Unpin)) -> Result<(), axum::Error> {
-    let mut flushing = sink.flush();
-    let at_once = Pin::new(&mut flushing).poll(&mut Context::from_waker(Waker::noop()));
-    match at_once {
-        Poll::Ready(flushed) => flushed,
-        Poll::Pending => flushing.await,
-    }
-}
-
-/// Writes what the outbox holds, several frames with one flush, and a ping now and then.
-async fn write(
-    app: Arc<App>,
-    mut sink: impl Sink<Message, Error = axum::Error> + Unpin,
-    mut outbox: mpsc::Receiver<Outgoing>,
-    session: SessionHandle,
-    codec: Codec,
-) {
-    let limits = &app.config.limits;
-    let mut pings = tokio::time::interval(limits.ping_every);
-    pings.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    pings.reset();
-    loop {
-        let first = tokio::select! {
-            biased;
-            () = session.was_cut() => return,
-            outgoing = outbox.recv() => outgoing,
-            _ = pings.tick() => Some(Outgoing::Ping(session.link().next_ping())),
-        };
-        let Some(first) = first else { return };
-        let written = async {
-            let mut next = Some(first);
-            let mut close = None;
-            while let Some(outgoing) = next {
-                match outgoing {
-                    Outgoing::Frame(frame) => sink.feed(encode(codec, &frame)).await?,
-                    Outgoing::Shared(frame) => sink.feed(frame.message(codec)).await?,
-                    Outgoing::Ping(number) => {
-                        let payload = session.link().on_ping(number, Instant::now());
-                        let payload = axum::body::Bytes::copy_from_slice(&payload);
-                        sink.feed(Message::Ping(payload)).await?;
-                    }
-                    Outgoing::Close(last) => {
-                        let frame = CloseFrame {
-                            code: last.code,
-                            reason: last.reason.into(),
-                        };
-                        sink.feed(Message::Close(Some(frame))).await?;
-                        close = Some(last);
-                        break;
-                    }
-                }
-                next = outbox.try_recv().ok();
-            }
-            flush(&mut sink).await?;
-            Ok::<_, axum::Error>(close)
-        };
-        let written = tokio::select! {
-            biased;
-            written = tokio::time::timeout(limits.write_timeout, written) => written,
-            // A client so slow that its outbox overflowed is cut in the middle of a write.
-            () = session.was_cut() => return,
-        };
-        match written {
-            Ok(Ok(None)) => {}
-            // The outbox ends here, so that games know.
-            Ok(Ok(Some(_))) => return,
-            Ok(Err(_)) | Err(_) => {
-                session.cut();
-                return;
-            }
-        }
+        None
     }
 }

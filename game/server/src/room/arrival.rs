@@ -68,6 +68,7 @@ impl Room {
         self.seat_mut(color).session = Some(session.clone());
         self.show_seats();
         let game = view::game(&self.game, self.context.time.now_ms(), Moves::Included);
+        let _held = session.hold();
         session.send(
             request_id,
             Say::Matched(Matched {

@@ -110,8 +110,8 @@ impl Room {
         NotCommitted::Unknown
     }
 
-    /// Takes a durable step in and tells both seats.
-    pub(super) async fn take_in(&mut self, step: Box<Step>) {
+    /// Takes a durable step in and tells both seats. [`Self::after_step`] follows.
+    pub(super) fn take_in(&mut self, step: Box<Step>) {
         let Step { mut events, game } = *step;
         match events.pop() {
             Some(last) if events.is_empty() => {
@@ -133,11 +133,16 @@ impl Room {
             }
             None => {}
         }
+        if self.game.outcome().is_none() {
+            self.measure_lag(self.game.to_move());
+        }
+    }
+
+    /// What a step leads to beyond the board.
+    pub(super) async fn after_step(&mut self) {
         if self.game.outcome().is_some() {
             self.ended_at.get_or_insert_with(Instant::now);
             self.return_to_lobby().await;
-        } else {
-            self.measure_lag(self.game.to_move());
         }
     }
 

@@ -1,6 +1,6 @@
 //! Who sits at the board: connections that come, go and are replaced, and how far away they are.
 
-use std::time::Duration;
+use std::{pin::Pin, time::Duration};
 
 use starvault_rules::Color;
 use starvault_store::{Journal as _, StoreError};
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{Room, Stop, arrival::Place, commit::NotCommitted};
 use crate::{
-    session::{Close, SessionHandle},
+    session::{Close, SessionHandle, SessionId},
     view::{self, Moves},
 };
 
@@ -47,28 +47,72 @@ impl Seat {
         }
     }
 
-    /// Ready once the connection has ended.
-    pub(super) async fn closed(&self) {
-        match &self.session {
-            Some(session) => session.closed().await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Ready once a player who is awaited has been told.
-    pub(super) async fn arrived(&self) {
-        match (&self.session, &self.arriving) {
-            (Some(session), Some(arriving)) => session.ponged(arriving.ping).await,
-            _ => std::future::pending().await,
-        }
-    }
-
     pub(super) fn has_arrived(&mut self) {
         self.arriving = None;
     }
 }
 
+/// What a connection does by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    Gone,
+    /// The player who is awaited has been told.
+    Arrived,
+}
+
+/// Waits for what the connection at one seat does by itself. Kept from one turn of the room to the next:
+/// to begin and to end a wait takes a lock and time, and a seat seldom changes.
+#[derive(Default)]
+pub(super) struct Watch {
+    of: Option<(SessionId, Option<u32>)>,
+    change: Option<Pin<Box<dyn Future<Output = Change> + Send>>>,
+}
+
+impl Watch {
+    /// Who sits there now, and whether the player is awaited.
+    pub(super) fn follow(&mut self, seat: &Seat) {
+        let ping = seat.arriving.map(|arriving| arriving.ping);
+        let of = seat.session.as_ref().map(|session| (session.id, ping));
+        if of == self.of {
+            return;
+        }
+        self.of = of;
+        self.change = seat.session.clone().map(|session| {
+            let change = async move {
+                let arrived = async {
+                    match ping {
+                        Some(ping) => session.ponged(ping).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    () = session.closed() => Change::Gone,
+                    () = arrived => Change::Arrived,
+                }
+            };
+            Box::pin(change) as Pin<Box<dyn Future<Output = Change> + Send>>
+        });
+    }
+
+    /// Ready once for each change, and never for an empty seat.
+    pub(super) async fn changed(&mut self) -> Change {
+        let change = match &mut self.change {
+            Some(change) => change.await,
+            None => std::future::pending().await,
+        };
+        *self = Self::default();
+        change
+    }
+}
+
 impl Room {
+    pub(super) fn on_change(&mut self, color: Color, change: Change) -> Result<(), Stop> {
+        match change {
+            Change::Gone => self.on_gone(color),
+            Change::Arrived => self.on_arrived(color),
+        }
+    }
+
     pub(super) async fn on_resume(
         &mut self,
         session: SessionHandle,
@@ -117,6 +161,7 @@ impl Room {
             game: Some(view::game(&self.game, now_ms, Moves::Included)),
             missed,
         };
+        let _held = session.hold();
         session.send(request_id, Say::Resumed(resumed));
         self.measure_lag(color);
         if self.game.outcome().is_none() {
@@ -144,7 +189,7 @@ impl Room {
         Ok(events.iter().map(told).collect())
     }
 
-    pub(super) fn on_gone(&mut self, color: Color) -> Result<(), Stop> {
+    fn on_gone(&mut self, color: Color) -> Result<(), Stop> {
         let now_ms = self.context.time.now_ms();
         let seat = self.seat_mut(color);
         // It may have answered right before it went.
@@ -192,7 +237,7 @@ impl Room {
             .seat(color)
             .session
             .as_ref()
-            .and_then(SessionHandle::round_trip);
+            .and_then(|session| session.round_trip());
         let counted = measured
             .unwrap_or_default()
             .min(self.context.limits.lag_compensation_max);

@@ -70,7 +70,10 @@ impl Room {
     pub(super) async fn on_own(&mut self, color: Color, command: &Command) -> Result<(), Stop> {
         let moment = Moment::with_lag(self.context.time.now_ms(), self.lag_ms(color));
         match self.commit(color, command, moment, None).await {
-            Ok(Committed::Applied(step)) => self.take_in(step).await,
+            Ok(Committed::Applied(step)) => {
+                self.take_in(step);
+                self.after_step().await;
+            }
             // The game went on in between, and the next timer looks again.
             Ok(Committed::Answered { .. } | Committed::Conflict) | Err(NotCommitted::Unknown) => {
                 self.retry_at = Some(Instant::now() + RETRY_EVERY);
