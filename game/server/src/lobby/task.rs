@@ -2,7 +2,6 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    pin::pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -23,9 +22,6 @@ use super::{
 };
 use crate::{config::Region, room::RoomContext, rooms::Rooms, session::SessionHandle};
 
-/// Messages that are taken in before matches are looked for: whoever asked first is matched first all
-/// the same, by the time of each request.
-const AT_ONCE_MAX: usize = 32;
 /// Without any deadline the task looks up this often.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -93,43 +89,27 @@ impl Task {
         stop: CancellationToken,
     ) {
         let mut beginnings = JoinSet::new();
-        let mut messages = Vec::with_capacity(AT_ONCE_MAX);
-        let mut stopped = pin!(stop.cancelled());
-        let mut timer = pin!(tokio::time::sleep(IDLE));
         loop {
             self.expire();
             self.match_up(&mut beginnings);
             self.publish();
             let wakes_at = self.wakes_at(beginnings.len() < BEGINNINGS_MAX);
-            // Moved on when it is due: a look too early costs less than to move it with each message.
-            if wakes_at < timer.deadline() || timer.is_elapsed() {
-                timer.as_mut().reset(wakes_at);
-            }
             tokio::select! {
-                () = &mut stopped => break,
-                received = mailbox.recv_many(&mut messages, AT_ONCE_MAX) => {
-                    if received == 0 {
-                        break;
-                    }
-                    for message in messages.drain(..) {
-                        self.on_message(message);
-                    }
-                }
+                () = stop.cancelled() => break,
+                message = mailbox.recv() => match message {
+                    Some(message) => self.on_message(message),
+                    None => break,
+                },
                 Some(begun) = beginnings.join_next(), if !beginnings.is_empty() => {
-                    let mut next = Some(begun);
-                    // Games that one commit began are handed over in one turn.
-                    while let Some(begun) = next {
-                        if let Ok(begun) = begun {
-                            self.on_begun(begun).await;
-                        }
-                        next = beginnings.try_join_next();
+                    if let Ok(begun) = begun {
+                        self.on_begun(begun).await;
                     }
                 }
                 Some(told) = from_rooms.recv() => match told {
                     FromRoom::Returning(returning) => self.on_returning(*returning),
                     FromRoom::Rematched(rematched) => self.on_rematched(rematched),
                 },
-                () = &mut timer => {}
+                () = tokio::time::sleep_until(wakes_at) => {}
             }
         }
         mailbox.close();
