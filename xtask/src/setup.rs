@@ -45,6 +45,17 @@ pub const EVERYTHING: &[Need] = &[
         package: "poppler-utils",
         any_of: &["pdftotext"],
     },
+    Need {
+        // The core packages bring no service: nothing is started but by the tests.
+        purpose: "copies of profiles in real databases",
+        package: "mariadb-server-core",
+        any_of: &["mariadbd", "/usr/sbin/mariadbd"],
+    },
+    Need {
+        purpose: "making those databases",
+        package: "mariadb-client-core",
+        any_of: &["my_print_defaults"],
+    },
 ];
 
 /// Makes sure that each need is met; installs what is missing in one go.

@@ -12,7 +12,11 @@ use http::header;
 use tokio::{net::TcpListener, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::{address::Addresses, app::App, build_info, config::Limits, metrics::GameMetrics, net};
+use crate::{
+    address::Addresses, app::App, build_info, config::Limits, metrics::GameMetrics, net,
+    snapshots::NamedFigures,
+};
+use starvault_snapshots::SinkFigures;
 
 /// One or two collectors, and somebody who looks.
 const CONNECTIONS_MAX: usize = 16;
@@ -70,6 +74,8 @@ fn text(app: &App) -> String {
     page.gauge("sockets", "Open WebSockets of players.", app.sessions.len());
     tell_lobby(&mut page, app);
     tell_games(&mut page, &app.metrics);
+    let now_ms = app.config.time.now_ms();
+    tell_snapshots(&mut page, &app.snapshots, now_ms);
     page.0
 }
 
@@ -142,5 +148,61 @@ fn tell_games(page: &mut Page, games: &GameMetrics) {
         ("refused", &games.emotes_refused),
     ] {
         page.sample("emotes_total", &format!("{{fate=\"{fate}\"}}"), counted.now());
+    }
+}
+
+/// Nothing where profiles are not copied.
+fn tell_snapshots(page: &mut Page, stores: &[NamedFigures], now_ms: i64) {
+    type Read = fn(&SinkFigures, i64) -> f64;
+    let families: [(&str, &str, &str, Read); 7] = [
+        (
+            "gauge",
+            "up",
+            "Whether the store took what it was last given.",
+            |figures, _| f64::from(u8::from(figures.is_up())),
+        ),
+        (
+            "gauge",
+            "position",
+            "Up to where of the journal the store has everything.",
+            |figures, _| figures.position() as f64,
+        ),
+        (
+            "gauge",
+            "lag_positions",
+            "Positions of the journal that the store lacks.",
+            |figures, _| figures.lag_positions() as f64,
+        ),
+        (
+            "gauge",
+            "lag_seconds",
+            "How long the oldest snapshot has waited for the store.",
+            |figures, now_ms| figures.lag_ms(now_ms) as f64 / 1000.0,
+        ),
+        (
+            "counter",
+            "rows_total",
+            "Snapshots written to the store.",
+            |figures, _| figures.rows() as f64,
+        ),
+        (
+            "counter",
+            "batches_total",
+            "Transactions in which they were written.",
+            |figures, _| figures.batches() as f64,
+        ),
+        (
+            "counter",
+            "failures_total",
+            "Attempts that the store failed.",
+            |figures, _| figures.failures() as f64,
+        ),
+    ];
+    for (kind, name, help, read) in families.iter().filter(|_| !stores.is_empty()) {
+        let name = format!("snapshot_{name}");
+        page.family(kind, &name, help);
+        for (store, figures) in stores {
+            page.sample(&name, &format!("{{store=\"{store}\"}}"), read(figures, now_ms));
+        }
     }
 }

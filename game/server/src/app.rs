@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     address::Addresses, build_info, config::Config, error::AppError, inject::Injector, lobby::Lobby,
-    metrics::GameMetrics, rooms::Rooms, session::SessionId, tokens::Tokens, view,
+    metrics::GameMetrics, rooms::Rooms, session::SessionId, snapshots::NamedFigures, tokens::Tokens, view,
 };
 
 /// A good token of another store's player.
@@ -29,6 +29,8 @@ pub struct App {
     pub lobby: Lobby,
     pub rooms: Rooms,
     pub metrics: Arc<GameMetrics>,
+    /// Of the copies of profiles; empty where there are none.
+    pub snapshots: Vec<NamedFigures>,
     pub injector: Injector,
     /// Cancelled once the process is going down: no new socket, and the open ones close.
     pub draining: CancellationToken,

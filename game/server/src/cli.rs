@@ -1,6 +1,8 @@
-//! The command line: `starvault serve` and `starvault journal check`.
+//! The command line: `starvault serve`, `journal check`, `migrate` and `data verify`.
 //!
 //! Exit codes: 0 it went well, 1 a check failed, 2 it could not run.
+
+mod data;
 
 use std::{
     fs,
@@ -20,7 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 use starvault_matchmaking::Settings;
 
-use crate::{Config, Injection, Network, Regions, Release, Server, StartError, bind, parse_clock};
+use crate::{
+    Config, Injection, Network, Regions, Release, Server, SnapshotStores, StartError, bind, parse_clock,
+};
+use data::{DataCommand, TwoStores, UrlText};
 
 /// Starvault 星穹棋局: the backend of an online three-check chess.
 #[derive(Debug, Parser)]
@@ -37,6 +42,11 @@ enum Command {
     /// Look into the store.
     #[command(subcommand)]
     Journal(JournalCommand),
+    /// Make or update the tables of both snapshot stores. Can run at any time, beside a running release.
+    Migrate(TwoStores),
+    /// Look into the snapshot stores.
+    #[command(subcommand)]
+    Data(DataCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -57,6 +67,25 @@ struct ServeArgs {
     /// The store, `sqlite:PATH`. Several processes of one machine can share it.
     #[arg(long, value_name = "sqlite:PATH")]
     store: StorePath,
+    /// Copy players' profiles to this store: mysql://USER:PASSWORD@HOST:PORT/DATABASE, tidb://… or sqlite:PATH,
+    /// made by `starvault migrate`. Off unless asked for; a store that is down holds nobody up.
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "secondary",
+        env = "STARVAULT_PRIMARY",
+        hide_env_values = true
+    )]
+    primary: Option<UrlText>,
+    /// And to this one.
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "primary",
+        env = "STARVAULT_SECONDARY",
+        hide_env_values = true
+    )]
+    secondary: Option<UrlText>,
     /// The label of this release, e.g. v1.3.
     #[arg(long)]
     release: Release,
@@ -169,6 +198,8 @@ pub fn run(cli: Cli) -> ExitCode {
     let outcome = match cli.command {
         Command::Serve(arguments) => serve(*arguments).map(|()| ExitCode::SUCCESS),
         Command::Journal(JournalCommand::Check(arguments)) => check(&arguments),
+        Command::Migrate(stores) => data::migrate(&stores),
+        Command::Data(command) => data::data(&command),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("starvault: {error:#}");
@@ -184,6 +215,13 @@ fn spare_cores() -> NonZeroUsize {
 
 fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
     start_logging(arguments.log_format);
+    let snapshots = match (&arguments.primary, &arguments.secondary) {
+        (Some(primary), Some(secondary)) => {
+            let [primary, secondary] = data::two_stores(primary, secondary)?;
+            Some(SnapshotStores { primary, secondary })
+        }
+        _ => None,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(arguments.threads.unwrap_or_else(spare_cores).get())
         .enable_all()
@@ -195,6 +233,7 @@ fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
         let admin = arguments.admin.map(listen).transpose()?;
         let release = arguments.release;
         let mut config = Config::new(arguments.store.0, release.clone(), arguments.signing_key);
+        config.snapshots = snapshots;
         config.clock = arguments.clock;
         config.injection = arguments.inject;
         config.limits.connections_max = arguments.max_connections;

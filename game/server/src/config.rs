@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 use starvault_matchmaking::Settings;
 use starvault_rules::Clock;
 
-use crate::{address::Network, inject::Injection, time::TimeSource};
+use crate::{address::Network, inject::Injection, snapshots::SnapshotStores, time::TimeSource};
 
 /// The configuration of one process.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub struct Config {
     pub trusted_proxies: Vec<Network>,
     pub limits: Limits,
     pub injection: Option<Injection>,
+    /// Where profiles are copied to, if anywhere.
+    pub snapshots: Option<SnapshotStores>,
     pub time: TimeSource,
     /// Decides who plays White. `None`: drawn from the system's randomness at the start.
     pub seed: Option<u64>,
@@ -44,6 +46,7 @@ impl Config {
             trusted_proxies: Vec::new(),
             limits: Limits::default(),
             injection: None,
+            snapshots: None,
             time: TimeSource::system(),
             seed: None,
         }

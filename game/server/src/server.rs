@@ -31,6 +31,7 @@ use crate::{
     net,
     room::RoomContext,
     rooms::Rooms,
+    snapshots,
     tokens::Tokens,
 };
 
@@ -101,6 +102,7 @@ impl Server {
             stop_games.clone(),
         );
         games.spawn(lobby_task);
+        let snapshots = snapshots::start(config.snapshots.as_ref(), &journal, &mut games, &stop_games);
         let addresses = Addresses::new(
             &config.limits,
             config.trusted_proxies.clone(),
@@ -115,6 +117,7 @@ impl Server {
             lobby,
             rooms,
             metrics,
+            snapshots,
             draining,
             sessions: TaskTracker::new(),
             executable_sha256,

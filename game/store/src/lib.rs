@@ -18,4 +18,4 @@ pub use journal::{
     Acquired, Answer, Append, AppendOutcome, CommandKey, CreateOutcome, Created, Decision, Epoch,
     EquipOutcome, Journal, NewGame, NewPlayer, Owner, Ownership, Profile, payload_hash,
 };
-pub use sqlite::{SqliteJournal, SqliteOptions, WriterStats};
+pub use sqlite::{Outbox, OutboxRow, SqliteJournal, SqliteOptions, WriterStats};

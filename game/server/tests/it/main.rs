@@ -6,6 +6,8 @@ mod abuse;
 #[cfg(test)]
 mod connection;
 #[cfg(test)]
+mod copies;
+#[cfg(test)]
 mod emotes;
 #[cfg(test)]
 mod faults;

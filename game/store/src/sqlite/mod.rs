@@ -9,6 +9,7 @@ mod fault;
 mod games;
 mod heads;
 pub(crate) mod log;
+mod outbox;
 mod players;
 mod progress;
 mod readers;
@@ -21,6 +22,7 @@ use std::{
 };
 
 pub(crate) use fault::Fault;
+pub use outbox::{Outbox, OutboxRow};
 pub(crate) use players::{PROFILE_COLUMNS, PROFILE_TABLES, from_row as profile_from_row, id as stored_id};
 pub(crate) use progress::check as check_progress;
 use rusqlite::Connection;
@@ -135,6 +137,12 @@ impl SqliteJournal {
             append::forget_refusals(connection, before_ms)
         })
         .await
+    }
+
+    /// The snapshots of profiles, for copies elsewhere; each has a connection of its own.
+    #[must_use]
+    pub fn outbox(&self) -> Outbox {
+        Outbox::of(&self.inner.path)
     }
 
     async fn write<T: Send + 'static>(

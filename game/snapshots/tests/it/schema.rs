@@ -1,0 +1,160 @@
+use starvault_snapshots::{SnapshotError, Store, StoreUrl, VerifyOptions, pace::batch, verify};
+
+use crate::{
+    mariadb::MariaDb,
+    on_each_kind,
+    source::{Copying, Written, entry, fill},
+    stores::{Kind, Stores, store},
+};
+
+on_each_kind!(
+    migrating_twice_and_at_the_same_time_does_no_harm,
+    a_newer_release_may_add_beside_this_one,
+    a_newer_schema_that_does_not_only_add_is_refused,
+    a_missing_column_is_named,
+    a_store_without_tables_says_what_to_do,
+);
+
+fn url(text: &str) -> StoreUrl {
+    text.parse().unwrap()
+}
+
+async fn migrating_twice_and_at_the_same_time_does_no_harm(kind: Kind) {
+    let stores = Stores::empty(kind).await;
+    let url = url(&stores.urls[0]);
+    let (a, b, c) = tokio::join!(Store::migrate(&url), Store::migrate(&url), Store::migrate(&url));
+    let made = a.unwrap() + b.unwrap() + c.unwrap();
+    assert!(made >= 1, "{made}");
+    let first = batch(vec![entry(1, "p", 1, "{}")], 1_000).unwrap().unwrap();
+    stores.primary.apply(0, &first).await.unwrap();
+    assert_eq!(Store::migrate(&url).await.unwrap(), 0);
+    assert_eq!(stores.primary.position().await.unwrap(), 1);
+    assert!(stores.primary.row(b"p").await.unwrap().is_some());
+}
+
+async fn a_newer_release_may_add_beside_this_one(kind: Kind) {
+    let stores = Stores::new(kind).await;
+    for side in [0, 1] {
+        stores
+            .run(
+                side,
+                "ALTER TABLE player_snapshots ADD COLUMN region INTEGER NOT NULL DEFAULT 0",
+            )
+            .await;
+        stores
+            .run(
+                side,
+                "INSERT INTO snapshot_steps (step, name, additive) VALUES (2, X'72', 1)",
+            )
+            .await;
+    }
+    let source = Written::default();
+    source.write("p", "{}");
+    fill(&source, [&stores.primary, &stores.secondary]).await;
+    assert!(stores.verify(&VerifyOptions::default()).await.is_identical());
+    // But it does not claim to have migrated what it does not know.
+    let error = Store::migrate(&url(&stores.urls[0])).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            SnapshotError::NewerSchema {
+                found: 2,
+                known: 1,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+async fn a_newer_schema_that_does_not_only_add_is_refused(kind: Kind) {
+    let stores = Stores::new(kind).await;
+    stores
+        .run(
+            1,
+            "INSERT INTO snapshot_steps (step, name, additive) VALUES (2, X'72', 0)",
+        )
+        .await;
+    let verified = verify(
+        &stores.primary,
+        &stores.secondary,
+        &VerifyOptions::default(),
+        &mut |_| {},
+    )
+    .await;
+    let error = verified.unwrap_err();
+    assert!(matches!(error, SnapshotError::NewerSchema { .. }), "{error}");
+    assert!(error.to_string().contains("run the newer release"), "{error}");
+    let source = Written::default();
+    source.write("p", "{}");
+    let copying = Copying::start(source, &stores.secondary);
+    copying.until(|figures| figures.failures() > 0).await;
+    copying.stop().await;
+    assert_eq!(stores.secondary.row(b"p").await.unwrap(), None);
+}
+
+async fn a_missing_column_is_named(kind: Kind) {
+    let stores = Stores::new(kind).await;
+    stores
+        .run(1, "ALTER TABLE player_snapshots DROP COLUMN written_at_us")
+        .await;
+    let checks = [
+        stores.secondary.check_schema().await.unwrap_err(),
+        Store::migrate(&url(&stores.urls[1])).await.unwrap_err(),
+    ];
+    for error in checks {
+        let said = error.to_string();
+        assert!(
+            said.contains("player_snapshots has no column written_at_us"),
+            "{said}"
+        );
+    }
+}
+
+async fn a_store_without_tables_says_what_to_do(kind: Kind) {
+    let stores = Stores::empty(kind).await;
+    let error = stores.primary.check_schema().await.unwrap_err();
+    match kind {
+        Kind::MariaDb => assert!(error.to_string().contains("run `starvault migrate`"), "{error}"),
+        // Not even the file is there.
+        Kind::Sqlite => assert!(matches!(error, SnapshotError::Unreachable { .. }), "{error}"),
+    }
+}
+
+#[tokio::test]
+async fn a_read_only_database_is_told_apart() {
+    let server = MariaDb::start();
+    let address = server.database("ro").await;
+    Store::migrate(&url(&address)).await.unwrap();
+    server.run("SET GLOBAL read_only = 1").await;
+    let first = batch(vec![entry(1, "p", 1, "{}")], 1_000).unwrap().unwrap();
+    let error = store(&address).apply(0, &first).await.unwrap_err();
+    assert!(matches!(error, SnapshotError::ReadOnly { .. }), "{error}");
+    // It can be compared all the same.
+    assert_eq!(store(&address).count().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_refused_or_unreachable_database_is_told_without_the_password() {
+    let server = MariaDb::start();
+    let address = server.database("d").await;
+    let wrong = address.replace(":s3cret@", ":wr0ng@");
+    let denied = store(&wrong).check_schema().await.unwrap_err();
+    assert!(matches!(denied, SnapshotError::Denied { .. }), "{denied}");
+    // This server has no certificate: whoever asks for TLS does not get a connection in the clear.
+    let in_the_clear = store(&format!("{address}?ssl-mode=REQUIRED"))
+        .check_schema()
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(in_the_clear, SnapshotError::Unreachable { .. }),
+        "{in_the_clear}"
+    );
+    server.kill();
+    let gone = store(&address).check_schema().await.unwrap_err();
+    assert!(matches!(gone, SnapshotError::Unreachable { .. }), "{gone}");
+    for error in [denied, in_the_clear, gone] {
+        let said = format!("{error} {error:?}");
+        assert!(!said.contains("s3cret") && !said.contains("wr0ng"), "{said}");
+    }
+}
