@@ -69,9 +69,17 @@ pub struct Difference {
 pub struct Candidate {
     #[serde(with = "hex")]
     pub player_id: Vec<u8>,
-    /// The highest version seen on either side: both must come to have it.
-    pub wanted: i64,
+    /// What was seen; `None`: no such row.
+    pub primary_version: Option<i64>,
+    pub secondary_version: Option<i64>,
+    /// How often it was read again and both were still the same.
+    pub unchanged: u32,
 }
+
+/// Between two looks at a candidate, both stores pass the newest position that either knew of. Then it has
+/// changed on one side, or was copied to both; unless its player has changed again meanwhile, and again
+/// before either got there. So often in a row that is not believed.
+const UNCHANGED_MAX: u32 = 5;
 
 /// What two reads say about a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,12 +99,7 @@ pub fn judge(primary: Option<RowView<'_>>, secondary: Option<RowView<'_>>) -> Ve
     {
         return Verdict::Same;
     }
-    let (Some(player_id), Some(wanted)) = (
-        primary.or(secondary).map(|row| row.player_id),
-        primary
-            .map(|row| row.version)
-            .max(secondary.map(|row| row.version)),
-    ) else {
+    let Some(player_id) = primary.or(secondary).map(|row| row.player_id) else {
         return Verdict::Same;
     };
     let broken = |row: Option<RowView<'_>>| row.is_some_and(|row| !row.is_whole());
@@ -109,7 +112,9 @@ pub fn judge(primary: Option<RowView<'_>>, secondary: Option<RowView<'_>>) -> Ve
             _ => {
                 return Verdict::Behind(Candidate {
                     player_id: player_id.to_vec(),
-                    wanted,
+                    primary_version: primary.map(|row| row.version),
+                    secondary_version: secondary.map(|row| row.version),
+                    unchanged: 0,
                 });
             }
         },
@@ -117,26 +122,34 @@ pub fn judge(primary: Option<RowView<'_>>, secondary: Option<RowView<'_>>) -> Ve
     Verdict::Different(difference(Kind::Corrupt, store, primary, secondary))
 }
 
-/// Judges a candidate again, by rows that were read after both stores had time to catch up. [`Verdict::Behind`]
-/// again: both have moved on in the meantime, to different versions.
+/// Judges a candidate again, by rows that were read after both stores had time to catch up. `certain`: both
+/// stand at the same place of the journal with nothing behind it, or one of them stands still. Else what
+/// differs may be on its way.
 #[must_use]
 pub fn settle(
     candidate: &Candidate,
     primary: Option<RowView<'_>>,
     secondary: Option<RowView<'_>>,
+    certain: bool,
 ) -> Verdict {
-    let behind = |row: Option<RowView<'_>>| row.is_none_or(|row| row.version < candidate.wanted);
     let (kind, store) = match judge(primary, secondary) {
         // A row that was there is gone from both: snapshots are never removed, a deletion is a version.
         Verdict::Same if primary.is_none() && secondary.is_none() => (Kind::Missing, None),
-        Verdict::Behind(_) if behind(secondary) => match secondary {
-            None => (Kind::Missing, Some(Side::Secondary)),
-            Some(_) => (Kind::Older, Some(Side::Secondary)),
-        },
-        Verdict::Behind(_) if behind(primary) => match primary {
-            None => (Kind::Extra, Some(Side::Primary)),
-            Some(_) => (Kind::Older, Some(Side::Primary)),
-        },
+        Verdict::Behind(mut now) => {
+            let seen = |one: &Candidate| (one.primary_version, one.secondary_version);
+            if seen(&now) == seen(candidate) {
+                now.unchanged = candidate.unchanged + 1;
+            }
+            if !certain && now.unchanged < UNCHANGED_MAX {
+                return Verdict::Behind(now);
+            }
+            match seen(&now) {
+                (_, None) => (Kind::Missing, Some(Side::Secondary)),
+                (None, _) => (Kind::Extra, Some(Side::Primary)),
+                (primary, secondary) if secondary < primary => (Kind::Older, Some(Side::Secondary)),
+                _ => (Kind::Older, Some(Side::Primary)),
+            }
+        }
         other => return other,
     };
     let mut found = difference(kind, store, primary, secondary);
@@ -247,43 +260,46 @@ mod tests {
 
     #[test]
     fn a_store_that_is_behind_gets_time_to_catch_up() {
-        let (old, new) = (row(3, "aa"), row(4, "bb"));
-        for (primary, secondary) in [
-            (Some(&new), Some(&old)),
-            (Some(&old), Some(&new)),
-            (Some(&new), None),
-            (None, Some(&new)),
-        ] {
-            let Verdict::Behind(candidate) = judged(primary, secondary) else {
+        let (old, new, newer) = (row(3, "aa"), row(4, "bb"), row(5, "cc"));
+        let cases = [
+            (Some(&new), Some(&old), Kind::Older, Side::Secondary),
+            (Some(&old), Some(&new), Kind::Older, Side::Primary),
+            (Some(&new), None, Kind::Missing, Side::Secondary),
+            (None, Some(&new), Kind::Extra, Side::Primary),
+        ];
+        for (primary, secondary, kind, side) in cases {
+            let Verdict::Behind(first) = judged(primary, secondary) else {
                 panic!("{primary:?} {secondary:?}")
             };
-            assert_eq!(candidate.wanted, 4);
-            let again = |primary: Option<&Row>, secondary: Option<&Row>| {
-                settle(&candidate, primary.map(Row::view), secondary.map(Row::view))
+            let again = |seen: &Candidate, primary: Option<&Row>, secondary: Option<&Row>, certain| {
+                settle(seen, primary.map(Row::view), secondary.map(Row::view), certain)
             };
-            assert_eq!(again(Some(&new), Some(&new)), Verdict::Same);
-            // Both have moved on, past what was seen: no difference yet.
-            assert!(matches!(
-                again(Some(&row(6, "f")), Some(&row(5, "e"))),
-                Verdict::Behind(_)
-            ));
+            assert_eq!(again(&first, Some(&new), Some(&new), true), Verdict::Same);
             assert_eq!(
-                kind_and_store(again(Some(&row(6, "f")), Some(&old))),
-                (Kind::Older, Some(Side::Secondary))
+                kind_and_store(again(&first, primary, secondary, true)),
+                (kind, Some(side))
             );
             assert_eq!(
-                kind_and_store(again(Some(&old), Some(&new))),
-                (Kind::Older, Some(Side::Primary))
+                kind_and_store(again(&first, None, None, false)),
+                (Kind::Missing, None)
             );
+            // On its way: not yet a difference, and not for ever either.
+            let mut seen = first.clone();
+            for _ in 1..UNCHANGED_MAX {
+                seen = match again(&seen, primary, secondary, false) {
+                    Verdict::Behind(seen) => seen,
+                    other => panic!("{other:?}"),
+                };
+            }
             assert_eq!(
-                kind_and_store(again(Some(&new), None)),
-                (Kind::Missing, Some(Side::Secondary))
+                kind_and_store(again(&seen, primary, secondary, false)),
+                (kind, Some(side))
             );
-            assert_eq!(
-                kind_and_store(again(None, Some(&new))),
-                (Kind::Extra, Some(Side::Primary))
-            );
-            assert_eq!(kind_and_store(again(None, None)), (Kind::Missing, None));
+            // One that has changed meanwhile is looked at afresh.
+            let Verdict::Behind(moved) = again(&seen, Some(&newer), Some(&old), false) else {
+                panic!("{seen:?}")
+            };
+            assert_eq!(moved.unchanged, 0);
         }
     }
 

@@ -112,12 +112,10 @@ impl<S: Source> Copier<S> {
 
     /// Copies one batch. `false`: there was nothing to copy.
     async fn step(&self, position: &mut Option<i64>) -> Result<bool, SnapshotError> {
-        let newest = self.source.newest_position().await?;
-        self.figures.newest.store(newest, Relaxed);
         let from = match *position {
             Some(from) => from,
             None => {
-                // Before the store is asked: while it is down, the age of what waits must be told.
+                // Before the store is asked: while it is down, what waits and since when must be told.
                 self.note_waiting(self.figures.position()).await?;
                 self.store.check_schema().await?;
                 let from = self.store.position().await?;
@@ -126,6 +124,10 @@ impl<S: Source> Copier<S> {
                 from
             }
         };
+        let entries = self.source.after(from, self.options.batch_rows).await?;
+        // After the batch: a snapshot that it missed, because it had moved on, stands at or before this.
+        let newest = self.source.newest_position().await?;
+        self.figures.newest.store(newest, Relaxed);
         if from > newest {
             return Err(SnapshotError::Ahead {
                 store: self.store.to_string(),
@@ -133,13 +135,12 @@ impl<S: Source> Copier<S> {
                 newest,
             });
         }
-        let entries = self.source.after(from, self.options.batch_rows).await?;
         let since = entries.first().map_or(0, |entry| entry.at_ms);
         self.figures.waiting_since_ms.store(since, Relaxed);
         let Some(batch) = batch(entries, self.options.batch_bytes)? else {
             return Ok(false);
         };
-        if self.store.apply(from, &batch).await? == Applied::Elsewhere {
+        if self.store.apply(from, newest, &batch).await? == Applied::Elsewhere {
             *position = None;
             return Ok(true);
         }
@@ -154,6 +155,9 @@ impl<S: Source> Copier<S> {
     }
 
     async fn note_waiting(&self, from: i64) -> Result<(), SnapshotError> {
+        self.figures
+            .newest
+            .store(self.source.newest_position().await?, Relaxed);
         let oldest = self.source.after(from, 1).await?;
         let since = oldest.first().map_or(0, |entry| entry.at_ms);
         self.figures.waiting_since_ms.store(since, Relaxed);

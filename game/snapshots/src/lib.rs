@@ -25,6 +25,6 @@ pub use copier::{Copier, CopyOptions};
 pub use error::SnapshotError;
 pub use figures::SinkFigures;
 pub use source::Source;
-pub use store::{Applied, Store};
+pub use store::{Applied, Standing, Store};
 pub use url::StoreUrl;
 pub use verify::{Progress, Repair, Report, VerifyOptions, repair, verify};

@@ -6,8 +6,8 @@ use sha2::{Digest as _, Sha256};
 
 /// Bytes of the longest player id.
 pub const PLAYER_ID_BYTES_MAX: usize = 64;
-/// Bytes of the longest body: what a BLOB column holds everywhere.
-pub const BODY_BYTES_MAX: usize = 65_535;
+/// Bytes of the longest body: what its column holds everywhere. A profile has a few hundred.
+pub const BODY_BYTES_MAX: usize = 16_000;
 
 /// One row, owned. What is in it was read from a store and may be anything.
 #[derive(Clone, Debug, PartialEq, Eq)]

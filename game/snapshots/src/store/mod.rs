@@ -61,6 +61,14 @@ pub enum Applied {
     Elsewhere,
 }
 
+/// How far a store is. Everything that stood at or before `position` when its last batch was read is there.
+/// A player whose snapshot had moved on by then, to at most `newest`, may still be there in an older version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    pub position: i64,
+    pub newest: i64,
+}
+
 /// A handle on one store; cheap to clone, clones share one connection. Nothing is connected to before the
 /// first operation.
 #[derive(Clone)]
@@ -197,15 +205,20 @@ impl Store {
         Ok(())
     }
 
+    /// How far the journal was copied to here.
+    pub async fn standing(&self) -> Result<Standing, SnapshotError> {
+        on!(self, "read the cursor", session => session.standing())
+    }
+
     /// Up to which position of the journal everything is here.
     pub async fn position(&self) -> Result<i64, SnapshotError> {
-        on!(self, "read the cursor", session => session.position())
+        Ok(self.standing().await?.position)
     }
 
     /// Writes rows and cursor in one transaction. A row with an older or the same version changes nothing.
-    /// `from`: where the cursor stands.
-    pub async fn apply(&self, from: i64, batch: &Batch) -> Result<Applied, SnapshotError> {
-        let written = on!(self, "write a batch", session => session.apply(from, batch))?;
+    /// `from`: where the cursor stands. `newest`: the journal's newest position, read after the batch.
+    pub async fn apply(&self, from: i64, newest: i64, batch: &Batch) -> Result<Applied, SnapshotError> {
+        let written = on!(self, "write a batch", session => session.apply(from, newest, batch))?;
         Ok(if written {
             Applied::Written
         } else {

@@ -16,7 +16,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::sql::{self, Sql};
+use super::{
+    Standing,
+    sql::{self, Sql},
+};
 use crate::{
     pace::Batch,
     ranges::{KeyRange, Summary, Summing},
@@ -153,20 +156,26 @@ where
         Ok(names)
     }
 
-    /// 0 where nothing was copied yet.
-    pub(super) async fn position(&self) -> Result<i64, sqlx::Error> {
+    /// Zeros where nothing was copied yet.
+    pub(super) async fn standing(&self) -> Result<Standing, sqlx::Error> {
         let mut lease = self.lease().await?;
         let row = sqlx::query(sql::CURSOR)
             .bind(SOURCE)
             .fetch_optional(&mut lease.connection)
             .await?;
-        let position = row.map_or(Ok(0), |row| row.try_get(0))?;
+        let standing = match row {
+            None => Standing::default(),
+            Some(row) => Standing {
+                position: row.try_get(0)?,
+                newest: row.try_get(1)?,
+            },
+        };
         lease.done();
-        Ok(position)
+        Ok(standing)
     }
 
     /// Rows and cursor in one transaction. `false`: the cursor is elsewhere, and nothing was written.
-    pub(super) async fn apply(&self, from: i64, batch: &Batch) -> Result<bool, sqlx::Error> {
+    pub(super) async fn apply(&self, from: i64, newest: i64, batch: &Batch) -> Result<bool, sqlx::Error> {
         let mut lease = self.lease().await?;
         let connection = &mut lease.connection;
         if from == 0 {
@@ -178,6 +187,7 @@ where
         sqlx::raw_sql(DB::SQL.begin).execute(&mut *connection).await?;
         let moved = sqlx::query(sql::MOVE_CURSOR)
             .bind(batch.position)
+            .bind(newest)
             .bind(SOURCE)
             .bind(from)
             .execute(&mut *connection)
@@ -220,13 +230,14 @@ where
                 .bind(limit)
                 .fetch(&mut lease.connection);
             while let Some(row) = rows.try_next().await? {
+                // The schema was looked at; to compare types again for every value of a million rows costs.
                 page.push(RowView {
-                    player_id: row.try_get(0)?,
-                    version: row.try_get(1)?,
-                    deleted: row.try_get(2)?,
-                    body: row.try_get(3)?,
-                    sha256: row.try_get(4)?,
-                    written_at_us: row.try_get(5)?,
+                    player_id: row.try_get_unchecked(0)?,
+                    version: row.try_get_unchecked(1)?,
+                    deleted: row.try_get_unchecked(2)?,
+                    body: row.try_get_unchecked(3)?,
+                    sha256: row.try_get_unchecked(4)?,
+                    written_at_us: row.try_get_unchecked(5)?,
                 });
             }
         }

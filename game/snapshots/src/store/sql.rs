@@ -4,7 +4,8 @@
 //! - `ON DUPLICATE KEY UPDATE` with `VALUES()`: the newer `AS new` form is parsed by TiDB and not bound.
 //! - Each column is guarded by the version, and `version` is assigned LAST: MySQL assigns from left to right,
 //!   and a version that is assigned first makes every later guard compare it with itself.
-//! - VARBINARY and BLOB: keys and bodies are compared and sorted as bytes, no collation pads or folds them.
+//! - VARBINARY: keys and bodies are compared and sorted as bytes, no collation pads or folds them. And not
+//!   BLOB: InnoDB reads those one by one, with an allocation each.
 //! - BIGINT microseconds: DATETIME rounds. No floats: they print differently. No JSON columns: they reorder keys.
 //! - `ENGINE=InnoDB`: the cursor moves in the rows' transaction, so there must be transactions. TiDB ignores it.
 //! - Range digests: SHA-2 per row over a text in which each field ends (CONCAT_WS would skip NULLs and lose
@@ -42,7 +43,7 @@ pub const STEPS: &[Step] = &[Step {
             player_id VARBINARY(64) NOT NULL,
             version BIGINT NOT NULL,
             deleted TINYINT NOT NULL,
-            body BLOB NOT NULL,
+            body VARBINARY(16000) NOT NULL,
             sha256 VARBINARY(32) NOT NULL,
             written_at_us BIGINT NOT NULL,
             PRIMARY KEY (player_id)
@@ -50,6 +51,7 @@ pub const STEPS: &[Step] = &[Step {
         "CREATE TABLE IF NOT EXISTS snapshot_cursors (
             source VARBINARY(64) NOT NULL,
             position BIGINT NOT NULL,
+            newest BIGINT NOT NULL,
             PRIMARY KEY (source)
         ) ENGINE=InnoDB",
     ],
@@ -64,7 +66,8 @@ pub const STEPS: &[Step] = &[Step {
         ) STRICT, WITHOUT ROWID",
         "CREATE TABLE IF NOT EXISTS snapshot_cursors (
             source BLOB NOT NULL PRIMARY KEY,
-            position INTEGER NOT NULL
+            position INTEGER NOT NULL,
+            newest INTEGER NOT NULL
         ) STRICT, WITHOUT ROWID",
     ],
 }];
@@ -82,7 +85,7 @@ pub const COLUMNS: [(&str, &[&str]); 2] = [
             "written_at_us",
         ],
     ),
-    ("snapshot_cursors", &["source", "position"]),
+    ("snapshot_cursors", &["source", "position", "newest"]),
 ];
 
 /// What one kind of database is told. Parameters are `?` everywhere.
@@ -111,7 +114,7 @@ pub const MYSQL: Sql = Sql {
     // Cast, since some servers answer it as text and some as bytes.
     columns: "SELECT CAST(column_name AS BINARY) FROM information_schema.columns
         WHERE table_schema = DATABASE() AND table_name = ?",
-    add_cursor: "INSERT IGNORE INTO snapshot_cursors (source, position) VALUES (?, 0)",
+    add_cursor: "INSERT IGNORE INTO snapshot_cursors (source, position, newest) VALUES (?, 0, 0)",
     insert_from: "INSERT INTO player_snapshots (player_id, version, deleted, body, sha256, written_at_us) VALUES ",
     insert_on_conflict: " ON DUPLICATE KEY UPDATE
         deleted = IF(VALUES(version) > version, VALUES(deleted), deleted),
@@ -143,7 +146,7 @@ pub const SQLITE: Sql = Sql {
         ) STRICT, WITHOUT ROWID",
     add_step: "INSERT OR IGNORE INTO snapshot_steps (step, name, additive) VALUES (?, ?, ?)",
     columns: "SELECT CAST(name AS BLOB) FROM pragma_table_info(CAST(? AS TEXT))",
-    add_cursor: "INSERT OR IGNORE INTO snapshot_cursors (source, position) VALUES (?, 0)",
+    add_cursor: "INSERT OR IGNORE INTO snapshot_cursors (source, position, newest) VALUES (?, 0, 0)",
     insert_from: "INSERT INTO player_snapshots (player_id, version, deleted, body, sha256, written_at_us) VALUES ",
     insert_on_conflict: " ON CONFLICT (player_id) DO UPDATE SET
         deleted = excluded.deleted, body = excluded.body, sha256 = excluded.sha256,
@@ -161,10 +164,11 @@ impl Sql {
 }
 
 pub const STEPS_DONE: &str = "SELECT step, additive FROM snapshot_steps ORDER BY step";
-pub const CURSOR: &str = "SELECT position FROM snapshot_cursors WHERE source = ?";
+pub const CURSOR: &str = "SELECT position, newest FROM snapshot_cursors WHERE source = ?";
 /// Moves the cursor only from where the copier believes it to be: of two copiers of one store, one finds
 /// nothing to change and asks again. First in its transaction, so that it also locks the row.
-pub const MOVE_CURSOR: &str = "UPDATE snapshot_cursors SET position = ? WHERE source = ? AND position = ?";
+pub const MOVE_CURSOR: &str =
+    "UPDATE snapshot_cursors SET position = ?, newest = ? WHERE source = ? AND position = ?";
 pub const COUNT: &str = "SELECT COUNT(*) FROM player_snapshots";
 pub const PAGE: &str = "SELECT player_id, version, deleted, body, sha256, written_at_us FROM player_snapshots
     WHERE player_id >= ? AND player_id < ? ORDER BY player_id LIMIT ?";

@@ -104,7 +104,7 @@ struct Findings<'p> {
     candidates: Vec<Candidate>,
     in_motion: u64,
     read_again: u64,
-    stalled: Option<(i64, i64)>,
+    stalled: Option<settle::Standings>,
     differences_max: usize,
     progress: &'p mut (dyn FnMut(Progress) + Send),
 }

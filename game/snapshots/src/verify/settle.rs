@@ -1,9 +1,10 @@
 //! Waiting for stores that are behind, with an end.
 //!
-//! A row that was seen in one store was written there at some position of the journal, and that store's cursor
-//! is past it. Once the other cursor is past it too, the row must be there, or it differs. So a comparison
-//! beside writers waits for cursors and not for an interval that somebody guessed; where a store does not
-//! move for `lag_max`, the wait ends and its rows count as what they are.
+//! A snapshot has one place in the outbox, and moves to its end with every change. So a copier may pass the place
+//! where a version stood and find that its player has moved on, to at most the newest position then. A row that
+//! is behind is therefore read again once both stores have passed the newest position that either knew of; it
+//! is a difference for certain when both stand at the journal's end, with nothing on its way, or when a store
+//! does not move for `lag_max`. No interval is guessed.
 
 use std::time::Duration;
 
@@ -11,17 +12,29 @@ use tokio::time::{Instant, sleep};
 
 use super::{Findings, Pair, VerifyOptions};
 use crate::{
-    SnapshotError, Store,
+    SnapshotError, Standing, Store,
     compare::{Side, Verdict, settle as judge_again},
     row::Row,
 };
 
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How often a row is read again that both stores keep changing.
-const PASSES_MAX: usize = 8;
+const PASSES_MAX: usize = 64;
 
-async fn positions(primary: &Store, secondary: &Store) -> Result<(i64, i64), SnapshotError> {
-    tokio::try_join!(primary.position(), secondary.position())
+/// Where both stores are.
+pub(super) type Standings = (Standing, Standing);
+
+async fn standings(primary: &Store, secondary: &Store) -> Result<Standings, SnapshotError> {
+    tokio::try_join!(primary.standing(), secondary.standing())
+}
+
+fn behind(at: Standings) -> i64 {
+    at.0.position.min(at.1.position)
+}
+
+/// Whether both are at one place of the journal, with nothing after it when they got there.
+fn are_level(at: Standings) -> bool {
+    at.0 == at.1 && at.0.position >= at.0.newest
 }
 
 /// When the store that is behind was last seen to move. One that is slow gets all the time it needs.
@@ -31,16 +44,16 @@ struct Moved {
 }
 
 impl Moved {
-    fn now(positions: (i64, i64)) -> Moved {
+    fn now(at: Standings) -> Moved {
         Moved {
-            behind: positions.0.min(positions.1),
+            behind: behind(at),
             at: Instant::now(),
         }
     }
 
-    fn look(&mut self, positions: (i64, i64)) {
-        if positions.0.min(positions.1) > self.behind {
-            *self = Moved::now(positions);
+    fn look(&mut self, at: Standings) {
+        if behind(at) > self.behind {
+            *self = Moved::now(at);
         }
     }
 }
@@ -52,10 +65,11 @@ pub(super) async fn reach(
     options: &VerifyOptions,
 ) -> Result<(i64, i64), SnapshotError> {
     let watermark = options.watermark.unwrap_or(0);
-    let mut moved = Moved::now((0, 0));
+    let mut moved = Moved::now(Standings::default());
     loop {
-        let found = positions(primary, secondary).await?;
+        let found = standings(primary, secondary).await?;
         moved.look(found);
+        let found = (found.0.position, found.1.position);
         let behind = match found {
             (position, _) if position < watermark => (Side::Primary, position),
             (_, position) if position < watermark => (Side::Secondary, position),
@@ -82,16 +96,19 @@ pub(super) async fn settle(pair: &Pair<'_>, findings: &mut Findings<'_>) -> Resu
         if findings.candidates.is_empty() {
             return Ok(());
         }
-        catch_up(pair, &mut findings.stalled).await?;
+        let before = catch_up(pair, &mut findings.stalled).await?;
+        let mut read = Vec::with_capacity(findings.candidates.len());
         for candidate in std::mem::take(&mut findings.candidates) {
             let key = &candidate.player_id;
-            let (primary, secondary) = tokio::try_join!(pair.primary.row(key), pair.secondary.row(key))?;
-            findings.read_again += 1;
-            match judge_again(
-                &candidate,
-                primary.as_ref().map(Row::view),
-                secondary.as_ref().map(Row::view),
-            ) {
+            let rows = tokio::try_join!(pair.primary.row(key), pair.secondary.row(key))?;
+            read.push((candidate, rows));
+        }
+        let after = standings(pair.primary, pair.secondary).await?;
+        let certain = before == after && (are_level(after) || findings.stalled == Some(after));
+        findings.read_again += read.len() as u64;
+        for (candidate, (primary, secondary)) in &read {
+            let (primary, secondary) = (primary.as_ref().map(Row::view), secondary.as_ref().map(Row::view));
+            match judge_again(candidate, primary, secondary, certain) {
                 Verdict::Same => {}
                 Verdict::Different(difference) => findings.add(difference)?,
                 Verdict::Behind(candidate) => findings.candidates.push(candidate),
@@ -103,20 +120,21 @@ pub(super) async fn settle(pair: &Pair<'_>, findings: &mut Findings<'_>) -> Resu
     Ok(())
 }
 
-/// Waits until both stand where the further one stands now. `stalled`: where they stood when such a wait last
-/// ended in vain; it is not waited for the same twice.
-async fn catch_up(pair: &Pair<'_>, stalled: &mut Option<(i64, i64)>) -> Result<(), SnapshotError> {
-    let mut now = positions(pair.primary, pair.secondary).await?;
-    let goal = now.0.max(now.1);
+/// Waits until both are past what either knows of now; where they stand then. `stalled`: where they stood when
+/// such a wait last ended in vain; it is not waited for the same twice.
+async fn catch_up(pair: &Pair<'_>, stalled: &mut Option<Standings>) -> Result<Standings, SnapshotError> {
+    let mut now = standings(pair.primary, pair.secondary).await?;
+    let known = |one: Standing| one.position.max(one.newest);
+    let goal = known(now.0).max(known(now.1));
     let mut moved = Moved::now(now);
-    while now.0.min(now.1) < goal && *stalled != Some(now) {
+    while behind(now) < goal && *stalled != Some(now) {
         if moved.at.elapsed() >= pair.options.lag_max {
             *stalled = Some(now);
             break;
         }
         sleep(LOOK_EVERY).await;
-        now = positions(pair.primary, pair.secondary).await?;
+        now = standings(pair.primary, pair.secondary).await?;
         moved.look(now);
     }
-    Ok(())
+    Ok(now)
 }

@@ -64,7 +64,7 @@ async fn an_older_or_equal_version_never_overwrites_a_row(kind: Kind) {
         let batch = batch(vec![entry(to, "p", version, body)], 1_000)
             .unwrap()
             .unwrap();
-        store.apply(from, &batch).await.unwrap()
+        store.apply(from, to, &batch).await.unwrap()
     };
     assert_eq!(apply(0, 1, 5, "five").await, Applied::Written);
     for (from, version, body) in [(1, 4, "four"), (2, 5, "FIVE"), (3, 1, "")] {
@@ -88,7 +88,7 @@ async fn a_deletion_is_a_version_and_an_older_one_does_not_bring_the_player_back
     fill(&source, [&stores.primary, &stores.secondary]).await;
     assert_eq!(body_of(&stores.primary, "p").await, (2, String::new(), 1));
     let late = batch(vec![entry(3, "p", 1, "{}")], 1_000).unwrap().unwrap();
-    stores.primary.apply(2, &late).await.unwrap();
+    stores.primary.apply(2, 3, &late).await.unwrap();
     assert_eq!(body_of(&stores.primary, "p").await, (2, String::new(), 1));
     let report = stores.verify(&VerifyOptions::default()).await;
     assert!(report.is_identical() && report.rows == 1, "{report:?}");

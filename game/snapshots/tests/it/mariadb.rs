@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::TcpListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{Arc, Mutex, PoisonError, Weak},
 };
@@ -20,6 +20,7 @@ pub const PASSWORD: &str = "s3cret";
 pub struct MariaDb {
     folder: TempDir,
     port: u16,
+    more: Vec<String>,
     child: Mutex<Option<Child>>,
 }
 
@@ -48,6 +49,11 @@ fn as_this_user() -> Option<&'static str> {
 
 impl MariaDb {
     pub fn start() -> MariaDb {
+        MariaDb::start_with(|_| Vec::new())
+    }
+
+    /// With more on its command line; told its folder.
+    pub fn start_with(more: impl FnOnce(&Path) -> Vec<String>) -> MariaDb {
         let folder = tempfile::tempdir().unwrap();
         let mut install = Command::new(program("mariadb-install-db"));
         install
@@ -73,6 +79,7 @@ impl MariaDb {
             .unwrap()
             .port();
         let server = MariaDb {
+            more: more(folder.path()),
             folder,
             port,
             child: Mutex::new(None),
@@ -99,6 +106,7 @@ impl MariaDb {
             ])
             .args(["--innodb-buffer-pool-size=64M", "--performance-schema=OFF"])
             .args(as_this_user())
+            .args(&self.more)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -160,7 +168,7 @@ impl MariaDb {
             .port(self.port)
             .username("admin")
             .database(database)
-            .ssl_mode(sqlx::mysql::MySqlSslMode::Disabled);
+            .ssl_mode(sqlx::mysql::MySqlSslMode::Preferred);
         options.connect().await.unwrap()
     }
 }

@@ -1,3 +1,5 @@
+use std::path::{Path, PathBuf};
+
 use starvault_snapshots::{SnapshotError, Store, StoreUrl, VerifyOptions, pace::batch, verify};
 
 use crate::{
@@ -26,7 +28,7 @@ async fn migrating_twice_and_at_the_same_time_does_no_harm(kind: Kind) {
     let made = a.unwrap() + b.unwrap() + c.unwrap();
     assert!(made >= 1, "{made}");
     let first = batch(vec![entry(1, "p", 1, "{}")], 1_000).unwrap().unwrap();
-    stores.primary.apply(0, &first).await.unwrap();
+    stores.primary.apply(0, 1, &first).await.unwrap();
     assert_eq!(Store::migrate(&url).await.unwrap(), 0);
     assert_eq!(stores.primary.position().await.unwrap(), 1);
     assert!(stores.primary.row(b"p").await.unwrap().is_some());
@@ -128,7 +130,7 @@ async fn a_read_only_database_is_told_apart() {
     Store::migrate(&url(&address)).await.unwrap();
     server.run("SET GLOBAL read_only = 1").await;
     let first = batch(vec![entry(1, "p", 1, "{}")], 1_000).unwrap().unwrap();
-    let error = store(&address).apply(0, &first).await.unwrap_err();
+    let error = store(&address).apply(0, 1, &first).await.unwrap_err();
     assert!(matches!(error, SnapshotError::ReadOnly { .. }), "{error}");
     // It can be compared all the same.
     assert_eq!(store(&address).count().await.unwrap(), 0);
@@ -156,5 +158,59 @@ async fn a_refused_or_unreachable_database_is_told_without_the_password() {
     for error in [denied, in_the_clear, gone] {
         let said = format!("{error} {error:?}");
         assert!(!said.contains("s3cret") && !said.contains("wr0ng"), "{said}");
+    }
+}
+
+/// A certificate of an authority of its own for a server at 127.0.0.1; files of both, and of the key.
+fn certificate(folder: &Path) -> [PathBuf; 3] {
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_pem = authority.self_signed(&authority_key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let server = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let server_pem = server.signed_by(&key, &issuer).unwrap().pem();
+    let file = |name: &str, text: String| {
+        std::fs::write(folder.join(name), text).unwrap();
+        folder.join(name)
+    };
+    [
+        file("authority.pem", authority_pem),
+        file("server.pem", server_pem),
+        file("key.pem", key.serialize_pem()),
+    ]
+}
+
+#[tokio::test]
+async fn a_connection_is_encrypted_and_the_server_is_who_it_says() {
+    let mut authority = PathBuf::new();
+    let server = MariaDb::start_with(|folder| {
+        let [ca, certificate, key] = certificate(folder);
+        authority = ca;
+        vec![
+            format!("--ssl-cert={}", certificate.display()),
+            format!("--ssl-key={}", key.display()),
+            "--require-secure-transport=ON".to_owned(),
+        ]
+    });
+    let address = server.database("tls").await;
+    let with = |mode: &str, ca: &Path| format!("{address}?ssl-mode={mode}&ssl-ca={}", ca.display());
+    let verified = with("VERIFY_IDENTITY", &authority);
+    assert_eq!(Store::migrate(&url(&verified)).await.unwrap(), 1);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let [stranger, _, _] = certificate(elsewhere.path());
+    for (refused, why) in [
+        (with("VERIFY_IDENTITY", &stranger), "another authority"),
+        // The certificate is for the address.
+        (verified.replace("127.0.0.1", "localhost"), "another name"),
+        (with("DISABLED", &authority), "in the clear"),
+    ] {
+        let error = store(&refused).check_schema().await.expect_err(why);
+        assert!(
+            !matches!(error, SnapshotError::NotMigrated { .. }),
+            "{why}: {error}"
+        );
+        assert!(!error.to_string().contains("s3cret"), "{error}");
     }
 }
