@@ -117,6 +117,21 @@ struct Slot {
 }
 
 impl Page {
+    /// With room for so many rows and bytes: a page that grows is copied each time.
+    #[must_use]
+    pub fn with_capacity(rows: usize, bytes: usize) -> Page {
+        Page {
+            bytes: Vec::with_capacity(bytes),
+            slots: Vec::with_capacity(rows),
+        }
+    }
+
+    /// Bytes of all keys, bodies and digests.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub fn push(&mut self, row: RowView<'_>) {
         let mut keep = |bytes: &[u8]| {
             let from = self.bytes.len();

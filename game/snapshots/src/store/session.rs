@@ -4,7 +4,11 @@
 //! rolls back. So no operation begins on a connection in doubt, and a database that comes back is simply
 //! connected to again.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::Duration,
+};
 
 use futures_util::TryStreamExt as _;
 use sqlx::{
@@ -44,7 +48,11 @@ pub(super) struct Session<DB: Engine> {
     setup: &'static [&'static str],
     connect_timeout: Duration,
     idle: Mutex<Option<DB::Connection>>,
+    /// Of the last page that was read.
+    page_bytes: AtomicUsize,
 }
+
+const PAGE_BYTES_EXPECTED_MAX: usize = 4 * 1024 * 1024;
 
 /// A connection in use. Dropped before [`Lease::done`] it is closed.
 struct Lease<'s, DB: Engine> {
@@ -78,6 +86,7 @@ where
             setup,
             connect_timeout,
             idle: Mutex::new(None),
+            page_bytes: AtomicUsize::new(0),
         }
     }
 
@@ -222,7 +231,11 @@ where
 
     pub(super) async fn page(&self, range: &KeyRange, limit: i64) -> Result<Page, sqlx::Error> {
         let mut lease = self.lease().await?;
-        let mut page = Page::default();
+        // The page before tells how large this one is going to be.
+        let is_one = limit <= 1;
+        let expected = if is_one { 0 } else { self.page_bytes.load(Relaxed) };
+        let rows = usize::try_from(limit).unwrap_or(0).min(4_096);
+        let mut page = Page::with_capacity(rows, expected);
         {
             let mut rows = sqlx::query(sql::PAGE)
                 .bind(range.from.as_slice())
@@ -240,6 +253,10 @@ where
                     written_at_us: row.try_get_unchecked(5)?,
                 });
             }
+        }
+        if !is_one {
+            let bytes = page.bytes().min(PAGE_BYTES_EXPECTED_MAX);
+            self.page_bytes.store(bytes, Relaxed);
         }
         lease.done();
         Ok(page)
