@@ -9,11 +9,13 @@ mod client;
 mod engine;
 mod ids;
 mod journal;
+mod mariadb;
 mod matchmaking;
 mod process;
 mod relay;
 mod report;
 mod rooms;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,6 +42,8 @@ enum What {
     Journal(Options),
     /// Memory of a connection, CPU of a move and of an emote, round trips, what one core holds.
     Rooms(rooms::RoomsOptions),
+    /// Two databases of a million rows, 39 of them different: `starvault data verify` beside pt-table-sync.
+    Verify(verify::VerifyOptions),
     /// The baseline of `rooms`: passes bytes on, nothing else. Started by it.
     #[command(hide = true)]
     BareRelay(bare::BareOptions),
@@ -85,6 +89,7 @@ fn run(cli: Cli) -> anyhow::Result<bool> {
         What::Ids(options) => (ids::run(options.seed), options.json),
         What::Journal(options) => (journal::run(options.seed)?, options.json),
         What::Rooms(options) => (rooms::run(&options)?, options.all.json),
+        What::Verify(options) => (verify::run(&options)?, options.all.json),
         What::BareRelay(options) => {
             bare::serve(&options)?;
             return Ok(true);

@@ -36,6 +36,10 @@ async fn a_store_that_is_down_catches_up_and_does_not_hold_the_other_one_up() {
     }
     up.reaches(source.newest()).await;
     down.until(|figures| figures.failures() > 2).await;
+    // What comes while it is down is counted too.
+    let late = source.write("p0", "{\"late\":1}");
+    down.until(|figures| figures.position() + figures.lag_positions() as i64 == late)
+        .await;
     assert!(up.figures.is_up() && up.figures.failures() == 0);
     assert!(!down.figures.is_up());
     assert!(down.figures.lag_positions() >= 200, "{:?}", down.figures);
