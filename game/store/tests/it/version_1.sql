@@ -1,4 +1,4 @@
--- The tables of schema version 1, and what two games left in them.
+-- The tables of schema version 1; the test that reads this fills them.
     CREATE TABLE players (
         player_id TEXT NOT NULL PRIMARY KEY,
         display_name TEXT NOT NULL,
