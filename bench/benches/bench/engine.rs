@@ -15,6 +15,7 @@ const STREAM: Settings = Settings {
     window_growth_per_second: 5,
     wait_ms_max: 30_000,
     avoid_ms: 3_000,
+    avoid_alone_ms: 300,
     tickets_max: 2_000_000,
 };
 /// A crowd in which nobody fits anybody, so that it stays.

@@ -117,9 +117,6 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
     report.note(
         "system latency: from the later of a pair's two requests leaving the client to both having been told",
     );
-    report.note(
-        "a burst's last two wait for up to 3 s (--match-avoid) if each was the other's last opponent: nobody else is left",
-    );
     report.note("every ticket is made durable as half of a game before anybody is told");
     Ok(report)
 }

@@ -7,7 +7,8 @@
 //!
 //! Two tickets fit when the gap between their ratings lies in *both* windows. A window opens with
 //! waiting time ([`Settings::window`]), so the younger ticket decides. Two players one of whom asks
-//! not to meet the other ([`Ticket::avoid`]) fit only after both have waited [`Settings::avoid_ms`].
+//! not to meet the other ([`Ticket::avoid`]) fit only after both have waited [`Settings::avoid_ms`],
+//! or [`Settings::avoid_alone_ms`] while nobody else waits.
 //! A ticket that has waited [`Settings::wait_ms_max`] fits anybody: that is the bound on starvation,
 //! and the oldest goes first.
 

@@ -9,6 +9,9 @@
 //! leaves can only make a timer too early, and a timer that fires without its partner is set again.
 //! So at any time the earliest pair is covered by a timer of one side, or by the bound on waiting.
 //!
+//! **The one exception.** Last opponents are kept apart less long when nobody else waits. The moment
+//! of the last two is computed when asked, beside the timers, which go on as if there were others.
+//!
 //! **What a step costs.** A search looks at one rating after the other, outward, and at each only at
 //! its most senior ticket that is not avoided. At most [`Queue::AVOIDERS_MAX`] + 1 tickets in the
 //! whole queue are avoided for one searcher. After a poll any two tickets whose gap lies within
@@ -55,6 +58,13 @@ enum Outlook {
     Later(u64, u32),
     /// Nobody will before the bound on waiting.
     Nobody,
+}
+
+/// A pool of two (slots).
+struct LastTwo {
+    oldest: u32,
+    other: u32,
+    at_ms: u64,
 }
 
 impl Queue {
@@ -203,6 +213,9 @@ impl Queue {
     /// that a match is due already. `None`: no pair here will ever fit.
     pub fn next_deadline(&mut self) -> Option<u64> {
         self.settle_fresh();
+        if let Some(pair) = self.last_two() {
+            return Some(pair.at_ms);
+        }
         let by_timer = loop {
             let Some((at_ms, slot)) = self.timers.first() else {
                 break None;
@@ -245,7 +258,38 @@ impl Queue {
             // If the partner that this timer was for has left, the next moment may be later.
             matches.extend(self.match_or_wait(slot, now_ms));
         }
+        if let Some(pair) = self.last_two()
+            && pair.at_ms <= now_ms
+        {
+            matches.extend(self.pair(pair.oldest, pair.other));
+        }
         matches
+    }
+
+    /// The only two who wait, and the moment at which they fit.
+    fn last_two(&self) -> Option<LastTwo> {
+        if self.by_rating.len() != 2 {
+            return None;
+        }
+        let (_, oldest) = self.ages.first()?;
+        let other = self.nearest_of_all(oldest)?;
+        let (older_entry, younger_entry) = (self.slots.get(oldest)?, self.slots.get(other)?);
+        let (older, younger) = (older_entry.ticket, younger_entry.ticket);
+        let apart_ms = if older_entry.avoids(younger_entry) {
+            self.settings.avoid_alone_ms.min(self.settings.avoid_ms)
+        } else {
+            0
+        };
+        let bound_ms = older.enqueued_at_ms.saturating_add(self.settings.wait_ms_max);
+        let within_windows_ms = self
+            .settings
+            .wait_for_gap(older.rating.abs_diff(younger.rating))
+            .map(|wait_ms| younger.enqueued_at_ms.saturating_add(wait_ms.max(apart_ms)));
+        Some(LastTwo {
+            oldest,
+            other,
+            at_ms: within_windows_ms.map_or(bound_ms, |at_ms| at_ms.min(bound_ms)),
+        })
     }
 
     /// The oldest ticket, once it has waited for the maximum, with whoever is nearest.

@@ -12,6 +12,9 @@ pub struct Settings {
     /// Last opponents meet again only after both have waited this long (milliseconds), or one of
     /// them for `wait_ms_max`.
     pub avoid_ms: u64,
+    /// The same while nobody else waits: long enough for somebody else to arrive where many play,
+    /// short enough not to be felt where only two do. Never more than `avoid_ms`.
+    pub avoid_alone_ms: u64,
     /// How many tickets may wait at once, suspended ones included.
     pub tickets_max: usize,
 }
@@ -24,6 +27,7 @@ impl Default for Settings {
             window_growth_per_second: 100,
             wait_ms_max: 10_000,
             avoid_ms: 3_000,
+            avoid_alone_ms: 300,
             tickets_max: 100_000,
         }
     }

@@ -173,8 +173,11 @@ impl Simulation<'_> {
                 self.players[ticket.player.0 as usize].waits_with = None;
                 self.notes.expired += 1;
             }
-            for found in self.queue.poll(now_ms) {
-                self.meets(now_ms, &found);
+            let matches = self.queue.poll(now_ms);
+            let mut waiting = self.queue.len() - self.queue.suspended_len() + 2 * matches.len();
+            for found in matches {
+                self.meets(now_ms, &found, waiting == 2);
+                waiting -= 2;
             }
             let oldest_ms = self
                 .queue
@@ -238,7 +241,8 @@ impl Simulation<'_> {
         }
     }
 
-    fn meets(&mut self, now_ms: u64, found: &Match) {
+    /// `alone` if nobody else waited when these two met.
+    fn meets(&mut self, now_ms: u64, found: &Match, alone: bool) {
         let sides = [found.older.ticket, found.younger.ticket];
         let [a, b] = sides.map(|ticket| ticket.player.0 as usize);
         let rematch = self.players[a].last_opponent == Some(b as u32)
@@ -248,6 +252,7 @@ impl Simulation<'_> {
             sides,
             strengths: [self.players[a].strength, self.players[b].strength],
             rematch,
+            alone,
             was_away: self.players[a].was_away || self.players[b].was_away,
             settings: self.day.settings,
         });

@@ -136,9 +136,12 @@ struct ServeArgs {
     /// After this wait anybody is accepted, in milliseconds.
     #[arg(long, value_name = "MILLISECONDS", default_value_t = Settings::default().wait_ms_max)]
     match_wait_max: u64,
-    /// So long the opponent of the last game is avoided, in milliseconds.
+    /// So long the opponent of the last game is avoided while somebody else waits, in milliseconds.
     #[arg(long, value_name = "MILLISECONDS", default_value_t = Settings::default().avoid_ms)]
     match_avoid: u64,
+    /// The same while nobody else waits, in milliseconds.
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = Settings::default().avoid_alone_ms)]
+    match_avoid_alone: u64,
     /// How long a ticket keeps its place while its player has no connection, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     ticket_grace: u32,
@@ -250,6 +253,7 @@ fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
             window_growth_per_second: arguments.match_window_growth,
             wait_ms_max: arguments.match_wait_max,
             avoid_ms: arguments.match_avoid,
+            avoid_alone_ms: arguments.match_avoid_alone,
             ..config.matching
         };
         config.limits.disconnect_grace = Duration::from_secs(arguments.disconnect_grace.into());

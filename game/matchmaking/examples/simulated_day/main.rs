@@ -114,6 +114,7 @@ fn designs() -> Vec<(&'static str, Account)> {
     let settings = Settings {
         window_initial: 50,
         avoid_ms: 0,
+        avoid_alone_ms: 0,
         ..Settings::default()
     };
     let history = stream.history();
@@ -227,6 +228,7 @@ fn settings_json(settings: &Settings) -> Value {
         "window_growth_per_second": settings.window_growth_per_second,
         "wait_ms_max": settings.wait_ms_max,
         "avoid_ms": settings.avoid_ms,
+        "avoid_alone_ms": settings.avoid_alone_ms,
     })
 }
 

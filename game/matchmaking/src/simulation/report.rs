@@ -64,7 +64,8 @@ pub struct Report {
     pub left: u64,
     /// Matches of last opponents.
     pub rematches: u64,
-    /// Those before both had waited for `avoid_ms` or one of them up to the bound: none.
+    /// Those before both had waited for `avoid_ms`, or `avoid_alone_ms` if nobody else waited, or one
+    /// of them up to the bound: none.
     pub instant_rematches: u64,
     pub wait_ms: Quantiles,
     pub gap: Quantiles,
@@ -92,6 +93,8 @@ pub(super) struct Meeting {
     pub sides: [Ticket; 2],
     pub strengths: [f64; 2],
     pub rematch: bool,
+    /// Nobody else waited.
+    pub alone: bool,
     /// One of them could not be matched for a part of the wait.
     pub was_away: bool,
     pub settings: Settings,
@@ -144,8 +147,13 @@ impl Notes {
         let due_ms = (older.enqueued_at_ms + meeting.settings.wait_ms_max).max(younger.enqueued_at_ms);
         self.past_bound += u64::from(!meeting.was_away && meeting.now_ms > due_ms);
         if meeting.rematch {
-            let in_time = waited_ms(&younger) >= meeting.settings.avoid_ms
-                || waited_ms(&older) >= meeting.settings.wait_ms_max;
+            let apart_ms = if meeting.alone {
+                meeting.settings.avoid_alone_ms
+            } else {
+                meeting.settings.avoid_ms
+            };
+            let in_time =
+                waited_ms(&younger) >= apart_ms || waited_ms(&older) >= meeting.settings.wait_ms_max;
             self.rematches += 1;
             self.instant_rematches += u64::from(!in_time);
         }

@@ -11,6 +11,7 @@ const SETTINGS: Settings = Settings {
     window_growth_per_second: 100,
     wait_ms_max: 10_000,
     avoid_ms: 0,
+    avoid_alone_ms: 0,
     tickets_max: 100_000,
 };
 const HOUR_MS: u64 = 3_600_000;

@@ -7,6 +7,7 @@ const NARROW: Settings = Settings {
     window_growth_per_second: 25,
     wait_ms_max: 20_000,
     avoid_ms: 5_000,
+    avoid_alone_ms: 300,
     tickets_max: 64,
 };
 
@@ -152,7 +153,8 @@ fn avoiding(id: u64, rating: i32, enqueued_at_ms: u64, avoid: u64) -> Ticket {
 
 #[test]
 fn last_opponents_meet_again_only_after_both_have_waited() {
-    let mut queue = queue_of(NARROW, &[(1, 1000, 0)]);
+    // The third one fits nobody for a long time, but it is there.
+    let mut queue = queue_of(NARROW, &[(1, 1000, 0), (3, 2900, 0)]);
     queue.add(avoiding(2, 1000, 1_000, 1)).expect("a fresh id");
     assert!(queue.poll(1_000).is_empty());
     assert_eq!(queue.next_deadline(), Some(6_000), "one's wish is enough");
@@ -161,21 +163,87 @@ fn last_opponents_meet_again_only_after_both_have_waited() {
 }
 
 #[test]
-fn somebody_else_comes_before_the_last_opponent_even_when_further_away() {
+fn last_opponents_meet_soon_when_nobody_else_waits() {
     let mut queue = queue_of(NARROW, &[(1, 1000, 0)]);
+    queue.add(avoiding(2, 1000, 1_000, 1)).expect("a fresh id");
+    assert!(queue.poll(1_000).is_empty());
+    assert_eq!(queue.next_deadline(), Some(1_300));
+    assert!(queue.poll(1_299).is_empty());
+    assert_eq!(ids(&queue.poll(1_300)), [(1, 2)]);
+
+    // Company may come meanwhile.
+    let mut queue = queue_of(NARROW, &[(1, 1000, 0)]);
+    queue.add(avoiding(2, 1000, 1_000, 1)).expect("a fresh id");
+    assert!(queue.poll(1_000).is_empty());
+    queue.add(ticket(3, 2900, 1_100)).expect("a fresh id");
+    assert!(queue.poll(1_300).is_empty());
+    assert_eq!(queue.next_deadline(), Some(6_000), "there are three now");
+}
+
+#[test]
+fn alone_last_opponents_are_not_kept_apart_longer_than_in_company() {
+    let settings = Settings {
+        avoid_ms: 100,
+        ..NARROW
+    };
+    let mut queue = queue_of(settings, &[(1, 1000, 0)]);
+    queue.add(avoiding(2, 1000, 1_000, 1)).expect("a fresh id");
+    assert_eq!(queue.next_deadline(), Some(1_100));
+}
+
+#[test]
+fn last_opponents_meet_as_soon_as_the_last_other_one_has_gone() {
+    let with_a_third = || {
+        let mut queue = queue_of(NARROW, &[(1, 1000, 0), (3, 2900, 0)]);
+        queue.add(avoiding(2, 1000, 1_000, 1)).expect("a fresh id");
+        assert!(queue.poll(1_000).is_empty());
+        queue
+    };
+    let mut queue = with_a_third();
+    queue.remove(TicketId(3)).expect("it waits");
+    assert_eq!(queue.next_deadline(), Some(1_300));
+    assert_eq!(ids(&queue.poll(2_000)), [(1, 2)]);
+
+    let mut queue = with_a_third();
+    assert!(queue.suspend(TicketId(3), 60_000));
+    assert_eq!(
+        ids(&queue.poll(2_000)),
+        [(1, 2)],
+        "a suspended ticket is nobody's company"
+    );
+
+    let mut queue = with_a_third();
+    queue.add(ticket(4, 2900, 2_000)).expect("a fresh id");
+    assert_eq!(
+        ids(&queue.poll(2_000)),
+        [(3, 4), (1, 2)],
+        "the others' match leaves the two alone, in the same moment"
+    );
+}
+
+#[test]
+fn two_last_opponents_who_are_alone_still_need_windows_that_reach() {
+    let mut queue = queue_of(NARROW, &[(1, 1000, 0)]);
+    queue.add(avoiding(2, 2900, 1_000, 1)).expect("a fresh id");
+    assert!(queue.poll(1_000).is_empty());
+    assert_eq!(queue.next_deadline(), Some(20_000), "the bound on waiting");
+}
+
+#[test]
+fn somebody_else_comes_before_the_last_opponent_even_when_further_away() {
+    let mut queue = queue_of(NARROW, &[(1, 1000, 0), (4, 2900, 0)]);
     queue.add(avoiding(2, 1000, 0, 1)).expect("a fresh id");
     assert!(queue.poll(0).is_empty());
     queue.add(ticket(3, 1040, 7_000)).expect("a fresh id");
     let found = queue.poll(7_000);
     assert_eq!(ids(&found), [(1, 3)], "the third one splits the pair");
-    assert_eq!(queue.len(), 1);
+    assert_eq!(queue.len(), 2);
 }
 
 #[test]
 fn behind_somebody_whom_both_avoid_two_equals_find_each_other() {
     let mut queue = queue_of(NARROW, &[(1, 1000, 0)]);
     queue.add(avoiding(2, 1000, 1, 1)).expect("a fresh id");
-    assert!(queue.poll(1).is_empty());
     queue.add(avoiding(3, 1000, 2, 1)).expect("a fresh id");
     assert_eq!(ids(&queue.poll(2)), [(2, 3)]);
 }
@@ -186,14 +254,10 @@ fn the_bound_on_waiting_overrides_the_wish_but_only_for_want_of_others() {
         avoid_ms: 20_000,
         ..NARROW
     };
-    let mut queue = queue_of(settings, &[(1, 1000, 0)]);
+    let mut queue = queue_of(settings, &[(1, 1000, 0), (3, 2900, 16_000)]);
     queue.add(avoiding(2, 1000, 15_000, 1)).expect("a fresh id");
     assert!(queue.poll(19_999).is_empty());
     assert_eq!(queue.next_deadline(), Some(20_000));
-    assert_eq!(ids(&queue.poll(20_000)), [(1, 2)]);
-
-    let mut queue = queue_of(settings, &[(1, 1000, 0), (3, 2900, 16_000)]);
-    queue.add(avoiding(2, 1000, 15_000, 1)).expect("a fresh id");
     assert_eq!(ids(&queue.poll(20_000)), [(1, 3)]);
 }
 

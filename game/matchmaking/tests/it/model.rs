@@ -11,6 +11,7 @@ const SETTINGS: Settings = Settings {
     window_growth_per_second: 190,
     wait_ms_max: 1_500,
     avoid_ms: 700,
+    avoid_alone_ms: 200,
     tickets_max: 64,
 };
 
@@ -47,7 +48,7 @@ impl Model {
             .iter()
             .enumerate()
             .flat_map(|(i, a)| waiting[..i].iter().map(move |b| (a, b)));
-        pairs.map(|(a, b)| fits_at_ms(a, b)).min()
+        pairs.map(|(a, b)| self.fits_at_ms(a, b)).min()
     }
 
     /// How good `other` is for `one`: smaller is better.
@@ -61,11 +62,16 @@ impl Model {
         )
     }
 
+    /// When two of those who wait fit.
+    fn fits_at_ms(&self, a: &Known, b: &Known) -> u64 {
+        fits_at_ms(a, b, self.waiting().len() > 2)
+    }
+
     /// Nobody who fits `one` at `now_ms` is better for it than `other`.
     fn is_best(&self, one: &Known, other: &Known, now_ms: u64) -> bool {
         self.waiting()
             .iter()
-            .filter(|third| third.ticket.id != one.ticket.id && fits_at_ms(one, third) <= now_ms)
+            .filter(|third| third.ticket.id != one.ticket.id && self.fits_at_ms(one, third) <= now_ms)
             .all(|third| Self::rank(one, other) <= Self::rank(one, third))
     }
 }
@@ -74,8 +80,8 @@ fn avoided(a: &Known, b: &Known) -> bool {
     a.ticket.avoid == Some(b.ticket.player) || b.ticket.avoid == Some(a.ticket.player)
 }
 
-/// When a pair fits, straight from the definition.
-fn fits_at_ms(a: &Known, b: &Known) -> u64 {
+/// When a pair fits, straight from the definition; `company` when somebody else waits too.
+fn fits_at_ms(a: &Known, b: &Known, company: bool) -> u64 {
     let (older, younger) = if a.ticket.enqueued_at_ms <= b.ticket.enqueued_at_ms {
         (a, b)
     } else {
@@ -86,7 +92,13 @@ fn fits_at_ms(a: &Known, b: &Known) -> u64 {
     let agrees = |at_ms: u64| {
         [older, younger].iter().all(|one| {
             let waited_ms = at_ms - one.ticket.enqueued_at_ms;
-            SETTINGS.window(waited_ms) >= gap && (waited_ms >= SETTINGS.avoid_ms || !avoided(a, b))
+            let apart_ms = if company {
+                SETTINGS.avoid_ms
+            } else {
+                SETTINGS.avoid_alone_ms
+            };
+            let kept_apart = avoided(a, b) && waited_ms < apart_ms;
+            SETTINGS.window(waited_ms) >= gap && !kept_apart
         })
     };
     (younger.ticket.enqueued_at_ms..bound_ms)
@@ -302,7 +314,7 @@ impl Both {
                 "nobody suspended"
             );
             prop_assert!((older.enqueued_at_ms, a.arrival) < (younger.enqueued_at_ms, b.arrival));
-            prop_assert!(fits_at_ms(&a, &b) <= now_ms, "only who fits");
+            prop_assert!(self.model.fits_at_ms(&a, &b) <= now_ms, "only who fits");
             prop_assert!(
                 self.model.is_best(&a, &b, now_ms) || self.model.is_best(&b, &a, now_ms),
                 "for one of the two there was nobody better; last opponents come last"

@@ -12,8 +12,8 @@ use starvault_server::{Config, TimeSource};
 use starvault_wire::{
     Codec,
     v1::{
-        Color, JoinLobby, LeaveLobby, Ping, Queued, Resign, client_frame::Command, error::Code,
-        server_frame::Event,
+        AnswerDraw, Color, JoinLobby, LeaveLobby, OfferDraw, Ping, Queued, Resign, client_frame::Command,
+        error::Code, server_frame::Event,
     },
 };
 
@@ -367,18 +367,39 @@ async fn who_plays_white_is_drawn() {
     server.stop().await;
 }
 
-/// Both play a game that is over at once, and want another one.
-async fn play_and_join_again(one: &mut Player, two: &mut Player) {
+/// The two meet; answers the id of their game.
+async fn meet(one: &mut Player, two: &mut Player) -> String {
     queued(one, JOIN).await;
     queued(two, JOIN).await;
     let game_id = one.matched().await.game.unwrap().game_id;
-    two.matched().await;
+    assert_eq!(two.matched().await.game.unwrap().game_id, game_id);
+    game_id
+}
+
+/// The two meet, and the first one gives up at once.
+async fn loses_to(loser: &mut Player, winner: &mut Player) {
+    let game_id = meet(loser, winner).await;
     let command_id = "resign".into();
-    let resigned = one.ask(Command::Resign(Resign { game_id, command_id })).await;
+    let resigned = loser.ask(Command::Resign(Resign { game_id, command_id })).await;
     assert!(matches!(resigned, Event::Ack(_)), "{resigned:?}");
-    two.game_event(2).await;
-    queued(one, JOIN).await;
-    queued(two, JOIN).await;
+    winner.game_event(2).await;
+}
+
+/// The two meet, and agree on a draw: their ratings stay as they were.
+async fn draws_with(one: &mut Player, two: &mut Player) {
+    let game_id = meet(one, two).await;
+    let offer = Command::OfferDraw(OfferDraw {
+        game_id: game_id.clone(),
+        command_id: "offer".into(),
+    });
+    assert!(matches!(one.ask(offer).await, Event::Ack(_)));
+    let accept = Command::AnswerDraw(AnswerDraw {
+        game_id,
+        command_id: "accept".into(),
+        accept: true,
+    });
+    assert!(matches!(two.ask(accept).await, Event::Ack(_)));
+    one.game_event(3).await;
 }
 
 #[tokio::test]
@@ -386,32 +407,50 @@ async fn nobody_meets_the_last_opponent_again_while_somebody_else_waits() {
     let folder = folder();
     let server = Running::start(&folder, "v1.2", |config| {
         config.matching.wait_ms_max = 600_000;
-        config.matching.window_growth_per_second = 1;
+        config.matching.window_initial = 100;
+        config.matching.window_growth_per_second = 0;
         config.matching.avoid_ms = 600_000;
     })
     .await;
-    let (ada, bo, cy) = (
-        server.sign_in("Ada").await,
-        server.sign_in("Bo").await,
-        server.sign_in("Cy").await,
-    );
-    let mut one = server.connect(&ada, Codec::Json).await;
-    let mut two = server.connect(&bo, Codec::Json).await;
-    play_and_join_again(&mut one, &mut two).await;
-    let mut three = server.connect(&cy, Codec::Json).await;
-    queued(&mut three, JOIN).await;
-    assert_eq!(opponent_of(&mut one, &ada).await, cy.player_id);
+    let mut players = Vec::new();
+    let mut who = Vec::new();
+    for name in ["Ada", "Bo", "Cy", "Di", "Ed"] {
+        let signed_in = server.sign_in(name).await;
+        players.push(server.connect(&signed_in, Codec::Json).await);
+        who.push(signed_in);
+    }
+    let [ada, bo, cy, di, ed] = &mut players[..] else {
+        panic!("five")
+    };
+    // Somebody waits whose rating is out of reach for the others.
+    loses_to(cy, di).await;
+    queued(cy, JOIN).await;
+    draws_with(ada, bo).await;
+    queued(ada, JOIN).await;
+    queued(bo, JOIN).await;
+    server
+        .lobby_says("all three wait", |lobby| lobby.waiting() == 3)
+        .await;
+    queued(ed, JOIN).await;
+    assert_eq!(opponent_of(ada, &who[0]).await, who[4].player_id);
     server.stop().await;
 }
 
 #[tokio::test]
 async fn the_last_opponent_is_better_than_nobody() {
     let folder = folder();
-    let server = Running::start(&folder, "v1.2", |config| config.matching.avoid_ms = 50).await;
+    let server = Running::start(&folder, "v1.2", |config| {
+        config.matching.wait_ms_max = 600_000;
+        config.matching.window_growth_per_second = 0;
+        config.matching.avoid_ms = 600_000;
+    })
+    .await;
     let (ada, bo) = (server.sign_in("Ada").await, server.sign_in("Bo").await);
     let mut one = server.connect(&ada, Codec::Json).await;
     let mut two = server.connect(&bo, Codec::Json).await;
-    play_and_join_again(&mut one, &mut two).await;
+    loses_to(&mut one, &mut two).await;
+    queued(&mut one, JOIN).await;
+    queued(&mut two, JOIN).await;
     assert_eq!(opponent_of(&mut one, &ada).await, bo.player_id);
     server.stop().await;
 }

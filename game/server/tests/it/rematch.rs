@@ -222,15 +222,15 @@ async fn rematched(table: &mut Table) -> String {
 async fn a_rematch_ends_the_wait_in_the_lobby() {
     let folder = folder();
     let server = Running::start(&folder, "v1.2", |config| {
-        // These two would not meet by themselves.
-        config.matching.wait_ms_max = 600_000;
-        config.matching.window_growth_per_second = 1;
-        config.matching.avoid_ms = 600_000;
+        config.regions = "eu,asia".parse().unwrap();
     })
     .await;
     let mut table = resigned(&server).await;
-    for player in [&mut table.white, &mut table.black] {
-        assert!(matches!(player.ask(JOIN).await, Event::Queued(_)));
+    // In two regions they do not meet by themselves.
+    for (player, region) in [(&mut table.white, "eu"), (&mut table.black, "asia")] {
+        let region = region.into();
+        let join = Command::JoinLobby(JoinLobby { region });
+        assert!(matches!(player.ask(join).await, Event::Queued(_)));
     }
     server.lobby_says("both wait", |lobby| lobby.waiting() == 2).await;
     let next = rematched(&mut table).await;
