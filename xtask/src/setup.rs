@@ -52,6 +52,12 @@ pub const EVERYTHING: &[Need] = &[
         any_of: &["mariadbd", "/usr/sbin/mariadbd"],
     },
     Need {
+        // As above: the tools hold the server's program, without a service.
+        purpose: "games in a real Redis",
+        package: "redis-tools",
+        any_of: &["redis-server", "redis-check-rdb"],
+    },
+    Need {
         purpose: "making those databases",
         package: "mariadb-client-core",
         any_of: &["my_print_defaults"],
