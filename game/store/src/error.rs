@@ -4,6 +4,8 @@ use std::{path::PathBuf, sync::Arc};
 
 use starvault_rules::{GameId, PlayerId};
 
+use crate::redis::RedisTrouble;
+
 /// Cloneable, because one failed commit fails everything that waited for it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
@@ -42,6 +44,17 @@ pub enum StoreError {
     },
     #[error("the journal {} has been closed", path.display())]
     Closed { path: PathBuf },
+    #[error("the Redis at {server} failed to {operation}: {trouble}")]
+    Redis {
+        /// Without user and password.
+        server: String,
+        operation: &'static str,
+        trouble: RedisTrouble,
+    },
+    #[error(
+        "not the address of a journal: {what}; give the path of a file, sqlite:PATH, redis://HOST:PORT or redis-cluster://HOST:PORT"
+    )]
+    Address { what: String },
     #[error("there is no game {game_id}")]
     UnknownGame { game_id: GameId },
     #[error("there is no player {player_id}; create the player before the game")]

@@ -9,7 +9,9 @@
 mod check;
 mod error;
 mod journal;
+mod redis;
 pub mod rule;
+mod snapshot;
 mod sqlite;
 
 pub use check::{CheckReport, Finding, FindingKind, check};
@@ -18,4 +20,5 @@ pub use journal::{
     Acquired, Answer, Append, AppendOutcome, CommandKey, CreateOutcome, Created, Decision, Epoch,
     EquipOutcome, Journal, NewGame, NewPlayer, Owner, Ownership, Profile, payload_hash,
 };
+pub use redis::{RedisJournal, RedisOptions, RedisOutbox, RedisTrouble, RedisUrl};
 pub use sqlite::{Outbox, OutboxRow, SqliteJournal, SqliteOptions, WriterStats};

@@ -71,13 +71,30 @@ pub fn rule<E: From<StoreError>>(
         }));
     }
     let sequence = match &append.decision {
-        Decision::Accepted { events, state } => check_accepted(standing, events, state)?,
+        Decision::Accepted { .. } if !standing.running => {
+            return Err(invalid(format!("events after the end of game {}", standing.game_id)).into());
+        }
+        Decision::Accepted { events, state } => {
+            check_accepted(standing.game_id, standing.sequence, events, state)?
+        }
         Decision::Rejected { .. } => standing.sequence,
     };
     Ok(Ruling::Write {
         seat,
         committed: AppendOutcome::Committed { sequence },
     })
+}
+
+/// What no owner can have decided, by what it believes of its game: an engine that rules only after it has
+/// written looks at this before.
+///
+/// # Errors
+/// [`StoreError::Invalid`].
+pub fn check_decision(append: &Append) -> Result<(), StoreError> {
+    let Decision::Accepted { events, state } = &append.decision else {
+        return Ok(());
+    };
+    check_accepted(&append.game_id, append.expected_sequence, events, state).map(|_| ())
 }
 
 fn invalid(what: String) -> StoreError {
@@ -98,13 +115,12 @@ fn seat_of(standing: &Standing<'_>, player_id: &PlayerId) -> Result<Color, Store
 }
 
 /// Holds the caller to the shape of an accepted command; the sequence after it.
-fn check_accepted(standing: &Standing<'_>, events: &[Event], state: &GameState) -> Result<u32, StoreError> {
-    let Standing {
-        game_id, sequence, ..
-    } = standing;
-    if !standing.running {
-        return Err(invalid(format!("events after the end of game {game_id}")));
-    }
+fn check_accepted(
+    game_id: &GameId,
+    sequence: u32,
+    events: &[Event],
+    state: &GameState,
+) -> Result<u32, StoreError> {
     let follow_one_by_one = events
         .iter()
         .zip(1u32..)
@@ -115,7 +131,7 @@ fn check_accepted(standing: &Standing<'_>, events: &[Event], state: &GameState) 
         )));
     };
     let ends = matches!(last.kind, EventKind::Ended { .. });
-    if state.game_id != **game_id || state.sequence != last.sequence || state.outcome.is_some() != ends {
+    if state.game_id != *game_id || state.sequence != last.sequence || state.outcome.is_some() != ends {
         return Err(invalid(format!(
             "a state that is not that of game {game_id} after its last event"
         )));

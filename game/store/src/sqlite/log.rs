@@ -11,8 +11,8 @@ use rusqlite::{Connection, OptionalExtension};
 use sha2::{Digest as _, Sha256};
 use starvault_rules::{Color, CommandId, Event, GameState};
 
-use super::{fault::Fault, players::to_json};
-use crate::CommandKey;
+use super::fault::Fault;
+use crate::{CommandKey, snapshot::to_json};
 
 /// See the module.
 pub(crate) type Digest = [u8; 8];

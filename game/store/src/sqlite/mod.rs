@@ -4,7 +4,7 @@
 //! on connections of their own (`readers`). What each operation does to the tables is in `games`,
 //! `append` and `players`; how events lie, in `log`.
 
-mod append;
+pub(crate) mod append;
 mod fault;
 mod games;
 mod heads;

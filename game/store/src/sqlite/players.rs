@@ -4,11 +4,13 @@ use std::sync::LazyLock;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use starvault_rules::{Color, Equipment, GameId, PlayerId, Progress, after_game};
 
 use super::{fault::Fault, progress};
-use crate::{EquipOutcome, NewPlayer, Profile, StoreError};
+use crate::{
+    EquipOutcome, NewPlayer, Profile, StoreError,
+    snapshot::{Snapshot, digested},
+};
 
 /// What [`from_row`] reads, and where it comes from. `p` is the player's row.
 pub(crate) const PROFILE_COLUMNS: &str =
@@ -18,38 +20,6 @@ pub(crate) const PROFILE_COLUMNS: &str =
 pub(crate) const PROFILE_TABLES: &str = "players p LEFT JOIN standings s USING (player_id)";
 static PROFILE_BY_ID: LazyLock<String> =
     LazyLock::new(|| format!("SELECT {PROFILE_COLUMNS} FROM {PROFILE_TABLES} WHERE p.player_id = ?1"));
-
-/// A profile's public part, as it is copied elsewhere: canonical JSON by the order of fields.
-#[derive(Serialize)]
-pub(crate) struct Snapshot<'p> {
-    player_id: &'p PlayerId,
-    display_name: &'p str,
-    #[serde(flatten)]
-    progress: Progress,
-    equipped: &'p Equipment,
-    version: i64,
-}
-
-impl Snapshot<'_> {
-    pub(crate) fn of(profile: &Profile) -> Result<(String, [u8; 32]), Fault> {
-        let Profile {
-            player_id,
-            display_name,
-            progress,
-            equipped,
-            version,
-            active_game_id: _,
-        } = profile;
-        let snapshot = Snapshot {
-            player_id,
-            display_name,
-            progress: *progress,
-            equipped,
-            version: *version,
-        };
-        digested(&snapshot)
-    }
-}
 
 /// The snapshot as a release wrote it that kept no skill and no equipment.
 #[derive(Serialize)]
@@ -65,7 +35,7 @@ pub(crate) struct FormerSnapshot<'p> {
 }
 
 impl FormerSnapshot<'_> {
-    pub(crate) fn of(profile: &Profile) -> Result<(String, [u8; 32]), Fault> {
+    pub(crate) fn of(profile: &Profile) -> Result<(String, [u8; 32]), StoreError> {
         let progress = profile.progress;
         digested(&FormerSnapshot {
             player_id: &profile.player_id,
@@ -78,16 +48,6 @@ impl FormerSnapshot<'_> {
             version: profile.version,
         })
     }
-}
-
-fn digested(snapshot: &impl Serialize) -> Result<(String, [u8; 32]), Fault> {
-    let body = to_json(snapshot)?;
-    let digest = Sha256::digest(body.as_bytes()).into();
-    Ok((body, digest))
-}
-
-pub(super) fn to_json(value: &impl Serialize) -> Result<String, Fault> {
-    serde_json::to_string(value).map_err(|error| Fault::invalid(error.to_string()))
 }
 
 pub(super) fn create(connection: &Connection, player: NewPlayer) -> Result<Profile, Fault> {

@@ -9,11 +9,11 @@
 use rusqlite::{Connection, Row};
 use starvault_rules::{Equipment, Skill};
 
-use super::{
-    fault::Fault,
-    players::{FormerSnapshot, Snapshot, to_json},
+use super::{fault::Fault, players::FormerSnapshot};
+use crate::{
+    Profile,
+    snapshot::{Snapshot, to_json},
 };
-use crate::Profile;
 
 /// Where the standing begins among the columns of a profile.
 const FIRST: usize = 9;

@@ -1,6 +1,8 @@
 //! The journal as its callers meet it, on real files.
 
 #[cfg(test)]
+mod alike;
+#[cfg(test)]
 mod appends;
 #[cfg(test)]
 mod batching;
@@ -16,6 +18,8 @@ mod opening;
 mod ownership;
 #[cfg(test)]
 mod players;
+#[cfg(test)]
+mod redis;
 #[cfg(test)]
 mod room;
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub fn game_id(text: &str) -> GameId {
     GameId::new(text).unwrap()
 }
 
-pub async fn add_player(journal: &SqliteJournal, id: &str) {
+pub async fn add_player(journal: &impl Journal, id: &str) {
     let player = NewPlayer {
         player_id: player_id(id),
         display_name: format!("name of {id}"),
@@ -83,16 +83,16 @@ pub fn new_game(id: &str, white: &str, black: &str, owner: Owner) -> NewGame {
 
 /// A game in the hands of one owner.
 #[derive(Clone)]
-pub struct Room {
-    pub journal: SqliteJournal,
+pub struct Room<J = SqliteJournal> {
+    pub journal: J,
     pub owner: Owner,
     pub epoch: Epoch,
     pub game: Game,
 }
 
-impl Room {
+impl<J: Journal> Room<J> {
     /// Makes both players (`w-ID`, `b-ID`) and begins a game between them.
-    pub async fn begin(journal: &SqliteJournal, id: &str, owner: Owner) -> Room {
+    pub async fn begin(journal: &J, id: &str, owner: Owner) -> Self {
         let (white, black) = (format!("w-{id}"), format!("b-{id}"));
         add_player(journal, &white).await;
         add_player(journal, &black).await;
@@ -108,7 +108,7 @@ impl Room {
         }
     }
 
-    pub async fn acquire(journal: &SqliteJournal, id: &GameId, owner: Owner) -> Room {
+    pub async fn acquire(journal: &J, id: &GameId, owner: Owner) -> Self {
         let acquired = journal.acquire(id, owner.clone()).await.unwrap().unwrap();
         Room {
             journal: journal.clone(),

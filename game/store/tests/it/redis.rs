@@ -1,0 +1,1 @@
+//! What only the journal in Redis does.
