@@ -7,7 +7,7 @@ use std::sync::{
 };
 
 use starvault_rules::{EquipError, NAME_CHARS_MAX, PlayerId, RATING_INITIAL};
-use starvault_store::{EquipOutcome, Journal as _, NewPlayer, Profile, SqliteJournal};
+use starvault_store::{EquipOutcome, Journal as _, NewPlayer, Profile, Store};
 use starvault_wire::v1;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -24,7 +24,7 @@ const NOT_KNOWN_HERE: AppError = AppError::Unauthenticated("this player is not k
 pub struct App {
     pub config: Config,
     pub addresses: Addresses,
-    pub journal: SqliteJournal,
+    pub journal: Store,
     pub tokens: Tokens,
     pub lobby: Lobby,
     pub rooms: Rooms,

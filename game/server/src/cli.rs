@@ -1,8 +1,9 @@
-//! The command line: `starvault serve`, `journal check`, `migrate` and `data verify`.
+//! The command line: `starvault serve`, `journal check`, `migrate`, `data verify` and `dead-letters`.
 //!
 //! Exit codes: 0 it went well, 1 a check failed, 2 it could not run.
 
 mod data;
+mod dead_letters;
 
 use std::{
     fs,
@@ -11,7 +12,6 @@ use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},
     process::ExitCode,
-    str::FromStr,
     thread,
     time::Duration,
 };
@@ -21,11 +21,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
 use starvault_matchmaking::Settings;
+use starvault_store::StoreAddress;
 
 use crate::{
     Config, Injection, Network, Regions, Release, Server, SnapshotStores, StartError, bind, parse_clock,
 };
 use data::{DataCommand, TwoStores, UrlText};
+use dead_letters::DeadLettersCommand;
 
 /// Starvault 星穹棋局: the backend of an online three-check chess.
 #[derive(Debug, Parser)]
@@ -47,6 +49,9 @@ enum Command {
     /// Look into the snapshot stores.
     #[command(subcommand)]
     Data(DataCommand),
+    /// Ended games of a store in Redis whose players could not be told.
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -64,9 +69,10 @@ struct ServeArgs {
     /// 127.0.0.1:9100; port 0 takes a free one. Off unless asked for.
     #[arg(long, value_name = "ADDRESS", value_parser = loopback)]
     admin: Option<SocketAddr>,
-    /// The store, `sqlite:PATH`. Several processes of one machine can share it.
-    #[arg(long, value_name = "sqlite:PATH")]
-    store: StorePath,
+    /// The store: sqlite:PATH, which several processes of one machine can share, or redis://[USER:PASSWORD@]HOST:PORT
+    /// or redis-cluster://HOST:PORT,… for many machines.
+    #[arg(long, value_name = "STORE", env = "STARVAULT_STORE", hide_env_values = true)]
+    store: StoreAddress,
     /// Copy players' profiles to this store: mysql://USER:PASSWORD@HOST:PORT/DATABASE, tidb://… or sqlite:PATH,
     /// made by `starvault migrate`. Off unless asked for; a store that is down holds nobody up.
     #[arg(
@@ -165,9 +171,9 @@ struct ServeArgs {
 
 #[derive(Debug, Args)]
 struct CheckArgs {
-    /// The store, `sqlite:PATH`.
-    #[arg(long, value_name = "sqlite:PATH")]
-    store: StorePath,
+    /// The store: sqlite:PATH or redis://HOST:PORT.
+    #[arg(long, value_name = "STORE")]
+    store: StoreAddress,
     /// What clients were told is durable: lines of {"game_id","command_id","sequence","player_id"}.
     #[arg(long, value_name = "FILE.jsonl")]
     acknowledged: Option<PathBuf>,
@@ -182,19 +188,6 @@ enum LogFormat {
     Json,
 }
 
-#[derive(Debug, Clone)]
-struct StorePath(PathBuf);
-
-impl FromStr for StorePath {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.strip_prefix("sqlite:") {
-            Some(path) if !path.is_empty() => Ok(Self(PathBuf::from(path))),
-            _ => Err("a store is sqlite:PATH, e.g. sqlite:./starvault.sqlite".into()),
-        }
-    }
-}
-
 /// Runs what the command line asks for.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
@@ -203,6 +196,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Journal(JournalCommand::Check(arguments)) => check(&arguments),
         Command::Migrate(stores) => data::migrate(&stores),
         Command::Data(command) => data::data(&command),
+        Command::DeadLetters(command) => dead_letters::run(&command),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("starvault: {error:#}");
@@ -235,7 +229,7 @@ fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
         let listener = listen(arguments.listen)?;
         let admin = arguments.admin.map(listen).transpose()?;
         let release = arguments.release;
-        let mut config = Config::new(arguments.store.0, release.clone(), arguments.signing_key);
+        let mut config = Config::new(arguments.store, release.clone(), arguments.signing_key);
         config.snapshots = snapshots;
         config.clock = arguments.clock;
         config.injection = arguments.inject;
@@ -355,7 +349,8 @@ fn write_by_rename(path: &Path, text: &str) -> io::Result<()> {
 }
 
 fn check(arguments: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let report = starvault_store::check(&arguments.store.0, arguments.acknowledged.as_deref())?;
+    let checking = starvault_store::check_store(&arguments.store, arguments.acknowledged.clone());
+    let report = data::runtime()?.block_on(checking)?;
     let mut out = io::stdout().lock();
     if arguments.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;

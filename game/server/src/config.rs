@@ -4,13 +4,14 @@ use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use starvault_matchmaking::Settings;
 use starvault_rules::Clock;
+use starvault_store::StoreAddress;
 
 use crate::{address::Network, inject::Injection, snapshots::SnapshotStores, time::TimeSource};
 
 /// The configuration of one process.
 #[derive(Debug, Clone)]
 pub struct Config {
-    pub store: PathBuf,
+    pub store: StoreAddress,
     /// The label that clients, the gateway and other processes know this release by.
     pub release: Release,
     pub signing_key: PathBuf,
@@ -32,9 +33,9 @@ pub struct Config {
 
 impl Config {
     #[must_use]
-    pub fn new(store: PathBuf, release: Release, signing_key: PathBuf) -> Self {
+    pub fn new(store: impl Into<StoreAddress>, release: Release, signing_key: PathBuf) -> Self {
         Self {
-            store,
+            store: store.into(),
             release,
             signing_key,
             clock: Clock {

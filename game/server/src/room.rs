@@ -15,7 +15,7 @@ mod timers;
 use std::{pin::pin, sync::Arc};
 
 use starvault_rules::{Color, Command, CommandId, Event, Game, GameId, Moment};
-use starvault_store::{Answer, CommandKey, Epoch, Owner, SqliteJournal, payload_hash};
+use starvault_store::{Answer, CommandKey, Epoch, Owner, Store, payload_hash};
 use starvault_wire::v1::{Ack, Relocated, error::Code, server_frame::Event as Say};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -43,7 +43,7 @@ use crate::{
 /// What every room of a process shares.
 #[derive(Debug, Clone)]
 pub struct RoomContext {
-    pub journal: SqliteJournal,
+    pub journal: Store,
     pub owner: Owner,
     pub time: TimeSource,
     pub limits: Limits,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::Router;
-use starvault_store::{Owner, SqliteJournal, SqliteOptions};
+use starvault_store::{Owner, Store};
 use starvault_wire::v1::{
     player_service_server::PlayerServiceServer, system_service_server::SystemServiceServer,
 };
@@ -59,14 +59,14 @@ impl Server {
     /// # Errors
     /// Says what is missing and what to do.
     pub async fn build(config: Config, listener: TcpListener) -> Result<Self, StartError> {
-        let (store, key) = (config.store.clone(), config.signing_key.clone());
+        let key = config.signing_key.clone();
         let opening = tokio::task::spawn_blocking(move || {
-            let journal = SqliteJournal::open(&store, SqliteOptions::default())?;
             let key = keys::load_or_create(&key, rand::random)?;
-            Ok::<_, StartError>((journal, Tokens::new(&key)?, build_info::executable_sha256()?))
+            Ok::<_, StartError>((Tokens::new(&key)?, build_info::executable_sha256()?))
         });
-        let (journal, tokens, executable_sha256) = opening.await.map_err(|_| StartError::Interrupted)??;
+        let (tokens, executable_sha256) = opening.await.map_err(|_| StartError::Interrupted)??;
         let instance = uuid::Uuid::new_v4().simple().to_string();
+        let journal = Store::open(&config.store, &instance).await?;
         let injector = Injector::new(config.injection);
         let (to_lobby, from_rooms) = mpsc::channel(TOLD_MAX);
         let metrics = Arc::new(GameMetrics::default());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use starvault_snapshots::{Copier, CopyOptions, SinkFigures, Store, StoreUrl};
-use starvault_store::SqliteJournal;
+use starvault_store::Store as Journal;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +21,7 @@ pub type NamedFigures = (&'static str, Arc<SinkFigures>);
 /// starting: its copier says so and tries again.
 pub fn start(
     stores: Option<&SnapshotStores>,
-    journal: &SqliteJournal,
+    journal: &Journal,
     tasks: &mut JoinSet<()>,
     stop: &CancellationToken,
 ) -> Vec<NamedFigures> {

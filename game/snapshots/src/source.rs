@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use starvault_store::{Outbox, OutboxRow, StoreError};
+use starvault_store::{Outbox, OutboxRow, StoreError, StoreOutbox};
 
 /// A journal's outbox: the newest snapshot of each player, in the order in which they were written.
 ///
@@ -24,6 +24,20 @@ pub trait Source: Clone + Send + Sync + 'static {
         &self,
         player_id: &str,
     ) -> impl Future<Output = Result<Option<OutboxRow>, StoreError>> + Send;
+}
+
+impl Source for StoreOutbox {
+    async fn after(&self, position: i64, limit: usize) -> Result<Vec<OutboxRow>, StoreError> {
+        StoreOutbox::after(self, position, limit).await
+    }
+
+    async fn newest_position(&self) -> Result<i64, StoreError> {
+        StoreOutbox::newest_position(self).await
+    }
+
+    async fn of_player(&self, player_id: &str) -> Result<Option<OutboxRow>, StoreError> {
+        StoreOutbox::of_player(self, player_id).await
+    }
 }
 
 impl Source for Outbox {

@@ -16,9 +16,9 @@ use starvault_snapshots::{
     Progress, Repair, Report, SnapshotError, Store, StoreUrl, VerifyOptions, compare::Difference, repair,
     verify,
 };
-use starvault_store::Outbox;
+use starvault_store::{StoreAddress, StoreOutbox};
 
-use super::{LogFormat, StorePath, start_logging};
+use super::{LogFormat, start_logging};
 
 /// A URL that is read later: what the command line's parser says of a bad one would show the password in it.
 #[derive(Clone)]
@@ -92,9 +92,9 @@ pub(super) struct VerifyArgs {
     /// Mend rows that differ, from the journal given by --store. Compare again afterwards: this run exits with 1.
     #[arg(long, requires = "store")]
     repair: bool,
-    /// The journal, `sqlite:PATH`.
-    #[arg(long, value_name = "sqlite:PATH")]
-    store: Option<StorePath>,
+    /// The journal: sqlite:PATH or redis://HOST:PORT.
+    #[arg(long, value_name = "STORE")]
+    store: Option<StoreAddress>,
     /// Note here how far the comparison is; if the file exists, go on from there. Removed at the end.
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
@@ -121,7 +121,7 @@ pub(super) fn data(command: &DataCommand) -> anyhow::Result<ExitCode> {
     runtime()?.block_on(compare(arguments))
 }
 
-fn runtime() -> io::Result<tokio::runtime::Runtime> {
+pub(super) fn runtime() -> io::Result<tokio::runtime::Runtime> {
     // One thread per store; the comparison shares them.
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -144,8 +144,14 @@ async fn compare(arguments: &VerifyArgs) -> anyhow::Result<ExitCode> {
     bar.clear();
     let report = compared?;
     let mut repairs = Vec::new();
-    if let (true, Some(StorePath(path))) = (arguments.repair, &arguments.store) {
-        repairs = repair(&Outbox::of(path), &primary, &secondary, &report.differences).await?;
+    if let (true, Some(journal)) = (arguments.repair, &arguments.store) {
+        repairs = repair(
+            &StoreOutbox::open(journal).await?,
+            &primary,
+            &secondary,
+            &report.differences,
+        )
+        .await?;
     }
     print(&report, &repairs, arguments)?;
     if report.differences.is_empty() && report.in_motion > 0 {

@@ -23,22 +23,28 @@ const LINE_BYTES_MAX: u64 = 4096;
 /// Games whose commands are kept at hand.
 const GAMES_AT_HAND_MAX: usize = 4096;
 
+/// A command that somebody was told is durable.
 #[derive(Deserialize)]
-struct Line {
-    game_id: GameId,
+pub(crate) struct Line {
+    pub(crate) game_id: GameId,
     command_id: CommandId,
     sequence: u32,
-    player_id: PlayerId,
+    pub(crate) player_id: PlayerId,
 }
 
-pub(super) struct Acknowledged {
+/// Who gave which command at which sequence.
+pub(crate) type Command = (Color, String, u32);
+
+pub(crate) struct Acknowledged {
     path: PathBuf,
+    /// Of the line that was read last.
+    number: u64,
     /// As long as the file was when it was opened.
     lines: Take<BufReader<File>>,
 }
 
 impl Acknowledged {
-    pub(super) fn open(path: &Path) -> Result<Acknowledged, StoreError> {
+    pub(crate) fn open(path: &Path) -> Result<Acknowledged, StoreError> {
         let open = || -> io::Result<_> {
             let file = File::open(path)?;
             let bytes = file.metadata()?.len();
@@ -47,6 +53,7 @@ impl Acknowledged {
         match open() {
             Ok(lines) => Ok(Acknowledged {
                 path: path.to_owned(),
+                number: 0,
                 lines,
             }),
             Err(error) => Err(StoreError::Acknowledged {
@@ -57,41 +64,84 @@ impl Acknowledged {
         }
     }
 
-    pub(super) fn check(mut self, connection: &Connection, report: &mut CheckReport) -> Result<(), Fault> {
-        let (mut line, mut commands) = (Vec::new(), Commands::default());
-        for number in 1.. {
-            let unreadable = |what: String| StoreError::Acknowledged {
-                path: self.path.clone(),
-                line: number,
-                what,
-            };
-            line.clear();
-            let read = (&mut self.lines)
-                .take(LINE_BYTES_MAX)
-                .read_until(b'\n', &mut line);
-            let bytes = read.map_err(|error| unreadable(error.to_string()))? as u64;
-            if line.last() != Some(&b'\n') {
-                if bytes == LINE_BYTES_MAX {
-                    return Err(unreadable(format!("longer than {LINE_BYTES_MAX} bytes")).into());
-                }
-                break;
+    /// The next whole line. An unfinished last one is what a killed writer leaves.
+    pub(crate) fn next(&mut self) -> Result<Option<Line>, StoreError> {
+        self.number += 1;
+        let (path, number) = (self.path.clone(), self.number);
+        let unreadable = |what: String| StoreError::Acknowledged {
+            path,
+            line: number,
+            what,
+        };
+        let mut line = Vec::new();
+        let read = (&mut self.lines)
+            .take(LINE_BYTES_MAX)
+            .read_until(b'\n', &mut line);
+        let bytes = match read {
+            Ok(bytes) => bytes as u64,
+            Err(error) => return Err(unreadable(error.to_string())),
+        };
+        if line.last() != Some(&b'\n') {
+            if bytes == LINE_BYTES_MAX {
+                return Err(unreadable(format!("longer than {LINE_BYTES_MAX} bytes")));
             }
-            let parsed: Line =
-                serde_json::from_slice(&line).map_err(|error| unreadable(error.to_string()))?;
-            report.acknowledged += 1;
-            check_line(connection, &mut commands, &parsed, report)?;
+            return Ok(None);
+        }
+        match serde_json::from_slice(&line) {
+            Ok(line) => Ok(Some(line)),
+            Err(error) => Err(unreadable(error.to_string())),
+        }
+    }
+
+    pub(super) fn check(mut self, connection: &Connection, report: &mut CheckReport) -> Result<(), Fault> {
+        let mut commands = Commands::default();
+        while let Some(line) = self.next()? {
+            check_line(connection, &mut commands, &line, report)?;
         }
         Ok(())
     }
 }
 
+impl Line {
+    /// Compares with the commands of its game: who gave which command at which sequence. `seat`: the player's.
+    pub(crate) fn check(&self, seat: Option<Color>, commands: &[Command], report: &mut CheckReport) {
+        let Line {
+            game_id,
+            command_id,
+            sequence,
+            player_id,
+        } = self;
+        report.acknowledged += 1;
+        let its = commands
+            .iter()
+            .filter(|(by, id, _)| Some(*by) == seat && id == command_id.as_str())
+            .map(|(.., at)| *at);
+        let (mut there, mut elsewhere) = (false, None);
+        for at in its {
+            there |= at == *sequence;
+            elsewhere = elsewhere.max(Some(at));
+        }
+        if there {
+            return;
+        }
+        let where_else = match elsewhere {
+            Some(found) => format!("the journal has it at {found}"),
+            None => "the journal does not have it".to_owned(),
+        };
+        let what = format!(
+            "command {command_id} of player {player_id} was acknowledged at sequence {sequence}; {where_else}"
+        );
+        report.find(FindingKind::Lost, Some(game_id), what);
+    }
+}
+
 /// The commands of games that were looked at last. Lines of one game come in a row as a rule.
 #[derive(Default)]
-struct Commands(HashMap<GameId, Vec<(Color, String, u32)>>);
+struct Commands(HashMap<GameId, Vec<Command>>);
 
 impl Commands {
     /// Who gave which command of the game at which sequence; none for a game that does not exist.
-    fn of(&mut self, connection: &Connection, game_id: &GameId) -> Result<&[(Color, String, u32)], Fault> {
+    fn of(&mut self, connection: &Connection, game_id: &GameId) -> Result<&[Command], Fault> {
         if !self.0.contains_key(game_id) {
             if self.0.len() >= GAMES_AT_HAND_MAX {
                 self.0.clear();
@@ -103,7 +153,7 @@ impl Commands {
     }
 }
 
-fn read(connection: &Connection, game_id: &GameId) -> Result<Vec<(Color, String, u32)>, Fault> {
+fn read(connection: &Connection, game_id: &GameId) -> Result<Vec<Command>, Fault> {
     let newest: Option<(i64, i64)> = connection
         .prepare_cached("SELECT game, last FROM games JOIN heads USING (game) WHERE game_id = ?1")?
         .query_row([game_id.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -132,10 +182,7 @@ fn check_line(
     report: &mut CheckReport,
 ) -> Result<(), Fault> {
     let Line {
-        game_id,
-        command_id,
-        sequence,
-        player_id,
+        game_id, player_id, ..
     } = line;
     let seats: Option<[String; 2]> = connection
         .prepare_cached("SELECT white_id, black_id FROM games WHERE game_id = ?1")?
@@ -145,26 +192,6 @@ fn check_line(
         .into_iter()
         .zip(seats.iter().flatten())
         .find_map(|(color, seated)| (seated == player_id.as_str()).then_some(color));
-    let its = commands
-        .of(connection, game_id)?
-        .iter()
-        .filter(|(by, id, _)| Some(*by) == seat && id == command_id.as_str())
-        .map(|(.., at)| *at);
-    let (mut there, mut elsewhere) = (false, None);
-    for at in its {
-        there |= at == *sequence;
-        elsewhere = elsewhere.max(Some(at));
-    }
-    if there {
-        return Ok(());
-    }
-    let where_else = match elsewhere {
-        Some(found) => format!("the journal has it at {found}"),
-        None => "the journal does not have it".to_owned(),
-    };
-    let what = format!(
-        "command {command_id} of player {player_id} was acknowledged at sequence {sequence}; {where_else}"
-    );
-    report.find(FindingKind::Lost, Some(game_id), what);
+    line.check(seat, commands.of(connection, game_id)?, report);
     Ok(())
 }

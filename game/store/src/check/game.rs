@@ -10,7 +10,7 @@ use crate::sqlite::{Fault, log, stored_id};
 
 /// What the games say about one player.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     pub wins: u32,
     pub losses: u32,
     pub draws: u32,
@@ -18,14 +18,80 @@ pub(super) struct Tally {
 }
 
 /// The command that caused an event.
-type Cause = (Color, String);
+pub(crate) type Cause = (Color, String);
 
 /// The events that one command caused.
-struct Caused {
-    last: u32,
+pub(crate) struct Caused {
+    pub(crate) last: u32,
     /// All but the end of the game, which may follow a move of the same command.
     actions: u32,
     applied_again: bool,
+}
+
+/// The commands of one game and what each of them caused.
+#[derive(Default)]
+pub(crate) struct Causes(HashMap<Cause, Caused>);
+
+impl Causes {
+    /// Events come in their order.
+    pub(crate) fn note(&mut self, cause: Cause, event: &Event) {
+        let action = u32::from(!matches!(event.kind, EventKind::Ended { .. }));
+        let sequence = event.sequence;
+        self.0
+            .entry(cause)
+            .and_modify(|caused| {
+                caused.applied_again |= sequence != caused.last + 1;
+                caused.last = sequence;
+                caused.actions += action;
+            })
+            .or_insert(Caused {
+                last: sequence,
+                actions: action,
+                applied_again: false,
+            });
+    }
+
+    pub(crate) fn get(&self, cause: &Cause) -> Option<&Caused> {
+        self.0.get(cause)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Cause, &Caused)> {
+        self.0.iter()
+    }
+
+    /// Reports commands that were applied more than once.
+    pub(crate) fn check(&self, game_id: &GameId, players: &[PlayerId; 2], report: &mut CheckReport) {
+        for ((seat, command_id), _) in self.0.iter().filter(|(_, c)| c.applied_again || c.actions > 1) {
+            let player_id = &players[*seat as usize];
+            let what = format!("command {command_id} of player {player_id} was applied more than once");
+            report.find(FindingKind::Twice, Some(game_id), what);
+        }
+    }
+}
+
+/// What a game did to its players.
+pub(crate) fn note_result(
+    tallies: &mut HashMap<PlayerId, Tally>,
+    game_id: &GameId,
+    players: &[PlayerId; 2],
+    events: &[Event],
+) {
+    for (player_id, color) in players.iter().zip(Color::BOTH) {
+        let tally = tallies.entry(player_id.clone()).or_default();
+        match events.last().map(|event| &event.kind) {
+            // Counts for nobody.
+            Some(EventKind::Ended {
+                reason: Reason::Aborted,
+                ..
+            }) => {}
+            Some(EventKind::Ended { winner: None, .. }) => tally.draws += 1,
+            Some(EventKind::Ended {
+                winner: Some(winner), ..
+            }) if *winner == color => tally.wins += 1,
+            Some(EventKind::Ended { .. }) => tally.losses += 1,
+            _ => tally.running.push(game_id.clone()),
+        }
+    }
 }
 
 /// One game as its rows tell it, without its events.
@@ -76,29 +142,10 @@ pub(super) fn check_game(
     };
     let (events, caused) = read_events(&rows, game_id, report);
     report.events += events.len() as u64;
-    for ((seat, command_id), _) in caused.iter().filter(|(_, c)| c.applied_again || c.actions > 1) {
-        let player_id = &players[*seat as usize];
-        let what = format!("command {command_id} of player {player_id} was applied more than once");
-        report.find(FindingKind::Twice, Some(game_id), what);
-    }
+    caused.check(game_id, players, report);
     check_refusals(connection, told, &caused, report)?;
 
-    for (player_id, color) in players.iter().zip(Color::BOTH) {
-        let tally = tallies.entry(player_id.clone()).or_default();
-        match events.last().map(|event| &event.kind) {
-            // Counts for nobody.
-            Some(EventKind::Ended {
-                reason: Reason::Aborted,
-                ..
-            }) => {}
-            Some(EventKind::Ended { winner: None, .. }) => tally.draws += 1,
-            Some(EventKind::Ended {
-                winner: Some(winner), ..
-            }) if *winner == color => tally.wins += 1,
-            Some(EventKind::Ended { .. }) => tally.losses += 1,
-            _ => tally.running.push(game_id.clone()),
-        }
-    }
+    note_result(tallies, game_id, players, &events);
 
     let mut broken = |what: String| report.find(FindingKind::Broken, Some(game_id), what);
     let game = match Game::from_events(&events) {
@@ -175,13 +222,9 @@ fn read_rows(
 }
 
 /// The events that can be read, and the commands that caused them.
-fn read_events(
-    rows: &[log::Row],
-    game_id: &GameId,
-    report: &mut CheckReport,
-) -> (Vec<Event>, HashMap<Cause, Caused>) {
+fn read_events(rows: &[log::Row], game_id: &GameId, report: &mut CheckReport) -> (Vec<Event>, Causes) {
     let mut events = Vec::new();
-    let mut caused: HashMap<Cause, Caused> = HashMap::new();
+    let mut caused = Causes::default();
     for row in rows {
         let sequence = row.sequence;
         let event = match log::event(row) {
@@ -198,19 +241,7 @@ fn read_events(
             }
         };
         if let Some((seat, command_id, _)) = &row.cause {
-            let action = u32::from(!matches!(event.kind, EventKind::Ended { .. }));
-            caused
-                .entry((*seat, command_id.clone()))
-                .and_modify(|caused| {
-                    caused.applied_again |= sequence != caused.last + 1;
-                    caused.last = sequence;
-                    caused.actions += action;
-                })
-                .or_insert(Caused {
-                    last: sequence,
-                    actions: action,
-                    applied_again: false,
-                });
+            caused.note((*seat, command_id.clone()), &event);
         }
         events.push(event);
     }
@@ -221,7 +252,7 @@ fn read_events(
 fn check_refusals(
     connection: &Connection,
     told: &Told,
-    caused: &HashMap<Cause, Caused>,
+    caused: &Causes,
     report: &mut CheckReport,
 ) -> Result<(), Fault> {
     let mut statement =
@@ -230,7 +261,7 @@ fn check_refusals(
     while let Some(row) = rows.next()? {
         let (seat, command_id): (u8, String) = (row.get(0)?, row.get(1)?);
         let what = match log::color(seat) {
-            Ok(seat) if caused.contains_key(&(seat, command_id.clone())) => {
+            Ok(seat) if caused.get(&(seat, command_id.clone())).is_some() => {
                 let player_id = &told.players[seat as usize];
                 format!("command {command_id} of player {player_id}: kept as refused and among the events")
             }

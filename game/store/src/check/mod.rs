@@ -4,8 +4,8 @@
 //! replayed from its events, which must be those that were written and lead to the game that was stored,
 //! and each profile is compared with the games that its player finished.
 
-mod acknowledged;
-mod game;
+pub(crate) mod acknowledged;
+pub(crate) mod game;
 
 use std::{collections::HashMap, path::Path};
 
@@ -62,7 +62,7 @@ impl CheckReport {
         self.lost == 0 && self.twice == 0 && self.broken == 0
     }
 
-    fn find(&mut self, kind: FindingKind, game_id: Option<&GameId>, what: impl Into<String>) {
+    pub(crate) fn find(&mut self, kind: FindingKind, game_id: Option<&GameId>, what: impl Into<String>) {
         match kind {
             FindingKind::Lost => self.lost += 1,
             FindingKind::Twice => self.twice += 1,

@@ -139,7 +139,7 @@ async fn finish(
         for (player_id, progress) in seated.iter().zip([white, black]) {
             let missing = || Fault::Corrupt(format!("player {player_id} of game {game_id} is missing"));
             // What they wear may have changed during the game, and no one else plays for them.
-            let mut profile = players::read(link, player_id).await?.ok_or_else(missing)?.profile;
+            let mut profile = players::read(link, player_id).await?.ok_or_else(missing)?;
             let version = profile.version;
             profile.version += 1;
             profile.progress = progress;

@@ -9,7 +9,7 @@ use super::{
     fault::Fault,
     keys::{GameKeys, Shard},
     link::Link,
-    players::{self, Entered, Stored},
+    players::{self, Entered},
 };
 use crate::{
     Acquired, CreateOutcome, Created, Epoch, NewGame, Owner, Ownership, Profile, StoreError,
@@ -137,7 +137,7 @@ pub(super) async fn profile(
     player_id: &PlayerId,
     options: RedisOptions,
 ) -> Result<Option<Profile>, Fault> {
-    let Some(Stored { profile, .. }) = players::read(link, player_id).await? else {
+    let Some(profile) = players::read(link, player_id).await? else {
         return Ok(None);
     };
     let Some(game_id) = &profile.active_game_id else {
@@ -152,8 +152,7 @@ pub(super) async fn profile(
         })),
         Stage::Ended => {
             ends::apply(link, game_id, None, options).await?;
-            let read = players::read(link, player_id).await?;
-            Ok(read.map(|stored| stored.profile))
+            players::read(link, player_id).await
         }
     }
 }

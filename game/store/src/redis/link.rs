@@ -161,6 +161,11 @@ impl Link {
         Ok(cmd.query_async(&mut self.way.clone()).await?)
     }
 
+    /// Several commands in one step.
+    pub(super) async fn ask_all<T: FromRedisValue>(&self, pipe: &redis::Pipeline) -> Result<T, Fault> {
+        Ok(pipe.query_async(&mut self.way.clone()).await?)
+    }
+
     /// Names where and while doing what.
     pub(super) fn at(&self, fault: impl Into<Fault>, operation: &'static str) -> StoreError {
         fault.into().at(&self.server, operation)

@@ -4,6 +4,8 @@
 //! step, and says what it found; the rule then says what that means (`writer`). What a game does to its
 //! players when it ends lies in another slot and follows through a stream (`ends`). Where things lie: `keys`.
 
+mod check;
+mod dead_letters;
 mod ends;
 mod entry;
 mod fault;
@@ -18,6 +20,8 @@ use std::{
     time::Duration,
 };
 
+pub use check::check_redis;
+pub use dead_letters::{DeadLetter, DeadLetters};
 use fault::Fault;
 pub use fault::RedisTrouble;
 use link::Link;
@@ -199,14 +203,8 @@ impl Journal for RedisJournal {
         equip: bool,
         at_ms: i64,
     ) -> Result<EquipOutcome, StoreError> {
-        let operation = "change a player's equipment";
-        let outcome = self
-            .named(
-                operation,
-                players::equip(&self.inner.link, player_id, item_id, equip, at_ms),
-            )
-            .await?;
-        Ok(outcome)
+        let work = players::equip(&self.inner.link, player_id, item_id, equip, at_ms);
+        self.named("change a player's equipment", work).await
     }
 
     async fn create_game(&self, game: NewGame) -> Result<CreateOutcome, StoreError> {
@@ -265,6 +263,15 @@ pub struct RedisOutbox {
 }
 
 impl RedisOutbox {
+    /// Of a journal that need not be open in this process.
+    ///
+    /// # Errors
+    /// It cannot be reached.
+    pub async fn open(url: &RedisUrl) -> Result<RedisOutbox, StoreError> {
+        let link = Link::open(url, Duration::from_millis(RedisOptions::default().timeout_ms)).await?;
+        Ok(RedisOutbox { link })
+    }
+
     /// The snapshots after `position` in their order, at most `limit`.
     pub async fn after(&self, position: i64, limit: usize) -> Result<Vec<OutboxRow>, StoreError> {
         let rows = players::outbox_after(&self.link, position, limit).await;

@@ -8,12 +8,6 @@ use crate::{EquipOutcome, NewPlayer, OutboxRow, Profile, StoreError, snapshot::S
 /// Tries against somebody who changes the same profile at the same time.
 const TRIES_MAX: usize = 16;
 
-/// A profile, and since when its player is in a game, which may not exist (yet).
-pub(super) struct Stored {
-    pub(super) profile: Profile,
-    pub(super) since_ms: i64,
-}
-
 pub(super) fn contended() -> Fault {
     Fault::Store(StoreError::Invalid {
         what: "a profile that never stands still".to_owned(),
@@ -44,18 +38,14 @@ pub(super) async fn create(link: &Link, player: NewPlayer) -> Result<Profile, Fa
 }
 
 /// The profile with whatever game is written there.
-pub(super) async fn read(link: &Link, player_id: &PlayerId) -> Result<Option<Stored>, Fault> {
+pub(super) async fn read(link: &Link, player_id: &PlayerId) -> Result<Option<Profile>, Fault> {
     let mut cmd = redis::cmd("HMGET");
-    cmd.arg(keys::player(player_id))
-        .arg(&["body", "game", "since_ms"]);
-    let (body, game, since_ms): (Option<String>, Option<String>, Option<i64>) = link.ask(&cmd).await?;
+    cmd.arg(keys::player(player_id)).arg(&["body", "game"]);
+    let [body, game]: [Option<String>; 2] = link.ask(&cmd).await?;
     let Some(body) = body else { return Ok(None) };
     let mut profile = parse(&body)?;
     profile.active_game_id = game.map(super::ends::id).transpose()?;
-    Ok(Some(Stored {
-        profile,
-        since_ms: since_ms.unwrap_or_default(),
-    }))
+    Ok(Some(profile))
 }
 
 /// A profile out of its snapshot.
@@ -71,7 +61,7 @@ pub(super) async fn equip(
     at_ms: i64,
 ) -> Result<EquipOutcome, Fault> {
     for _ in 0..TRIES_MAX {
-        let Some(Stored { mut profile, .. }) = read(link, player_id).await? else {
+        let Some(mut profile) = read(link, player_id).await? else {
             return Ok(EquipOutcome::Unknown);
         };
         let changed = if equip {
