@@ -13,8 +13,11 @@ pub(super) fn of_event(event: &Event) -> Result<String, Fault> {
     Ok(format!("-\n{}", to_json(event)?))
 }
 
+/// Who gave the command that caused an event, and its id; none where the server acted on its own.
+pub(super) type Cause<'e> = Option<(Color, &'e str)>;
+
 /// The cause and the event of an entry.
-pub(super) fn read(entry: &str) -> Result<(Option<(Color, &str)>, Event), Fault> {
+pub(super) fn read(entry: &str) -> Result<(Cause<'_>, Event), Fault> {
     let damaged = |what: String| Fault::Corrupt(format!("an event of a game: {what}"));
     let (cause, json) = entry
         .split_once('\n')

@@ -60,7 +60,7 @@ pub(super) async fn create(
     let [white, black] = &profiles;
     let look = |profile: &Profile| Look {
         level: profile.progress.level(),
-        equipped: profile.equipped.clone(),
+        equipped: profile.equipped,
     };
     let looks = Looks {
         white: look(white),

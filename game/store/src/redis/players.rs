@@ -168,7 +168,8 @@ pub(super) async fn outbox_after(link: &Link, position: i64, limit: usize) -> Re
     let mut cmd = redis::cmd("FCALL_RO");
     cmd.arg("sv1_outbox").arg(1).arg(keys::OUTBOX);
     cmd.arg(keys::PLAYER).arg(position).arg(limit);
-    let rows: Vec<(String, i64, i64, Vec<u8>, Vec<u8>, i64)> = link.ask(&cmd).await?;
+    type Row = (String, i64, i64, Vec<u8>, Vec<u8>, i64);
+    let rows: Vec<Row> = link.ask(&cmd).await?;
     let row = |(player_id, position, version, body, sha256, at_ms)| OutboxRow {
         position,
         player_id,
