@@ -1,5 +1,5 @@
 //! The journal of one machine: moves made durable by many at once, and one at a time beside what the
-//! disk alone takes.
+//! disk alone takes. And the journal of many machines, beside four round trips for each event.
 
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
@@ -13,11 +13,13 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use starvault_rules::{Clock, Color, Command, CommandId, Game, GameId, PlayerId, Seat, Setup};
 use starvault_store::{
-    Append, AppendOutcome, CommandKey, CreateOutcome, Decision, Epoch, Journal as _, NewGame, NewPlayer,
-    Owner, SqliteJournal, SqliteOptions, check, payload_hash,
+    Append, AppendOutcome, CommandKey, CreateOutcome, Decision, Epoch, Journal, NewGame, NewPlayer, Owner,
+    RedisJournal, RedisOptions, SqliteJournal, SqliteOptions, check, check_redis, payload_hash,
 };
+use starvault_testing::RedisServer;
 use tokio::task::JoinSet;
 
+use crate::article::Article;
 use crate::report::{Limit, Report, quantile, sorted};
 
 const PRODUCERS: usize = 64;
@@ -96,12 +98,50 @@ pub fn run(seed: u64) -> anyhow::Result<Report> {
         bail!("the journal of this run is not sound: {:?}", found.findings);
     }
     report.note(format!("{} games replayed after it: sound", found.games));
+    runtime.block_on(in_redis(seed, &mut report))?;
     report.note("an event: a move, decided by the rules, durable before it is answered");
     Ok(report)
 }
 
+/// A real Redis that syncs before it answers: ours, and the article's way in the same server.
+async fn in_redis(seed: u64, report: &mut Report) -> anyhow::Result<()> {
+    let server = RedisServer::start();
+    let url = server.url().parse()?;
+    let journal = RedisJournal::open(&url, "bench", RedisOptions::default()).await?;
+    let article = Article::open(&server.url()).await?;
+    eprintln!("{PRODUCERS} producers, Redis, four round trips an event …");
+    let theirs = many(&article, seed).await?;
+    eprintln!("{PRODUCERS} producers, Redis, a function for each batch …");
+    let ours = many(&journal, seed).await?;
+    let per_second = |took: &[f64]| took.len() as f64 / MEASURED.as_secs_f64();
+    report.add(
+        "article_events_per_s",
+        per_second(&theirs),
+        "events/s",
+        Limit::None,
+    );
+    report.add("article_p99_ms", quantile(&theirs, 0.99), "ms", Limit::None);
+    report.add("redis_events_per_s", per_second(&ours), "events/s", Limit::None);
+    report.add("redis_p50_ms", quantile(&ours, 0.5), "ms", Limit::None);
+    report.add("redis_p99_ms", quantile(&ours, 0.99), "ms", Limit::None);
+    report.add(
+        "ratio_vs_article",
+        per_second(&ours) / per_second(&theirs).max(f64::MIN_POSITIVE),
+        "",
+        Limit::AtLeast(5.0),
+    );
+    journal.close().await;
+    let found = check_redis(&url, None).await?;
+    if !found.is_clean() {
+        bail!("the journal of this run is not sound: {:?}", found.findings);
+    }
+    report.note(format!("{} games in Redis replayed after it: sound", found.games));
+    report.note("the article's way: SET NX, look at the last sequence, update the state, acknowledge in the stream; a connection for each producer; appendfsync always for both");
+    Ok(())
+}
+
 /// Milliseconds from a decision to its being durable.
-async fn many(journal: &SqliteJournal, seed: u64) -> anyhow::Result<Vec<f64>> {
+async fn many<J: Journal>(journal: &J, seed: u64) -> anyhow::Result<Vec<f64>> {
     let (measuring, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let mut producers = JoinSet::new();
     for n in 0..PRODUCERS {
@@ -130,8 +170,8 @@ async fn many(journal: &SqliteJournal, seed: u64) -> anyhow::Result<Vec<f64>> {
 }
 
 /// One owner that plays one game after the other, at random.
-struct Producer {
-    journal: SqliteJournal,
+struct Producer<J> {
+    journal: J,
     owner: Owner,
     random: StdRng,
     players: [PlayerId; 2],
@@ -141,8 +181,8 @@ struct Producer {
     commands: u32,
 }
 
-impl Producer {
-    async fn begin(journal: &SqliteJournal, n: usize, seed: u64) -> anyhow::Result<Self> {
+impl<J: Journal> Producer<J> {
+    async fn begin(journal: &J, n: usize, seed: u64) -> anyhow::Result<Self> {
         let players = [PlayerId::new(format!("w-{n}"))?, PlayerId::new(format!("b-{n}"))?];
         for player_id in &players {
             let player = NewPlayer {
@@ -216,7 +256,7 @@ impl Producer {
 }
 
 async fn new_game(
-    journal: &SqliteJournal,
+    journal: &impl Journal,
     owner: &Owner,
     players: &[PlayerId; 2],
     n: u32,

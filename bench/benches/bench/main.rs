@@ -4,6 +4,7 @@
 //! The clients of a run live in this one process, on one thread, so that a two-core machine leaves
 //! the other core to the server. The server's CPU time and memory are read from `/proc`.
 
+mod article;
 mod bare;
 mod client;
 mod engine;
