@@ -247,7 +247,16 @@ impl Player {
                 self.give_up_game(Leaving::ToldOver);
                 return Some(if self.auditing { End::Leave } else { End::Over });
             }
-            (Operation::Resume, _) => talk.plan(retry_at, Action::Resume),
+            (Operation::Resume, code) => {
+                // The game never was where this player saw it: that is its server's fault, and the way
+                // back is to ask for the whole of it.
+                if code == Code::SequenceGap
+                    && let Some(seat) = &mut self.seat
+                {
+                    seat.sequence = 0;
+                }
+                talk.plan(retry_at, Action::Resume);
+            }
             (
                 _,
                 Code::SequenceGap
