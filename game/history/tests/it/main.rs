@@ -2,10 +2,14 @@
 //! kind of damage.
 
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod generated;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod world;
 #[cfg(test)]
 mod written;
