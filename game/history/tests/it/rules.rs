@@ -120,6 +120,10 @@ fn command_an_acknowledgement_names_the_last_event_of_its_command() {
     assert_eq!(broken(&with_end(None)), NOTHING);
     // Somebody else's does not.
     assert_eq!(broken(&with_end(Some("black a7a6"))), [Rule::Command]);
+    // Also where it is known how that came about.
+    let mut records = with_end(Some("black a7a6"));
+    records.push(sent("b", 73, "b2", 4, "black a7a6"));
+    assert_eq!(broken(&records), [Rule::Command]);
     // Below its place.
     let early = game_and([
         sent("b", 80, "b2", 4, "black a7a6"),
@@ -317,6 +321,20 @@ fn stale_refusal_the_game_may_have_stood_elsewhere() {
     // It is said to stand where it came only later.
     assert!(broken(&refusal(75, 80, Some(5), &last_look)).contains(&Rule::StaleRefusal));
     assert_eq!(broken(&refusal(65, 80, Some(3), &last_look)), NOTHING);
+}
+
+#[test]
+fn stale_refusal_a_command_that_is_sent_later_cannot_have_come_first() {
+    let with_next_sent = |at| {
+        game_and([
+            sent("b", 75, "b2", 4, "black a7a6"),
+            refused("b", 80, "b2", Refusal::Stale, None),
+            sent("b", at, "b3", 4, "black b7b6"),
+            acknowledged("b", 95, "b3", 5),
+        ])
+    };
+    assert_eq!(broken(&with_next_sent(79)), NOTHING);
+    assert_eq!(broken(&with_next_sent(90)), [Rule::StaleRefusal]);
 }
 
 #[test]
