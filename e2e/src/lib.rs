@@ -1,1 +1,3 @@
-//! To be written.
+//! What tests of whole programs share.
+
+pub mod lying_disk;

@@ -1,7 +1,8 @@
 //! `cargo xtask torture`: real programs, killed while players play, over and over. What a player was told
 //! is durable must be there afterwards, once and in order, whichever side is asked: the players' own
-//! records of their games, and the store on the disk. Started by `cargo xtask torture`, which builds first.
+//! notes of their games, and the store on the disk. Started by `cargo xtask torture`, which builds first.
 
+mod history;
 mod server;
 mod store;
 
@@ -24,6 +25,7 @@ enum What {
 Examples:
   cargo xtask torture store --rounds 50
   cargo xtask torture store --rounds 5 --players 20 --json
+  cargo xtask torture store --rounds 5 --mutant lying-disk    a promise that is broken: must end with 1
 
 Exit codes: 0 nothing was lost, 1 something was, 2 it could not run.")]
     Store(StoreOptions),
@@ -33,6 +35,13 @@ Exit codes: 0 nothing was lost, 1 something was, 2 it could not run.")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Backend {
     Sqlite,
+}
+
+/// What breaks the promise on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mutant {
+    /// The disk acknowledges its newest syncs, and forgets them with each kill.
+    LyingDisk,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -49,6 +58,9 @@ pub struct StoreOptions {
     /// Decides moves, pauses and the moments of the kills.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Break a promise, and see that it is noticed.
+    #[arg(long, value_enum)]
+    pub mutant: Option<Mutant>,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     pub json: bool,

@@ -35,13 +35,14 @@ impl Server {
         })
     }
 
-    /// SIGKILL: nothing is finished, nothing is flushed. Then a new process.
-    pub fn kill_and_restart(&mut self) -> anyhow::Result<()> {
+    /// SIGKILL: nothing is finished, nothing is flushed. Then a new process, after `between`.
+    pub fn kill_and_restart(&mut self, between: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
         if let Some(status) = self.child.try_wait()? {
             bail!("the server had ended by itself: {status}");
         }
         self.child.kill().context("cannot kill the server")?;
         self.child.wait()?;
+        between()?;
         let (child, _) = spawn(&self.program, &self.folder, &self.store, self.address)?;
         self.child = child;
         Ok(())

@@ -122,12 +122,17 @@ fn cargo_tests() -> anyhow::Result<bool> {
     succeeds(build::cargo()?.args(["test", "--workspace", "--locked", "--no-fail-fast"]))
 }
 
-/// A short one; the long ones are for whoever changes a store.
+/// A short one, and one that must be noticed; the long ones are for whoever changes a store.
 fn torture() -> anyhow::Result<bool> {
-    let arguments = ["store", "--rounds", "5", "--players", "20"].map(String::from);
-    match torture::run(&arguments)? {
-        0 => Ok(true),
-        1 => Ok(false),
+    let store = ["store", "--rounds", "5", "--players", "20"].map(String::from);
+    let lying = [&store[..], &["--mutant", "lying-disk"].map(String::from)].concat();
+    Ok(!finds_losses(&store)? && finds_losses(&lying)?)
+}
+
+fn finds_losses(arguments: &[String]) -> anyhow::Result<bool> {
+    match torture::run(arguments)? {
+        0 => Ok(false),
+        1 => Ok(true),
         code => bail!("the torture could not run (exit code {code})"),
     }
 }

@@ -16,6 +16,8 @@ mod process;
 mod relay;
 mod report;
 mod rooms;
+mod sightings;
+mod snapshots;
 mod verify;
 
 use std::path::PathBuf;
@@ -43,6 +45,8 @@ enum What {
     Journal(Options),
     /// Memory of a connection, CPU of a move and of an emote, round trips, what one core holds.
     Rooms(rooms::RoomsOptions),
+    /// Profiles that change all the time: how soon each change is in both copies, beside one row per transaction.
+    Snapshots(snapshots::SnapshotsOptions),
     /// Two databases of a million rows, 39 of them different: `starvault data verify` beside pt-table-sync.
     Verify(verify::VerifyOptions),
     /// The baseline of `rooms`: passes bytes on, nothing else. Started by it.
@@ -90,6 +94,7 @@ fn run(cli: Cli) -> anyhow::Result<bool> {
         What::Ids(options) => (ids::run(options.seed), options.json),
         What::Journal(options) => (journal::run(options.seed)?, options.json),
         What::Rooms(options) => (rooms::run(&options)?, options.all.json),
+        What::Snapshots(options) => (snapshots::run(&options)?, options.all.json),
         What::Verify(options) => (verify::run(&options)?, options.all.json),
         What::BareRelay(options) => {
             bare::serve(&options)?;

@@ -5,6 +5,7 @@ mod browser;
 mod common;
 mod launches;
 mod long_games;
+mod lying_disk;
 mod other_backend;
 mod play_page;
 mod play_page_emotes;

@@ -15,16 +15,17 @@
 //! This crate never links a server, never judges (it measures), and keeps bounded memory: histograms
 //! have fixed size, series at most [`series::POINTS_MAX`] points, logs go to disk.
 
-mod acknowledged;
 mod api;
 mod book;
 mod engine;
 pub mod faults;
 mod games;
+mod history;
 mod host;
 pub mod http;
 pub mod latency;
 mod ledger;
+mod lines;
 mod measure;
 pub mod players;
 pub mod recovery;
@@ -57,8 +58,8 @@ pub enum LoadError {
     /// Nothing answers at the target, so there is nothing to measure.
     #[error("{target} does not answer: {why}; is it running, and is the address right?")]
     Unreachable { target: String, why: String },
-    /// The log of acknowledged commands could not be written.
-    #[error("acknowledged log {}: {source}", path.display())]
+    /// A log of what players were told could not be written.
+    #[error("log of the players {}: {source}", path.display())]
     Log { path: PathBuf, source: std::io::Error },
     /// The HTTP client could not be built.
     #[error("HTTP client: {0}")]

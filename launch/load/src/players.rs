@@ -63,6 +63,8 @@ pub struct PlayersConfig {
     pub headers: BTreeMap<String, String>,
     /// Write what was acknowledged to this file, one JSON object per line.
     pub acknowledged_log: Option<PathBuf>,
+    /// Write what each player sent and was told, and when, to this file, one JSON object per line.
+    pub history_log: Option<PathBuf>,
 }
 
 impl PlayersConfig {
@@ -85,6 +87,7 @@ impl PlayersConfig {
             resign_after_plies: None,
             headers: BTreeMap::new(),
             acknowledged_log: None,
+            history_log: None,
         }
     }
 
@@ -135,6 +138,7 @@ impl PlayersConfig {
             resign_after_plies: self.resign_after_plies,
             headers,
             acknowledged_log: self.acknowledged_log,
+            history_log: self.history_log,
             cuts: None,
         })
     }
@@ -159,7 +163,7 @@ impl PlayersHandle {
     /// Waits for the end of the run.
     ///
     /// # Errors
-    /// When the acknowledged log could not be written, or the generator failed.
+    /// When a log could not be written, or the generator failed.
     pub async fn join(self) -> Result<PlayersReport, LoadError> {
         let finished = self
             .task

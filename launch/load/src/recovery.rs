@@ -46,6 +46,8 @@ pub struct RecoveryConfig {
     pub continue_within: Duration,
     pub seed: u64,
     pub acknowledged_log: Option<PathBuf>,
+    /// As [`PlayersConfig::history_log`].
+    pub history_log: Option<PathBuf>,
 }
 
 /// A network that swallows everything for a while, and then breaks.
@@ -76,6 +78,7 @@ impl RecoveryConfig {
             continue_within: Duration::from_secs(20),
             seed: 1,
             acknowledged_log: None,
+            history_log: None,
         }
     }
 }
@@ -84,7 +87,7 @@ impl RecoveryConfig {
 ///
 /// # Errors
 /// When the configuration is not usable, nothing answers at the target, the relay cannot listen, or
-/// the acknowledged log cannot be written. A lost move is no error: it is in the report.
+/// a log cannot be written. A lost move is no error: it is in the report.
 pub async fn run(config: RecoveryConfig, cancel: CancellationToken) -> Result<RecoveryReport, LoadError> {
     run_watched(config, cancel, |_| {}).await
 }
@@ -117,6 +120,7 @@ pub async fn run_watched(
         resume_within: config.resume_within,
         seed: config.seed,
         acknowledged_log: config.acknowledged_log.clone(),
+        history_log: config.history_log.clone(),
         ..PlayersConfig::new(config.target.clone())
     }
     .settings()?;

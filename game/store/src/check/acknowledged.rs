@@ -154,11 +154,7 @@ impl Commands {
 }
 
 fn read(connection: &Connection, game_id: &GameId) -> Result<Vec<Command>, Fault> {
-    let newest: Option<(i64, i64)> = connection
-        .prepare_cached("SELECT game, last FROM games JOIN heads USING (game) WHERE game_id = ?1")?
-        .query_row([game_id.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let Some((game, last)) = newest else {
+    let Some((game, last)) = log::newest_of(connection, game_id)? else {
         return Ok(Vec::new());
     };
     // As far back as the log leads; where it ends too early was found before.

@@ -1,6 +1,6 @@
 //! Beginning games, and who owns them.
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, Row};
 use starvault_rules::{Event, Game, GameId, Look, Looks, Setup};
 
 use super::{
@@ -146,11 +146,7 @@ pub(super) fn events_after(
     game_id: &GameId,
     sequence: u32,
 ) -> Result<Vec<Event>, Fault> {
-    let newest: Option<(i64, i64)> = connection
-        .prepare_cached("SELECT game, last FROM games JOIN heads USING (game) WHERE game_id = ?1")?
-        .query_row([game_id.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let Some((game, last)) = newest else {
+    let Some((game, last)) = log::newest_of(connection, game_id)? else {
         return Ok(Vec::new());
     };
     let mut missed = Vec::new();

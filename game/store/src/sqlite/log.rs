@@ -9,7 +9,7 @@
 
 use rusqlite::{Connection, OptionalExtension};
 use sha2::{Digest as _, Sha256};
-use starvault_rules::{Color, CommandId, Event, GameState};
+use starvault_rules::{Color, CommandId, Event, GameId, GameState};
 
 use super::fault::Fault;
 use crate::{CommandKey, snapshot::to_json};
@@ -126,6 +126,14 @@ pub(crate) fn read(connection: &Connection, position: i64) -> Result<Option<Row>
         None => None,
     };
     Ok(Some(Row { cause, ..row }))
+}
+
+/// A game's number and the position of its newest row; none for a game that does not exist.
+pub(crate) fn newest_of(connection: &Connection, game_id: &GameId) -> Result<Option<(i64, i64)>, Fault> {
+    Ok(connection
+        .prepare_cached("SELECT game, last FROM games JOIN heads USING (game) WHERE game_id = ?1")?
+        .query_row([game_id.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?)
 }
 
 /// Visits the rows of a game from its newest at `last` back to its first, as long as `visit` says so. An

@@ -305,7 +305,8 @@ impl Worker {
     fn rest(&mut self, gathered: bool) {
         let committed = Instant::now();
         self.last_commit = Some(committed);
-        if gathered {
+        // A close that came with this commit is not going to wake anybody again.
+        if gathered && !self.waiting.is_closed() {
             // Ended early by a prompt write or by a close.
             thread::park_timeout(Duration::from_millis(self.options.commit_every_ms));
         }

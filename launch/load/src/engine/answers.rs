@@ -6,9 +6,9 @@ use tokio::time::Instant;
 use super::player::{End, Player, error_code};
 use super::seat::{Seat, Unanswered};
 use super::talk::{Action, Talk};
-use crate::acknowledged::Line;
 use crate::book::{Ended, Operation};
 use crate::games::Leaving;
+use crate::lines::Acknowledged;
 use crate::schedule::think_time;
 
 /// So many errors in a row make a connection unusable.
@@ -16,7 +16,9 @@ const ERRORS_IN_A_ROW_MAX: u32 = 8;
 
 impl Player {
     pub(super) async fn on_frame(&mut self, talk: &mut Talk, frame: v1::ServerFrame) -> Option<End> {
-        match frame.event? {
+        let event = frame.event?;
+        self.observe_answer(talk, frame.request_id, &event).await;
+        match event {
             Event::Queued(_) => self.complete(talk, &[Operation::Join]),
             Event::LeftLobby(_) => {
                 self.complete(talk, &[Operation::LeaveLobby]);
@@ -141,7 +143,7 @@ impl Player {
         talk.errors_in_a_row = 0;
         self.run.book().moves += u64::from(moved);
         self.complete(talk, &[Operation::Move, Operation::Resign]);
-        if let Some(log) = &self.run.log {
+        if let Some(log) = &self.run.acknowledged {
             let v1::Ack {
                 game_id,
                 command_id,
@@ -149,7 +151,7 @@ impl Player {
                 ..
             } = ack;
             let player_id = self.player_id.clone();
-            log.append(Line {
+            log.append(Acknowledged {
                 game_id,
                 command_id,
                 sequence,
@@ -245,7 +247,16 @@ impl Player {
                 self.give_up_game(Leaving::ToldOver);
                 return Some(if self.auditing { End::Leave } else { End::Over });
             }
-            (Operation::Resume, _) => talk.plan(retry_at, Action::Resume),
+            (Operation::Resume, code) => {
+                // The game never was where this player saw it: that is its server's fault, and the way
+                // back is to ask for the whole of it.
+                if code == Code::SequenceGap
+                    && let Some(seat) = &mut self.seat
+                {
+                    seat.sequence = 0;
+                }
+                talk.plan(retry_at, Action::Resume);
+            }
             (
                 _,
                 Code::SequenceGap

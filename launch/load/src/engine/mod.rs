@@ -1,15 +1,16 @@
 //! Runs players: arrivals, end of the run, snapshots. What one player does is in [`player`] (its
-//! life and its connections), [`talk`] (one conversation), [`answers`] (its answers) and [`seat`] (what it knows of its game).
+//! life and its connections), [`talk`] (one conversation), [`answers`] (its answers), [`observe`] (its notes) and [`seat`] (what it knows of its game).
 //!
 //! `players` and `recovery` are two faces of this one engine.
 
 mod answers;
+mod observe;
 mod player;
 mod seat;
 mod talk;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,12 +21,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::LoadError;
-use crate::acknowledged::{self, AcknowledgedLog};
 use crate::api::{self, Api};
 use crate::book::{Book, Snapshot};
 use crate::games::{GameCounts, Games};
+use crate::history::Observation;
 use crate::host::CpuWatch;
 use crate::latency::LatencyHistogram;
+use crate::lines::{self, Acknowledged, LineLog, Writer};
 use crate::schedule::{Arrivals, starts};
 use crate::series::{Merge, Series};
 use crate::target::Target;
@@ -59,6 +61,7 @@ pub(crate) struct Settings {
     pub resign_after_plies: Option<u32>,
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub acknowledged_log: Option<PathBuf>,
+    pub history_log: Option<PathBuf>,
     pub cuts: Option<Cuts>,
 }
 
@@ -78,7 +81,8 @@ pub(crate) struct Cuts {
 pub(crate) struct Run {
     pub settings: Settings,
     pub api: Api,
-    pub log: Option<AcknowledgedLog>,
+    pub acknowledged: Option<LineLog<Acknowledged>>,
+    pub history: Option<LineLog<Observation>>,
     pub began: Instant,
     /// No new game.
     pub stop: CancellationToken,
@@ -129,20 +133,16 @@ pub(crate) async fn start(settings: Settings, cancel: CancellationToken) -> Resu
     )?;
     let api = Api::new(client, settings.target.clone());
     api.version().await?;
-    let (log, writer) = match &settings.acknowledged_log {
-        Some(path) => {
-            let (log, writer) = acknowledged::open(path).await?;
-            (Some(log), Some(writer))
-        }
-        None => (None, None),
-    };
+    let (acknowledged, acknowledged_writer) = open(settings.acknowledged_log.as_deref()).await?;
+    let (history, history_writer) = open(settings.history_log.as_deref()).await?;
     let closing = cancel.child_token();
     let stop = closing.child_token();
     let run = Arc::new(Run {
         book: Mutex::new(Book::new(settings.slow_after)),
         games: Mutex::new(Games::new(settings.cuts.is_some())),
         api,
-        log,
+        acknowledged,
+        history,
         began: Instant::now(),
         stop: stop.clone(),
         audit: closing.child_token(),
@@ -153,7 +153,7 @@ pub(crate) async fn start(settings: Settings, cancel: CancellationToken) -> Resu
     let cpu = CpuWatch::start();
     let task = tokio::spawn(async move {
         let finished = supervise(&run, &sender).await;
-        if let Some(writer) = writer {
+        for writer in [acknowledged_writer, history_writer].into_iter().flatten() {
             writer.finish().await?;
         }
         finished.map(|series| Finished {
@@ -170,6 +170,16 @@ pub(crate) async fn start(settings: Settings, cancel: CancellationToken) -> Resu
         stop,
         task,
     })
+}
+
+async fn open<L: serde::Serialize + Send + 'static>(
+    path: Option<&Path>,
+) -> Result<(Option<LineLog<L>>, Option<Writer>), LoadError> {
+    let Some(path) = path else {
+        return Ok((None, None));
+    };
+    let (log, writer) = lines::open(path).await?;
+    Ok((Some(log), Some(writer)))
 }
 
 type NamedSeries = Vec<(&'static str, Vec<(f64, f64)>)>;

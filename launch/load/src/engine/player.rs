@@ -42,6 +42,9 @@ pub(super) struct Player {
     /// Since a request was last answered.
     pub failures: u32,
     commands: u64,
+    /// How many connections this player has had, and when the last one was begun.
+    pub connections: u32,
+    pub connected_at: Instant,
     pub cuts: VecDeque<Cut>,
 }
 
@@ -112,6 +115,8 @@ pub(super) async fn live(run: Arc<Run>, index: u32, arrives: Instant) {
         auditing: false,
         failures: 0,
         commands: 0,
+        connections: 0,
+        connected_at: Instant::now(),
         cuts,
         run: run.clone(),
     };
@@ -287,6 +292,7 @@ impl Player {
             None
         };
         let sent = Instant::now();
+        (self.connections, self.connected_at) = (self.connections + 1, sent);
         let attempt = async {
             let headers = &self.run.settings.headers;
             let (mut socket, served) =

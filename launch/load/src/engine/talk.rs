@@ -30,6 +30,8 @@ pub(super) struct Talk {
     pub errors_in_a_row: u32,
     pub queued_since: Option<Instant>,
     pub leaving: bool,
+    /// When the last resume was sent, and from which sequence.
+    pub resuming: Option<(Instant, u32)>,
 }
 
 pub(super) struct Pending {
@@ -193,6 +195,7 @@ impl Player {
                     (None, None) => return Some(End::Over),
                 };
                 let last_sequence = if self.auditing { 0 } else { known };
+                talk.resuming = Some((Instant::now(), last_sequence));
                 (
                     Operation::Resume,
                     Command::Resume(v1::Resume {
@@ -203,6 +206,7 @@ impl Player {
             }
             Action::Move => self.choose()?,
         };
+        self.observe_sending(operation).await;
         let sent = Instant::now();
         let limit = self.run.settings.command_timeout;
         let request_id = match timeout(limit, socket.send(command)).await {

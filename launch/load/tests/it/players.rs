@@ -308,7 +308,11 @@ async fn what_cannot_run_says_why() {
         ),
         (
             with(|c| c.acknowledged_log = Some("/does/not/exist/log".into())),
-            "acknowledged log",
+            "log of the players /does/not/exist/log",
+        ),
+        (
+            with(|c| c.history_log = Some("/does/not/exist/either".into())),
+            "log of the players /does/not/exist/either",
         ),
     ] {
         let error: LoadError = run(config, CancellationToken::new()).await.unwrap_err();

@@ -1,5 +1,6 @@
-//! The log of what players were told is durable, one JSON object per line:
-//! `{"game_id","command_id","sequence","player_id"}`. A journal check reads it.
+//! Logs of one JSON object per line: of what players were told is durable
+//! (`{"game_id","command_id","sequence","player_id"}`, which a journal check reads), and of
+//! [what they observed](crate::history).
 //!
 //! Owns the file and one writer task. Never drops a line: a full queue makes players wait, and a
 //! disk that fails ends the run with an error.
@@ -18,17 +19,18 @@ use crate::LoadError;
 const LINES_QUEUED_MAX: usize = 8192;
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
+/// A command that was acknowledged.
 #[derive(Debug, Serialize)]
-pub(crate) struct Line {
+pub(crate) struct Acknowledged {
     pub game_id: String,
     pub command_id: String,
     pub sequence: u32,
     pub player_id: String,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct AcknowledgedLog {
-    lines: mpsc::Sender<Line>,
+#[derive(Debug)]
+pub(crate) struct LineLog<L> {
+    lines: mpsc::Sender<L>,
 }
 
 pub(crate) struct Writer {
@@ -38,7 +40,9 @@ pub(crate) struct Writer {
 }
 
 /// Creates the file (an existing one is replaced) and starts its writer.
-pub(crate) async fn open(path: &Path) -> Result<(AcknowledgedLog, Writer), LoadError> {
+pub(crate) async fn open<L: Serialize + Send + 'static>(
+    path: &Path,
+) -> Result<(LineLog<L>, Writer), LoadError> {
     let failed = |source| LoadError::Log {
         path: path.to_owned(),
         source,
@@ -52,7 +56,7 @@ pub(crate) async fn open(path: &Path) -> Result<(AcknowledgedLog, Writer), LoadE
         close.clone(),
     ));
     Ok((
-        AcknowledgedLog { lines },
+        LineLog { lines },
         Writer {
             path: path.to_owned(),
             close,
@@ -61,9 +65,9 @@ pub(crate) async fn open(path: &Path) -> Result<(AcknowledgedLog, Writer), LoadE
     ))
 }
 
-impl AcknowledgedLog {
+impl<L> LineLog<L> {
     /// Waits when the disk is behind. A writer that has failed is reported by [`Writer::finish`].
-    pub async fn append(&self, line: Line) {
+    pub async fn append(&self, line: L) {
         let _ = self.lines.send(line).await;
     }
 }
@@ -83,9 +87,9 @@ impl Writer {
     }
 }
 
-async fn write(
+async fn write<L: Serialize>(
     mut file: BufWriter<tokio::fs::File>,
-    mut inbox: mpsc::Receiver<Line>,
+    mut inbox: mpsc::Receiver<L>,
     close: CancellationToken,
 ) -> std::io::Result<()> {
     let mut flush = tokio::time::interval(FLUSH_EVERY);

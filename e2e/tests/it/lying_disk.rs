@@ -1,0 +1,75 @@
+//! What the lying disk of the torture forgets, on databases of real SQLite.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use starvault_e2e::lying_disk;
+
+/// A database with one row per commit, as a process leaves it behind that is killed.
+fn killed(folder: &Path, carried: u32, open: u32) -> PathBuf {
+    let path = folder.join("live.sqlite");
+    let connection = Connection::open(&path).expect("opens");
+    connection
+        .pragma_update(None, "journal_mode", "wal")
+        .expect("write-ahead log");
+    connection
+        .pragma_update(None, "wal_autocheckpoint", 0)
+        .expect("no checkpoints of its own");
+    connection
+        .execute_batch("CREATE TABLE moves (n INTEGER PRIMARY KEY, filler BLOB)")
+        .expect("a table");
+    for n in 0..carried + open {
+        if n == carried && carried > 0 {
+            connection
+                .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+                .expect("a checkpoint");
+        }
+        connection
+            .execute("INSERT INTO moves VALUES (?1, zeroblob(10000))", [n])
+            .expect("a row");
+    }
+    let copy = folder.join("killed.sqlite");
+    for end in ["", "-wal", "-shm"] {
+        fs::copy(
+            folder.join(format!("live.sqlite{end}")),
+            folder.join(format!("killed.sqlite{end}")),
+        )
+        .expect("a copy");
+    }
+    copy
+}
+
+fn rows(path: &Path) -> u32 {
+    let connection = Connection::open(path).expect("opens again");
+    let sound: String = connection
+        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+        .expect("is checked");
+    assert_eq!(sound, "ok");
+    connection
+        .query_row("SELECT count(*) FROM moves", [], |row| row.get(0))
+        .expect("is read")
+}
+
+#[test]
+fn the_newest_commits_are_gone_and_what_is_left_is_sound() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = killed(folder.path(), 0, 5);
+    assert_eq!(lying_disk::forget(&path, 2).expect("forgets"), 2);
+    assert_eq!(rows(&path), 3);
+}
+
+#[test]
+fn what_is_in_the_database_already_is_not_forgotten() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = killed(folder.path(), 5, 1);
+    assert_eq!(lying_disk::forget(&path, 3).expect("forgets"), 1);
+    assert_eq!(rows(&path), 5);
+}
+
+#[test]
+fn without_a_log_there_is_nothing_to_forget() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("none.sqlite");
+    assert_eq!(lying_disk::forget(&path, 3).expect("forgets nothing"), 0);
+}
