@@ -200,5 +200,7 @@ fn program() -> (PathBuf, &'static str) {
         .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
         .find(|path| path.exists())
         .map(|path| (path, "redis-server"))
-        .unwrap_or_else(|| panic!("redis-server is missing; install the package redis-tools (`cargo xtask setup` does)"))
+        .unwrap_or_else(|| {
+            panic!("redis-server is missing; install the package redis-tools (`cargo xtask setup` does)")
+        })
 }

@@ -23,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 use starvault_matchmaking::Settings;
 
 use crate::{
-    Config, Injection, Network, Regions, Release, Server, SnapshotStores, StartError, bind, parse_clock,
+    Config, Injection, Network, RedisUrl, Regions, Release, Server, SnapshotStores, StartError, bind,
+    parse_clock,
 };
 use data::{DataCommand, TwoStores, UrlText};
 
@@ -86,6 +87,10 @@ struct ServeArgs {
         hide_env_values = true
     )]
     secondary: Option<UrlText>,
+    /// Be one of several nodes of this release: they share players, games and the lobby over this Redis
+    /// (redis://HOST:PORT or redis://USER:PASSWORD@HOST:PORT) and one store. Off unless asked for.
+    #[arg(long, value_name = "URL", env = "STARVAULT_NODES", hide_env_values = true)]
+    nodes: Option<RedisUrl>,
     /// The label of this release, e.g. v1.3.
     #[arg(long)]
     release: Release,
@@ -237,6 +242,7 @@ fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
         let release = arguments.release;
         let mut config = Config::new(arguments.store.0, release.clone(), arguments.signing_key);
         config.snapshots = snapshots;
+        config.nodes = arguments.nodes;
         config.clock = arguments.clock;
         config.injection = arguments.inject;
         config.limits.connections_max = arguments.max_connections;

@@ -20,7 +20,7 @@ use super::{
     pairing::BEGINNINGS_MAX,
     steady::SteadyTime,
 };
-use crate::{config::Region, room::RoomContext, rooms::Rooms, session::SessionHandle};
+use crate::{config::Region, nodes::Nodes, room::RoomContext, rooms::Rooms, session::SessionHandle};
 
 /// Without any deadline the task looks up this often.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -41,6 +41,9 @@ pub(super) struct Waiting {
 pub(super) struct Task {
     pub(super) context: RoomContext,
     pub(super) rooms: Rooms,
+    pub(super) nodes: Option<Arc<Nodes>>,
+    /// Matches are made here, and not at another node.
+    pub(super) leads: bool,
     pub(super) options: Options,
     pub(super) draining: CancellationToken,
     pub(super) metrics: Arc<LobbyMetrics>,
@@ -59,7 +62,7 @@ pub(super) struct Task {
 impl Task {
     pub(super) fn new(
         context: RoomContext,
-        rooms: Rooms,
+        (rooms, nodes): (Rooms, Option<Arc<Nodes>>),
         options: Options,
         draining: CancellationToken,
         metrics: Arc<LobbyMetrics>,
@@ -76,6 +79,8 @@ impl Task {
             last_opponents: LastOpponents::new(context.limits.last_opponents_max),
             context,
             rooms,
+            leads: nodes.is_none(),
+            nodes,
             options,
             draining,
             metrics,
@@ -119,7 +124,7 @@ impl Task {
 
     /// While no game can be begun, a match that is due is no reason to wake: the end of a beginning is.
     fn wakes_at(&mut self, may_begin: bool) -> Instant {
-        let match_at = if may_begin && !self.draining.is_cancelled() {
+        let match_at = if may_begin && self.may_match() {
             self.pools.next_deadline()
         } else {
             None
@@ -150,6 +155,17 @@ impl Task {
             Message::Leave { session, request_id } => self.on_leave(&session, request_id),
             Message::Connected { session } => self.on_connected(session),
             Message::Gone { session } => self.on_gone(&session),
+            Message::Rejoin {
+                candidate,
+                region,
+                since_ms,
+            } => self.on_rejoin(candidate, &region, since_ms),
+            Message::Knows { who, reply } => drop(reply.send(self.known(&who))),
+            Message::Lead { tickets, reply } => {
+                self.lead(tickets);
+                let _ = reply.send(());
+            }
+            Message::StepDown { reply } => drop(reply.send(self.step_down())),
         }
     }
 
@@ -161,6 +177,11 @@ impl Task {
             session.refuse(request_id, Code::InvalidArgument, message);
             return;
         };
+        if !self.leads {
+            let message = "the lobby has just moved to another node; join again";
+            session.refuse(request_id, Code::Unavailable, message);
+            return;
+        }
         if self.draining.is_cancelled() {
             let message = "this release is going down; connect again and join";
             session.refuse(request_id, Code::Unavailable, message);
@@ -244,10 +265,13 @@ impl Task {
     }
 
     /// The ticket goes on over a newer connection; the former may be dead without our knowing.
-    fn attach(&mut self, id: TicketId, session: SessionHandle) {
+    pub(super) fn attach(&mut self, id: TicketId, session: SessionHandle) {
         let Some(waiting) = self.waiting.get_mut(&id) else {
             return;
         };
+        if waiting.candidate.session.id == session.id && !waiting.gone {
+            return;
+        }
         let former = std::mem::replace(&mut waiting.candidate.session, session);
         waiting.asked = false;
         waiting.gone = false;
@@ -280,7 +304,7 @@ impl Task {
         }
     }
 
-    fn enter(
+    pub(super) fn enter(
         &mut self,
         candidate: Candidate,
         region: Region,
@@ -314,15 +338,22 @@ impl Task {
         if gone {
             self.suspend(id);
         }
+        if let Some(nodes) = &self.nodes {
+            self.record(nodes, id);
+        }
     }
 
     pub(super) fn forget(&mut self, id: TicketId) -> Option<Waiting> {
         let waiting = self.waiting.remove(&id)?;
-        self.by_player.remove(&waiting.candidate.session.player_id);
+        let player_id = &waiting.candidate.session.player_id;
+        self.by_player.remove(player_id);
+        if let Some(nodes) = &self.nodes {
+            nodes.tickets().drop_of(player_id.as_str());
+        }
         Some(waiting)
     }
 
-    fn tell_queued(&self, id: TicketId, request_id: u32) {
+    pub(super) fn tell_queued(&self, id: TicketId, request_id: u32) {
         let Some(waiting) = self.waiting.get(&id) else {
             return;
         };
@@ -351,6 +382,10 @@ impl Task {
             return;
         }
         let session = candidate.session.clone();
+        if !self.leads {
+            self.turn_away(&session);
+            return;
+        }
         match self.enter(candidate, region, enqueued_at_ms) {
             Ok(id) => {
                 count(&self.metrics.put_back);
@@ -395,7 +430,7 @@ impl Task {
         self.options.regions.as_slice()
     }
 
-    fn region(&self, name: &str) -> Option<Region> {
+    pub(super) fn region(&self, name: &str) -> Option<Region> {
         if name.is_empty() {
             return self.regions().first().cloned();
         }

@@ -1,0 +1,508 @@
+//! Messages from node to node over Redis' publish and subscribe, one channel per node.
+//!
+//! Redis delivers at most once; [`Links`] notice what is missing, and then everything that hangs on the
+//! link has ended. Sending never waits: a message joins a bounded queue, and a queue that is full is a
+//! link that has lost something. Whoever receives is told of everything in order by one task.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::StreamExt as _;
+use prost::Message as _;
+use redis::aio::MultiplexedConnection;
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    time::{Instant, MissedTickBehavior},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Figures, Instance, RedisUrl, Timing, View,
+    figures::count,
+    links::{Header, Links},
+    message::{Beat, Body, Envelope, Leaving, Reset},
+};
+
+/// Messages that wait for Redis.
+const QUEUE_MAX: usize = 16 * 1024;
+/// Messages that one round trip carries.
+const BATCH_MAX: usize = 256;
+/// Messages that were read and wait to be taken in.
+const READ_MAX: usize = 1024;
+/// A message above this size is refused unread (bytes). The largest, a game view, has some kilobytes.
+const MESSAGE_BYTES_MAX: usize = 256 * 1024;
+/// Between two attempts to reach Redis.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// What hung on the link to this node has ended, or will have in a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkLost;
+
+/// Is told what arrives. Neither call may wait for anything.
+pub trait Receiver: Send + Sync + 'static {
+    fn on_message(&self, from: &Instance, body: Body);
+    /// Whatever hung on the link to `peer` has ended.
+    fn on_reset(&self, peer: &Instance);
+    /// `peer` goes down; its reset follows.
+    fn on_leaving(&self, peer: &Instance);
+}
+
+/// Sends to other nodes. Cheap to clone.
+#[derive(Clone)]
+pub struct Bus(Arc<Shared>);
+
+impl fmt::Debug for Bus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bus")
+            .field("me", &self.0.me)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Shared {
+    me: Instance,
+    state: Mutex<State>,
+    queue: mpsc::Sender<Outgoing>,
+    /// Something stands in `State::resets`.
+    resets: Notify,
+    figures: Arc<Figures>,
+}
+
+#[derive(Default)]
+struct State {
+    links: Links,
+    /// Links that were reset by a sender; the receiver has not been told yet.
+    resets: Vec<Instance>,
+}
+
+struct Outgoing {
+    to: Instance,
+    bytes: Vec<u8>,
+}
+
+/// The tasks' part of a bus that was made but does not run yet.
+pub struct Idle {
+    bus: Bus,
+    queued: mpsc::Receiver<Outgoing>,
+    url: RedisUrl,
+    timing: Timing,
+}
+
+impl fmt::Debug for Idle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Idle")
+            .field("bus", &self.bus)
+            .finish_non_exhaustive()
+    }
+}
+
+fn channel(instance: &str) -> String {
+    format!("sv:to:{instance}")
+}
+
+impl Bus {
+    /// The handle, and what has to run for it.
+    #[must_use]
+    pub fn new(url: &RedisUrl, me: Instance, timing: Timing, figures: Arc<Figures>) -> (Self, Idle) {
+        let (queue, queued) = mpsc::channel(QUEUE_MAX);
+        let bus = Self(Arc::new(Shared {
+            me,
+            state: Mutex::default(),
+            queue,
+            resets: Notify::new(),
+            figures,
+        }));
+        let idle = Idle {
+            bus: bus.clone(),
+            queued,
+            url: url.clone(),
+            timing,
+        };
+        (bus, idle)
+    }
+
+    /// Queues a message.
+    ///
+    /// # Errors
+    /// Too much waits already: the link has ended.
+    pub fn send(&self, to: &Instance, body: Body) -> Result<(), LinkLost> {
+        let shared = &self.0;
+        let mut state = shared.state();
+        let header = state.links.next(to, Instant::now()).ok_or(LinkLost)?;
+        let envelope = Envelope {
+            from: shared.me.to_string(),
+            epoch: header.epoch,
+            peer_epoch: header.peer_epoch,
+            sequence: header.sequence,
+            body: Some(body),
+        };
+        let bytes = envelope.encode_to_vec();
+        // Under the lock, so that messages are queued in the order of their numbers.
+        if shared
+            .queue
+            .try_send(Outgoing {
+                to: to.clone(),
+                bytes,
+            })
+            .is_ok()
+        {
+            return Ok(());
+        }
+        tracing::warn!(node = %to, "too much waits to be sent; the link begins anew");
+        state.reset(to, false);
+        drop(state);
+        shared.resets.notify_one();
+        Err(LinkLost)
+    }
+
+    /// Whether messages from `peer` come through, as far as is known.
+    #[must_use]
+    pub fn is_heard(&self, peer: &Instance) -> bool {
+        *peer == self.0.me || self.0.state().links.is_heard(peer)
+    }
+
+    /// Tells every node in `view` that this one goes down.
+    pub fn say_leaving(&self, view: &View) {
+        for peer in view.alive.iter().filter(|peer| **peer != self.0.me) {
+            let _ = self.send(peer, Body::Leaving(Leaving {}));
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn reset(&mut self, peer: &Instance, gone: bool) {
+        self.links.reset(peer, gone);
+        if !self.resets.contains(peer) {
+            self.resets.push(peer.clone());
+        }
+    }
+}
+
+enum Read {
+    Message(Vec<u8>),
+    /// What was published meanwhile is lost.
+    Broken,
+}
+
+impl Idle {
+    /// Carries messages until `stop`. `view` tells with whom there is a link.
+    pub async fn run<R: Receiver>(
+        self,
+        receiver: Arc<R>,
+        view: watch::Receiver<View>,
+        stop: CancellationToken,
+    ) {
+        let Self {
+            bus,
+            queued,
+            url,
+            timing,
+        } = self;
+        let (read, reading) = mpsc::channel(READ_MAX);
+        let incoming = Incoming {
+            bus: bus.clone(),
+            receiver,
+            view,
+            timing,
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = publish(bus.0.clone(), url.clone(), queued) => {}
+            () = subscribe(channel(&bus.0.me), url, read) => {}
+            () = incoming.run(reading) => {}
+        }
+    }
+}
+
+async fn publish(shared: Arc<Shared>, url: RedisUrl, mut queued: mpsc::Receiver<Outgoing>) {
+    let mut connection: Option<MultiplexedConnection> = None;
+    let mut batch = Vec::with_capacity(BATCH_MAX);
+    while queued.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        let published = publish_batch(&mut connection, &url, &batch).await;
+        match published {
+            Ok(receivers) => {
+                let mut unheard = Vec::new();
+                for (outgoing, receivers) in batch.iter().zip(receivers) {
+                    count(&shared.figures.sent);
+                    if receivers == 0 && !unheard.contains(&outgoing.to) {
+                        unheard.push(outgoing.to.clone());
+                    }
+                }
+                lose(&shared, &unheard, true);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "messages to other nodes are lost");
+                connection = None;
+                let mut lost: Vec<Instance> = batch.iter().map(|outgoing| outgoing.to.clone()).collect();
+                lost.sort();
+                lost.dedup();
+                lose(&shared, &lost, true);
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+        batch.clear();
+    }
+}
+
+fn lose(shared: &Shared, peers: &[Instance], gone: bool) {
+    if peers.is_empty() {
+        return;
+    }
+    let mut state = shared.state();
+    for peer in peers {
+        state.reset(peer, gone);
+    }
+    drop(state);
+    shared.resets.notify_one();
+}
+
+/// How many received each of them.
+async fn publish_batch(
+    connection: &mut Option<MultiplexedConnection>,
+    url: &RedisUrl,
+    batch: &[Outgoing],
+) -> Result<Vec<u64>, String> {
+    let connection = match connection {
+        Some(connection) => connection,
+        None => connection.insert(url.connect().await.map_err(|error| error.to_string())?),
+    };
+    let mut pipeline = redis::pipe();
+    for outgoing in batch {
+        pipeline
+            .cmd("PUBLISH")
+            .arg(channel(&outgoing.to))
+            .arg(&outgoing.bytes);
+    }
+    pipeline
+        .query_async(connection)
+        .await
+        .map_err(|error| error.to_string())
+}
+
+async fn subscribe(channel: String, url: RedisUrl, read: mpsc::Sender<Read>) {
+    loop {
+        match url.subscribe(&channel).await {
+            Ok(subscription) => {
+                let mut messages = subscription.into_on_message();
+                while let Some(message) = messages.next().await {
+                    let bytes = message.get_payload_bytes().to_vec();
+                    if read.send(Read::Message(bytes)).await.is_err() {
+                        return;
+                    }
+                }
+                tracing::warn!(redis = %url, "the subscription broke; what hangs on other nodes begins anew");
+                if read.send(Read::Broken).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => tracing::debug!(%error, "no subscription yet"),
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+struct Incoming<R> {
+    bus: Bus,
+    receiver: Arc<R>,
+    view: watch::Receiver<View>,
+    timing: Timing,
+}
+
+impl<R: Receiver> Incoming<R> {
+    async fn run(mut self, mut read: mpsc::Receiver<Read>) {
+        let mut beat = tokio::time::interval(self.timing.every);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let shared = self.bus.0.clone();
+        loop {
+            tokio::select! {
+                message = read.recv() => match message {
+                    Some(Read::Message(bytes)) => self.on_bytes(&bytes),
+                    Some(Read::Broken) => {
+                        let peers = shared.state().links.reset_all();
+                        self.tell_resets(&peers);
+                    }
+                    None => return,
+                },
+                () = shared.resets.notified() => self.tell_waiting_resets(),
+                _ = beat.tick() => self.beat(),
+                changed = self.view.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.beat();
+                }
+            }
+        }
+    }
+
+    /// Says that this node is there, and notices who does not.
+    fn beat(&mut self) {
+        let view = self.view.borrow_and_update().clone();
+        let me = &self.bus.0.me;
+        for peer in view.alive.iter().filter(|peer| *peer != me) {
+            let _ = self.bus.send(peer, Body::Beat(Beat {}));
+        }
+        let mut state = self.bus.0.state();
+        let mut lost = state.links.silent(Instant::now(), self.timing.time_to_live);
+        if view.settled {
+            lost.extend(state.links.retain(|peer| view.alive.contains(peer)));
+        }
+        drop(state);
+        self.tell_resets(&lost);
+    }
+
+    fn tell_waiting_resets(&self) {
+        let resets = std::mem::take(&mut self.bus.0.state().resets);
+        self.tell_resets(&resets);
+    }
+
+    fn tell_resets(&self, peers: &[Instance]) {
+        for peer in peers {
+            count(&self.bus.0.figures.resets);
+            tracing::info!(node = %peer, "the link to a node begins anew");
+            self.receiver.on_reset(peer);
+        }
+    }
+
+    fn on_bytes(&self, bytes: &[u8]) {
+        let figures = &self.bus.0.figures;
+        let Some((from, header, body)) = decode(bytes) else {
+            count(&figures.refused);
+            tracing::warn!(bytes = bytes.len(), "a message that is none was refused");
+            return;
+        };
+        if from == self.bus.0.me {
+            return;
+        }
+        let (waiting, verdict) = {
+            let mut state = self.bus.0.state();
+            let verdict = state.links.on_message(&from, header, Instant::now());
+            (std::mem::take(&mut state.resets), verdict)
+        };
+        // Before anything that comes after them.
+        self.tell_resets(&waiting);
+        if verdict.reset {
+            tracing::debug!(node = %from, "the link from a node begins anew");
+            self.receiver.on_reset(&from);
+        }
+        if verdict.tell {
+            let _ = self.bus.send(&from, Body::Reset(Reset {}));
+        }
+        if !verdict.take {
+            count(&figures.refused);
+            tracing::debug!(node = %from, ?header, "a message out of turn was refused");
+            return;
+        }
+        count(&figures.received);
+        match body {
+            Body::Beat(_) | Body::Reset(_) => {}
+            Body::Leaving(_) => {
+                self.receiver.on_leaving(&from);
+                let mut state = self.bus.0.state();
+                state.links.reset(&from, true);
+                drop(state);
+                self.receiver.on_reset(&from);
+            }
+            body => self.receiver.on_message(&from, body),
+        }
+    }
+}
+
+fn decode(bytes: &[u8]) -> Option<(Instance, Header, Body)> {
+    if bytes.len() > MESSAGE_BYTES_MAX {
+        return None;
+    }
+    let envelope = Envelope::decode(bytes).ok()?;
+    let header = Header {
+        epoch: envelope.epoch,
+        peer_epoch: envelope.peer_epoch,
+        sequence: envelope.sequence,
+    };
+    let is_name = (1..=64).contains(&envelope.from.len());
+    let from = is_name.then(|| envelope.from.as_str().into())?;
+    // Epochs and numbers count from 1.
+    (header.epoch > 0 && header.sequence > 0).then_some(())?;
+    Some((from, header, envelope.body?))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::message::{Frame, Open};
+
+    fn envelope() -> Envelope {
+        Envelope {
+            from: "0123456789abcdef".into(),
+            epoch: 1,
+            peer_epoch: 2,
+            sequence: 3,
+            body: Some(Body::Frame(Frame {
+                session_id: 7,
+                frame: b"frame".to_vec(),
+            })),
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_is_refused() {
+        let good = envelope();
+        assert!(decode(&good.encode_to_vec()).is_some());
+        let wrong: [fn(&mut Envelope); 5] = [
+            |envelope| envelope.from.clear(),
+            |envelope| envelope.from = "x".repeat(65),
+            |envelope| envelope.epoch = 0,
+            |envelope| envelope.sequence = 0,
+            |envelope| envelope.body = None,
+        ];
+        for spoil in wrong {
+            let mut envelope = good.clone();
+            spoil(&mut envelope);
+            assert!(decode(&envelope.encode_to_vec()).is_none(), "{envelope:?}");
+        }
+        let mut large = good;
+        large.body = Some(Body::Frame(Frame {
+            session_id: 7,
+            frame: vec![0; MESSAGE_BYTES_MAX],
+        }));
+        assert!(decode(&large.encode_to_vec()).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = decode(&bytes);
+        }
+
+        #[test]
+        fn a_message_with_changed_bytes_is_decoded_or_refused(
+            place in 0..64_usize, byte in any::<u8>(), cut in 0..64_usize,
+        ) {
+            let mut bytes = envelope().encode_to_vec();
+            let length = bytes.len();
+            bytes[place % length] = byte;
+            bytes.truncate(length - cut % length);
+            let _ = decode(&bytes);
+        }
+
+        #[test]
+        fn every_message_comes_back_as_it_was(session_id in any::<u64>(), player_id in "[a-z0-9-]{0,40}", epoch in 1..u64::MAX) {
+            let body = Body::Open(Open { session_id, player_id });
+            let sent = Envelope { epoch, body: Some(body.clone()), ..envelope() };
+            let (from, header, got) = decode(&sent.encode_to_vec()).unwrap();
+            prop_assert_eq!(&*from, sent.from.as_str());
+            prop_assert_eq!(header.epoch, epoch);
+            prop_assert_eq!(got, body);
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Nodes over a real Redis.
+
+#[cfg(test)]
+mod tickets;
