@@ -164,6 +164,12 @@ impl Bus {
         *peer == self.0.me || self.0.state().links.is_heard(peer)
     }
 
+    /// How many nodes that holds for.
+    #[must_use]
+    pub fn heard(&self) -> usize {
+        self.0.state().links.heard()
+    }
+
     /// Tells every node in `view` that this one goes down.
     pub fn say_leaving(&self, view: &View) {
         for peer in view.alive.iter().filter(|peer| **peer != self.0.me) {

@@ -166,6 +166,11 @@ impl Links {
         self.peers.get(peer).is_some_and(|link| link.heard)
     }
 
+    /// How many peers that holds for.
+    pub fn heard(&self) -> usize {
+        self.peers.values().filter(|link| link.heard).count()
+    }
+
     fn link(&mut self, peer: &Instance, now: Instant) -> Option<&mut Link> {
         if !self.peers.contains_key(peer) {
             if self.peers.len() >= PEERS_MAX {

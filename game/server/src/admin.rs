@@ -163,6 +163,11 @@ fn tell_nodes(page: &mut Page, nodes: &Nodes) {
         "Nodes of this release that say that they are there; 0 while Redis is away.",
         nodes.view().alive.len(),
     );
+    page.gauge(
+        "nodes_linked",
+        "Other nodes whose messages come through.",
+        nodes.linked(),
+    );
     page.gauge("nodes_leader", "Whether this node makes the matches.", leads);
     page.family(
         "gauge",

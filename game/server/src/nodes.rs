@@ -190,6 +190,12 @@ impl Nodes {
         &self.figures
     }
 
+    /// Other nodes whose messages come through.
+    #[must_use]
+    pub fn linked(&self) -> usize {
+        self.bus.heard()
+    }
+
     /// Sessions that this node hosts for others, and sessions of its own that others host.
     #[must_use]
     pub fn remote_sessions(&self) -> (usize, usize) {

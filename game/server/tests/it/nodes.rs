@@ -42,11 +42,17 @@ pub async fn start(folder: &TempDir, redis: &RedisServer, count: usize) -> Vec<R
     for _ in 0..count {
         nodes.push(Running::start(folder, "v1.2", node(redis)).await);
     }
-    for node in &nodes {
-        node.figure_is("starvault_nodes_alive", count as f64).await;
-    }
+    know_each_other(&nodes.iter().collect::<Vec<_>>()).await;
     nodes[0].figure_is("starvault_nodes_leader", 1.0).await;
     nodes
+}
+
+pub async fn know_each_other(nodes: &[&Running]) {
+    for node in nodes {
+        node.figure_is("starvault_nodes_alive", nodes.len() as f64).await;
+        node.figure_is("starvault_nodes_linked", nodes.len() as f64 - 1.0)
+            .await;
+    }
 }
 
 impl Running {

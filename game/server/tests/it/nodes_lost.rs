@@ -1,14 +1,19 @@
 //! A node goes, in order or not, or Redis does: what was acknowledged stays, and players go on.
 
+use std::time::Duration;
+
+use starvault_nodes::TicketLog;
+use starvault_server::Config;
 use starvault_testing::RedisServer;
 use starvault_wire::{
     Codec,
     v1::{Queued, server_frame::Event},
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    nodes::{join, node, start, table, two_in_a_game},
-    support::{Player, Running, assert_sound, folder},
+    nodes::{join, know_each_other, node, start, table, two_in_a_game},
+    support::{Player, Running, assert_sound, folder, soon},
 };
 
 async fn queued(player: &mut Player) -> Queued {
@@ -20,6 +25,17 @@ async fn queued(player: &mut Player) -> Queued {
         .await
 }
 
+/// Waits until a ticket is where the next leader finds it.
+async fn kept(redis: &RedisServer) {
+    let (log, _) = TicketLog::new(&redis.url().parse().unwrap(), "v1.2", CancellationToken::new());
+    let looking = async {
+        while log.take_over().await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    soon("the ticket is kept", looking).await;
+}
+
 #[tokio::test]
 async fn a_ticket_outlives_its_leader() {
     let (folder, redis) = (folder(), RedisServer::start());
@@ -27,9 +43,7 @@ async fn a_ticket_outlives_its_leader() {
     leader.figure_is("starvault_nodes_leader", 1.0).await;
     let second = Running::start(&folder, "v1.2", node(&redis)).await;
     let third = Running::start(&folder, "v1.2", node(&redis)).await;
-    for node in [&leader, &second, &third] {
-        node.figure_is("starvault_nodes_alive", 3.0).await;
-    }
+    know_each_other(&[&leader, &second, &third]).await;
     // One whose node stays, and one whose node goes with the leader.
     let (ada, bo) = (second.sign_in("Ada").await, second.sign_in("Bo").await);
     let mut stays = second.connect(&ada, Codec::Json).await;
@@ -57,12 +71,13 @@ async fn a_ticket_outlives_its_leader_and_its_node_in_one() {
     let (leader, runtime) = Running::start_apart(&folder, "v1.2", node(&redis)).await;
     leader.figure_is("starvault_nodes_leader", 1.0).await;
     let second = Running::start(&folder, "v1.2", node(&redis)).await;
-    second.figure_is("starvault_nodes_alive", 2.0).await;
+    know_each_other(&[&leader, &second]).await;
     let (ada, bo) = (second.sign_in("Ada").await, second.sign_in("Bo").await);
     let mut goes = leader.connect(&ada, Codec::Json).await;
     let Event::Queued(before) = goes.ask(join()).await else {
         panic!("queued")
     };
+    kept(&redis).await;
     leader.kill(runtime);
     drop(goes);
     second.figure_is("starvault_nodes_leader", 1.0).await;
@@ -100,7 +115,7 @@ async fn a_game_outlives_its_node_wherever_its_players_come_back() {
     let (folder, redis) = (folder(), RedisServer::start());
     let nodes = start(&folder, &redis, 3).await;
     let (owner, runtime) = Running::start_apart(&folder, "v1.2", node(&redis)).await;
-    owner.figure_is("starvault_nodes_alive", 4.0).await;
+    know_each_other(&[&nodes[0], &nodes[1], &nodes[2], &owner]).await;
     let mut table = two_in_a_game(&owner, &nodes[1]).await;
     owner.figure_is("starvault_games_running", 1.0).await;
     table.play(1, "e2e4").await;
@@ -129,29 +144,27 @@ async fn a_game_outlives_its_node_wherever_its_players_come_back() {
 #[tokio::test]
 async fn a_game_that_nobody_comes_back_to_goes_on_and_ends() {
     let (folder, redis) = (folder(), RedisServer::start());
-    let nodes = start(&folder, &redis, 2).await;
     let short = {
         let node = node(&redis);
-        move |config: &mut starvault_server::Config| {
+        move |config: &mut Config| {
             node(config);
             config.clock = starvault_server::parse_clock("5+0").unwrap();
         }
     };
+    let leader = Running::start(&folder, "v1.2", short.clone()).await;
     let (owner, runtime) = Running::start_apart(&folder, "v1.2", short).await;
-    owner.figure_is("starvault_nodes_alive", 3.0).await;
+    know_each_other(&[&leader, &owner]).await;
     let table = two_in_a_game(&owner, &owner).await;
     owner.figure_is("starvault_games_running", 1.0).await;
     owner.kill(runtime);
     drop((table.white, table.black));
     let ended = async {
-        while nodes[0].profile(&table.white_in).await.active_game_id != "" {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        while leader.profile(&table.white_in).await.active_game_id != "" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    crate::support::soon("the flag falls at another node", ended).await;
-    for node in nodes {
-        node.stop().await;
-    }
+    soon("the flag falls at another node", ended).await;
+    leader.stop().await;
     assert_sound(&folder);
 }
 
