@@ -6,7 +6,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -36,6 +39,9 @@ const READ_MAX: usize = 1024;
 const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 /// Between two attempts to reach Redis.
 const RETRY: Duration = Duration::from_millis(200);
+/// How long the last messages of a node that goes down may take, and how often that is looked at.
+const FLUSH: Duration = Duration::from_millis(500);
+const FLUSH_LOOK: Duration = Duration::from_millis(5);
 
 /// What hung on the link to this node has ended, or will have in a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +72,9 @@ struct Shared {
     me: Instance,
     state: Mutex<State>,
     queue: mpsc::Sender<Outgoing>,
+    /// Messages that were queued, and those of them that are done with, one way or the other.
+    queued: AtomicU64,
+    published: AtomicU64,
     /// Something stands in `State::resets`.
     resets: Notify,
     figures: Arc<Figures>,
@@ -112,6 +121,8 @@ impl Bus {
             me,
             state: Mutex::default(),
             queue,
+            queued: AtomicU64::new(0),
+            published: AtomicU64::new(0),
             resets: Notify::new(),
             figures,
         }));
@@ -149,6 +160,7 @@ impl Bus {
             })
             .is_ok()
         {
+            shared.queued.fetch_add(1, Ordering::Release);
             return Ok(());
         }
         tracing::warn!(node = %to, "too much waits to be sent; the link begins anew");
@@ -170,11 +182,18 @@ impl Bus {
         self.0.state().links.heard()
     }
 
-    /// Tells every node in `view` that this one goes down.
-    pub fn say_leaving(&self, view: &View) {
+    /// Tells every node in `view` that this one goes down. Ready once Redis has it, or not in time.
+    pub async fn say_leaving(&self, view: &View) {
         for peer in view.alive.iter().filter(|peer| **peer != self.0.me) {
             let _ = self.send(peer, Body::Leaving(Leaving {}));
         }
+        let queued = self.0.queued.load(Ordering::Acquire);
+        let published = async {
+            while self.0.published.load(Ordering::Acquire) < queued {
+                tokio::time::sleep(FLUSH_LOOK).await;
+            }
+        };
+        let _ = tokio::time::timeout(FLUSH, published).await;
     }
 }
 
@@ -255,6 +274,7 @@ async fn publish(shared: Arc<Shared>, url: RedisUrl, mut queued: mpsc::Receiver<
                 tokio::time::sleep(RETRY).await;
             }
         }
+        shared.published.fetch_add(batch.len() as u64, Ordering::Release);
         batch.clear();
     }
 }
@@ -396,8 +416,11 @@ impl<R: Receiver> Incoming<R> {
         };
         // Before anything that comes after them.
         self.tell_resets(&waiting);
+        if verdict.lost {
+            count(&figures.resets);
+            tracing::info!(node = %from, "the link from a node begins anew");
+        }
         if verdict.reset {
-            tracing::debug!(node = %from, "the link from a node begins anew");
             self.receiver.on_reset(&from);
         }
         if verdict.tell {

@@ -33,6 +33,8 @@ pub(crate) struct Header {
 pub(crate) struct Verdict {
     /// First: what hung on the link has ended.
     pub reset: bool,
+    /// That was a link over which messages had come through.
+    pub lost: bool,
     /// Then: the peer has to hear of our epoch.
     pub tell: bool,
     /// Then: the message is the next one.
@@ -103,6 +105,7 @@ impl Links {
             (link.sent, link.expected) = (0, 1);
             link.told_at = Some(now);
             (verdict.reset, verdict.tell) = (true, true);
+            verdict.lost = link.heard;
         }
         if header.peer_epoch < link.epoch {
             verdict.tell |= link.tells(now);
@@ -113,8 +116,9 @@ impl Links {
         } else if header.sequence > link.expected {
             link.restart(epoch);
             link.told_at = Some(now);
-            self.epochs = epoch;
             (verdict.reset, verdict.tell) = (true, true);
+            verdict.lost = link.heard;
+            self.epochs = epoch;
         }
         verdict
     }
@@ -206,6 +210,7 @@ mod tests {
 
     const TAKEN: Verdict = Verdict {
         reset: false,
+        lost: false,
         tell: false,
         take: true,
     };

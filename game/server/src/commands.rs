@@ -119,9 +119,13 @@ impl Player {
                 return;
             }
         }
-        let Some(command) = Box::pin(self.pass_on(request_id, command)).await else {
-            return;
-        };
+        let mut command = command;
+        if self.registered.is_some() {
+            match Box::pin(self.pass_on(request_id, command)).await {
+                Some(own) => command = own,
+                None => return,
+            }
+        }
         match command {
             Command::Ping(_) => {
                 let server_time_ms = self.app.config.time.now_ms();

@@ -154,10 +154,12 @@ impl Nodes {
         tasks.spawn(leading::follow(app.clone(), self.clone()));
         tasks.spawn(leading::take_over(app.clone(), self.clone()));
         tasks.spawn(leading::forward(self.clone(), told, to_lobby));
+        let nodes = self.clone();
         games.spawn(async move {
             stop.cancelled().await;
             // They wait for what other tasks of this server may have given up already.
             tasks.shutdown().await;
+            nodes.guests.end_all();
         });
     }
 
@@ -165,7 +167,7 @@ impl Nodes {
     pub async fn leave(&self) {
         let view = self.view();
         self.membership.leave().await;
-        self.bus.say_leaving(&view);
+        self.bus.say_leaving(&view).await;
         self.guests.end_all();
     }
 

@@ -73,8 +73,10 @@ async fn lead(app: &App, nodes: &Nodes) {
 
 async fn step_down(app: &App, nodes: &Nodes) {
     tracing::info!("this node leads the lobby no more");
+    let still_waiting = app.lobby.step_down().await;
+    // After the last that this lobby has to say about them.
     nodes.tickets.hand_over();
-    for waiting in app.lobby.step_down().await {
+    for waiting in still_waiting {
         if let Some(local) = nodes.locals.get(waiting.session.id.0) {
             local.waits(Some((waiting.region.to_string(), waiting.since_ms)));
         }

@@ -186,6 +186,10 @@ impl Local {
             _ => {}
         }
         drop(state);
+        let may_be_left_out = matches!(frame.event, Some(Say::EmoteReceived(_)));
+        if may_be_left_out && !self.session.outbox().is_roomy() {
+            return;
+        }
         self.session.pass(frame);
     }
 
