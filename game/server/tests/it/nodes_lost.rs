@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     nodes::{join, know_each_other, node, start, table, two_in_a_game},
-    support::{Player, Running, assert_sound, folder, soon},
+    support::{Player, Running, assert_sound, folder, hold, soon},
 };
 
 async fn queued(player: &mut Player) -> Queued {
@@ -203,4 +203,77 @@ async fn players_of_several_nodes_go_on_after_redis_was_away() {
         node.stop().await;
     }
     assert_sound(&folder);
+}
+
+#[tokio::test]
+async fn a_game_whose_node_goes_before_it_can_open_it_begins_at_the_leader() {
+    let (folder, redis) = (folder(), RedisServer::start());
+    let nodes = start(&folder, &redis, 2).await;
+    let (owner, runtime) = Running::start_apart(&folder, "v1.2", node(&redis)).await;
+    know_each_other(&[&nodes[0], &nodes[1], &owner]).await;
+    let (ada, bo) = (owner.sign_in("Ada").await, nodes[1].sign_in("Bo").await);
+    let mut goes = owner.connect(&ada, Codec::Json).await;
+    assert!(matches!(goes.ask(join()).await, Event::Queued(_)));
+    // The store takes nothing until the node is gone that the match was made for.
+    let held = hold(&folder);
+    let mut two = nodes[1].connect(&bo, Codec::Proto).await;
+    two.send(join()).await;
+    let matched = |lobby: &starvault_server::LobbyMetrics| lobby.waiting() + lobby.suspended() == 0;
+    nodes[0].lobby_says("both have left the queue", matched).await;
+    owner.kill(runtime);
+    drop((goes, held));
+    let seat_two = two.matched().await;
+    // Who has not been told of it yet is told on any other connection.
+    let mut back = nodes[1].connect(&ada, Codec::Json).await;
+    let seat_one = back.matched().await;
+    let mut table = table((back, ada, seat_one), (two, bo, seat_two));
+    table.play(1, "e2e4").await;
+    nodes[0].figure_is("starvault_games_running", 1.0).await;
+    for node in nodes {
+        node.stop().await;
+    }
+    assert_sound(&folder);
+}
+
+#[tokio::test]
+async fn a_leader_that_loses_its_lease_steps_down_and_its_players_wait_on() {
+    let (folder, redis) = (folder(), RedisServer::start());
+    let nodes = start(&folder, &redis, 2).await;
+    let (ada, bo) = (nodes[0].sign_in("Ada").await, nodes[1].sign_in("Bo").await);
+    let mut one = nodes[0].connect(&ada, Codec::Json).await;
+    let Event::Queued(before) = one.ask(join()).await else {
+        panic!("queued")
+    };
+    // As if the leader had been stopped for so long that another node has taken the lease.
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let lease: String = query(&mut connection, &["GET", "sv:lead:v1.2"]).await;
+    let members: Vec<String> = query(&mut connection, &["SMEMBERS", "sv:owners:v1.2"]).await;
+    let other = members.iter().find(|member| !lease.starts_with(*member)).unwrap();
+    let lease = format!("{other} 99");
+    let _: String = query(&mut connection, &["SET", "sv:lead:v1.2", &lease, "PX", "900"]).await;
+    assert_eq!(queued(&mut one).await.since_ms, before.since_ms);
+    nodes[0].figure_is("starvault_nodes_leader", 0.0).await;
+    nodes[1].figure_is("starvault_nodes_leader", 1.0).await;
+    let mut two = nodes[0].connect(&bo, Codec::Proto).await;
+    two.send(join()).await;
+    one.matched().await;
+    two.matched().await;
+    assert_eq!((nodes[0].lobby.matched(), nodes[1].lobby.matched()), (0, 1));
+    for node in nodes {
+        node.stop().await;
+    }
+    assert_sound(&folder);
+}
+
+async fn query<T: redis::FromRedisValue>(
+    connection: &mut redis::aio::MultiplexedConnection,
+    words: &[&str],
+) -> T {
+    let (command, arguments) = words.split_first().unwrap();
+    let mut command = redis::cmd(command);
+    for argument in arguments {
+        command.arg(*argument);
+    }
+    command.query_async(connection).await.unwrap()
 }
