@@ -49,8 +49,8 @@ impl FromStr for RedisUrl {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot reach Redis at {url}: {source}; start it, or give another address")]
 pub struct ConnectError {
-    url: RedisUrl,
-    source: redis::RedisError,
+    url: String,
+    source: Box<redis::RedisError>,
 }
 
 impl RedisUrl {
@@ -82,8 +82,8 @@ impl RedisUrl {
 
     fn failed(&self, source: redis::RedisError) -> ConnectError {
         ConnectError {
-            url: self.clone(),
-            source,
+            url: self.to_string(),
+            source: Box::new(source),
         }
     }
 }

@@ -132,11 +132,11 @@ impl Links {
         }
     }
 
-    /// What was lost is not known.
+    /// What was lost is not known, nor who is still there.
     pub fn reset_all(&mut self) -> Vec<Instance> {
         let peers: Vec<Instance> = self.peers.keys().cloned().collect();
         for peer in &peers {
-            self.reset(peer, false);
+            self.reset(peer, true);
         }
         peers
     }

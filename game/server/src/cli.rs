@@ -90,7 +90,7 @@ struct ServeArgs {
     /// Be one of several nodes of this release: they share players, games and the lobby over this Redis
     /// (redis://HOST:PORT or redis://USER:PASSWORD@HOST:PORT) and one store. Off unless asked for.
     #[arg(long, value_name = "URL", env = "STARVAULT_NODES", hide_env_values = true)]
-    nodes: Option<RedisUrl>,
+    nodes: Option<UrlText>,
     /// The label of this release, e.g. v1.3.
     #[arg(long)]
     release: Release,
@@ -230,6 +230,7 @@ fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
         }
         _ => None,
     };
+    let nodes = arguments.nodes.as_ref().map(redis_url).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(arguments.threads.unwrap_or_else(spare_cores).get())
         .enable_all()
@@ -242,7 +243,7 @@ fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
         let release = arguments.release;
         let mut config = Config::new(arguments.store.0, release.clone(), arguments.signing_key);
         config.snapshots = snapshots;
-        config.nodes = arguments.nodes;
+        config.nodes = nodes;
         config.clock = arguments.clock;
         config.injection = arguments.inject;
         config.limits.connections_max = arguments.max_connections;
@@ -290,6 +291,12 @@ fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
         tracing::info!(%address, %release, "serving");
         serving.await.context("the server stopped unexpectedly")
     })
+}
+
+fn redis_url(text: &UrlText) -> anyhow::Result<RedisUrl> {
+    text.as_str()
+        .parse()
+        .map_err(|wrong: String| anyhow::anyhow!("--nodes: {wrong}"))
 }
 
 /// The figures are for this machine: there is nobody's password to ask for.

@@ -10,6 +10,7 @@
 //! never touches a game once it has begun; of a rematch, which begins without it, it is told, so that
 //! neither player keeps a ticket.
 
+mod from_rooms;
 mod handover;
 mod metrics;
 mod opponents;

@@ -14,7 +14,7 @@ use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Candidate, FromRoom, LobbyMetrics, Message, Options, Rematched, Returning,
+    Candidate, FromRoom, LobbyMetrics, Message, Options,
     metrics::count,
     opponents::{LastOpponents, player_key},
     pairing::BEGINNINGS_MAX,
@@ -24,6 +24,8 @@ use crate::{config::Region, nodes::Nodes, room::RoomContext, rooms::Rooms, sessi
 
 /// Without any deadline the task looks up this often.
 const IDLE: Duration = Duration::from_secs(3600);
+/// The same while it leads and may not make matches.
+const UNSURE: Duration = Duration::from_millis(100);
 
 /// A player who waits, or whose match waits for its turn to begin.
 #[derive(Debug)]
@@ -132,7 +134,13 @@ impl Task {
         let next = match_at.into_iter().chain(self.pools.next_expiry()).min();
         let now_ms = self.time.now_ms();
         let wait = next.map_or(IDLE, |at_ms| Duration::from_millis(at_ms.saturating_sub(now_ms)));
-        Instant::now() + wait.min(IDLE)
+        // Nobody says when a lease that had run out is held again.
+        let idle = if self.leads && !self.may_match() {
+            UNSURE
+        } else {
+            IDLE
+        };
+        Instant::now() + wait.min(idle)
     }
 
     fn publish(&self) {
@@ -367,63 +375,6 @@ impl Task {
             wait_ms_max: u32::try_from(settings.wait_ms_max).unwrap_or(u32::MAX),
         };
         waiting.candidate.session.send(request_id, Say::Queued(queued));
-    }
-
-    /// The opponent never arrived at the game.
-    fn on_returning(&mut self, returning: Returning) {
-        let Returning {
-            candidate,
-            region,
-            enqueued_at_ms,
-        } = returning;
-        let player_id = &candidate.session.player_id;
-        if self.beginning.contains_key(player_id) || self.by_player.contains_key(player_id) {
-            // Waiting again already, over this connection or a newer one.
-            return;
-        }
-        let session = candidate.session.clone();
-        if !self.leads {
-            self.turn_away(&session);
-            return;
-        }
-        match self.enter(candidate, region, enqueued_at_ms) {
-            Ok(id) => {
-                count(&self.metrics.put_back);
-                self.tell_queued(id, 0);
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a returning player was refused");
-                session.refuse(0, Code::Unavailable, "too many players are waiting; try again");
-            }
-        }
-    }
-
-    /// Two players have begun another game without the lobby: neither waits for one any more.
-    fn on_rematched(&mut self, Rematched { players, began_at_ms }: Rematched) {
-        let [one, two] = &players;
-        self.last_opponents
-            .remember(player_key(&one.player_id), player_key(&two.player_id));
-        for player in &players {
-            let Some(id) = self.by_player.get(&player.player_id).copied() else {
-                continue;
-            };
-            // Not a ticket that was drawn after that game.
-            if self
-                .waiting
-                .get(&id)
-                .is_none_or(|waiting| waiting.since_ms > began_at_ms)
-            {
-                continue;
-            }
-            self.pools.remove(id);
-            let Some(waiting) = self.forget(id) else { continue };
-            count(&self.metrics.overtaken);
-            // The connection of the new game hears of that; any other one has to be told.
-            let session = waiting.candidate.session;
-            if session.id != player.id {
-                session.send(0, Say::LeftLobby(LeftLobby {}));
-            }
-        }
     }
 
     fn regions(&self) -> &[Region] {

@@ -46,7 +46,7 @@ pub(super) async fn follow(app: Arc<App>, nodes: Arc<Nodes>) {
         }
         let again = async {
             if announced {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             } else {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
@@ -287,7 +287,7 @@ async fn begin_here(app: Arc<App>, game_id: GameId, beginning: Beginning) {
         }
         Ok(None) => {}
         Err(error) => {
-            tracing::error!(game = %game_id, %error, "a game cannot be begun in place of another node")
+            tracing::error!(game = %game_id, %error, "a game cannot be begun in place of another node");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use prost::Message as _;
 use starvault_nodes::{
-    Attach, Begin, Begun, Body, Here, Instance, Receiver, Rematched, Returning, Seated, Take, Waiting,
+    Attach, Begin, Begun, Body, Here, Instance, Receiver, Rematched, Returning, Seated, Shut, Take, Waiting,
 };
 use starvault_rules::{Event, Game, GameId, PlayerId};
 use starvault_store::{Created, Epoch};
@@ -268,6 +268,9 @@ impl Receiver for Switch {
                 };
                 if nodes.guest(&self.app, from, &who).is_none() {
                     Self::refused(from, "a session that cannot be opened");
+                    let session_id = who.session_id;
+                    let code = Close::NODE_LOST.code.into();
+                    let _ = nodes.bus.send(from, Body::Shut(Shut { session_id, code }));
                 }
             }
             Body::Command(command) => self.on_command(from, command.session_id, &command.frame),

@@ -159,7 +159,7 @@ async fn a_game_that_nobody_comes_back_to_goes_on_and_ends() {
     owner.kill(runtime);
     drop((table.white, table.black));
     let ended = async {
-        while leader.profile(&table.white_in).await.active_game_id != "" {
+        while !leader.profile(&table.white_in).await.active_game_id.is_empty() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
