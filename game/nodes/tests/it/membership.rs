@@ -125,3 +125,22 @@ async fn without_redis_nobody_is_dead_and_nobody_leads() {
     }
     assert!(a.leads() != b.leads());
 }
+
+#[tokio::test]
+async fn who_is_away_counts_as_dead_only_once_redis_was_heard_for_long_enough() {
+    let redis = RedisServer::start();
+    let (a, b) = (join(&redis, "a").await, join(&redis, "b").await);
+    a.sees("both", |view| view.settled && view.alive.len() == 2).await;
+    redis.kill();
+    a.sees("nothing", |view| view.alive.is_empty()).await;
+    b.task.abort();
+    // Redis still knows that there was a node b, and has let its presence expire meanwhile.
+    redis.go_on();
+    let view = a.sees("itself", |view| view.alive.len() == 1).await;
+    assert_eq!((view.standing("b"), view.dead.len()), (Standing::Unknown, 0));
+    let view = a.sees("that it is sure", |view| view.settled).await;
+    assert_eq!(
+        (view.standing("b"), &view.dead[..]),
+        (Standing::Dead, &[b.name][..])
+    );
+}

@@ -263,6 +263,48 @@ async fn a_place_in_the_lobby_of_another_node_is_held_given_up_and_kept_over_a_r
 }
 
 #[tokio::test]
+async fn a_player_of_another_node_who_was_told_waits_on_when_the_opponent_never_comes() {
+    let (folder, redis) = (folder(), RedisServer::start());
+    let hasty = {
+        let node = node(&redis);
+        move |config: &mut Config| {
+            node(config);
+            config.limits.arrival_timeout = Duration::from_secs(1);
+        }
+    };
+    let mut nodes = Vec::new();
+    for _ in 0..3 {
+        nodes.push(Running::start(&folder, "v1.2", hasty.clone()).await);
+    }
+    know_each_other(&nodes.iter().collect::<Vec<_>>()).await;
+    let (ada, bo) = (nodes[1].sign_in("Ada").await, nodes[2].sign_in("Bo").await);
+    // Reads nothing from here on, so nothing that the server says ever arrives.
+    let mut silent = nodes[1].connect(&ada, Codec::Json).await;
+    assert!(matches!(silent.ask(join()).await, Event::Queued(_)));
+    let mut told = nodes[2].connect(&bo, Codec::Proto).await;
+    let Event::Queued(before) = told.ask(join()).await else {
+        panic!("queued")
+    };
+    told.matched().await;
+    // The game was at another node, and so is the lobby: both know that this one was told.
+    let after = told
+        .until(|frame| match frame.event {
+            Some(Event::Queued(queued)) => Some(queued),
+            _ => None,
+        })
+        .await;
+    assert_eq!(after.since_ms, before.since_ms);
+    nodes[0]
+        .lobby_says("one waits", |lobby| lobby.waiting() == 1 && lobby.put_back() == 1)
+        .await;
+    drop(silent);
+    for node in nodes {
+        node.stop().await;
+    }
+    assert_sound(&folder);
+}
+
+#[tokio::test]
 async fn releases_share_a_redis_and_never_meet() {
     let (folder, redis) = (folder(), RedisServer::start());
     let nodes = start(&folder, &redis, 2).await;

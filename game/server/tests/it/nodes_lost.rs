@@ -39,7 +39,7 @@ async fn kept(redis: &RedisServer) {
 #[tokio::test]
 async fn a_ticket_outlives_its_leader() {
     let (folder, redis) = (folder(), RedisServer::start());
-    let (leader, runtime) = Running::start_apart(&folder, "v1.2", node(&redis)).await;
+    let (leader, threads) = Running::start_apart(&folder, "v1.2", node(&redis)).await;
     leader.figure_is("starvault_nodes_leader", 1.0).await;
     let second = Running::start(&folder, "v1.2", node(&redis)).await;
     let third = Running::start(&folder, "v1.2", node(&redis)).await;
@@ -50,7 +50,7 @@ async fn a_ticket_outlives_its_leader() {
     let Event::Queued(before) = stays.ask(join()).await else {
         panic!("queued")
     };
-    leader.kill(runtime);
+    leader.kill(threads);
     // Unasked: the next leader says that the wait goes on.
     let after = queued(&mut stays).await;
     assert_eq!(after.since_ms, before.since_ms);
@@ -68,7 +68,7 @@ async fn a_ticket_outlives_its_leader() {
 #[tokio::test]
 async fn a_ticket_outlives_its_leader_and_its_node_in_one() {
     let (folder, redis) = (folder(), RedisServer::start());
-    let (leader, runtime) = Running::start_apart(&folder, "v1.2", node(&redis)).await;
+    let (leader, threads) = Running::start_apart(&folder, "v1.2", node(&redis)).await;
     leader.figure_is("starvault_nodes_leader", 1.0).await;
     let second = Running::start(&folder, "v1.2", node(&redis)).await;
     know_each_other(&[&leader, &second]).await;
@@ -78,7 +78,7 @@ async fn a_ticket_outlives_its_leader_and_its_node_in_one() {
         panic!("queued")
     };
     kept(&redis).await;
-    leader.kill(runtime);
+    leader.kill(threads);
     drop(goes);
     second.figure_is("starvault_nodes_leader", 1.0).await;
     second
@@ -114,13 +114,13 @@ async fn a_leader_that_stops_in_order_hands_the_lobby_over() {
 async fn a_game_outlives_its_node_wherever_its_players_come_back() {
     let (folder, redis) = (folder(), RedisServer::start());
     let nodes = start(&folder, &redis, 3).await;
-    let (owner, runtime) = Running::start_apart(&folder, "v1.2", node(&redis)).await;
+    let (owner, threads) = Running::start_apart(&folder, "v1.2", node(&redis)).await;
     know_each_other(&[&nodes[0], &nodes[1], &nodes[2], &owner]).await;
     let mut table = two_in_a_game(&owner, &nodes[1]).await;
     owner.figure_is("starvault_games_running", 1.0).await;
     table.play(1, "e2e4").await;
     table.play(2, "e7e5").await;
-    owner.kill(runtime);
+    owner.kill(threads);
     // The player at another node is sent away, to resume.
     let far = if table.white.codec == Codec::Proto {
         &mut table.white
@@ -152,11 +152,11 @@ async fn a_game_that_nobody_comes_back_to_goes_on_and_ends() {
         }
     };
     let leader = Running::start(&folder, "v1.2", short.clone()).await;
-    let (owner, runtime) = Running::start_apart(&folder, "v1.2", short).await;
+    let (owner, threads) = Running::start_apart(&folder, "v1.2", short).await;
     know_each_other(&[&leader, &owner]).await;
     let table = two_in_a_game(&owner, &owner).await;
     owner.figure_is("starvault_games_running", 1.0).await;
-    owner.kill(runtime);
+    owner.kill(threads);
     drop((table.white, table.black));
     let ended = async {
         while !leader.profile(&table.white_in).await.active_game_id.is_empty() {
@@ -209,7 +209,7 @@ async fn players_of_several_nodes_go_on_after_redis_was_away() {
 async fn a_game_whose_node_goes_before_it_can_open_it_begins_at_the_leader() {
     let (folder, redis) = (folder(), RedisServer::start());
     let nodes = start(&folder, &redis, 2).await;
-    let (owner, runtime) = Running::start_apart(&folder, "v1.2", node(&redis)).await;
+    let (owner, threads) = Running::start_apart(&folder, "v1.2", node(&redis)).await;
     know_each_other(&[&nodes[0], &nodes[1], &owner]).await;
     let (ada, bo) = (owner.sign_in("Ada").await, nodes[1].sign_in("Bo").await);
     let mut goes = owner.connect(&ada, Codec::Json).await;
@@ -220,7 +220,7 @@ async fn a_game_whose_node_goes_before_it_can_open_it_begins_at_the_leader() {
     two.send(join()).await;
     let matched = |lobby: &starvault_server::LobbyMetrics| lobby.waiting() + lobby.suspended() == 0;
     nodes[0].lobby_says("both have left the queue", matched).await;
-    owner.kill(runtime);
+    owner.kill(threads);
     drop((goes, held));
     let seat_two = two.matched().await;
     // Who has not been told of it yet is told on any other connection.

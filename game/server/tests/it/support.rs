@@ -35,6 +35,17 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
+/// What a server of its own runs on. Dropped, it stops wherever it is.
+pub struct Threads(Option<Runtime>);
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// A server that runs.
 pub struct Running {
     pub address: SocketAddr,
@@ -82,7 +93,7 @@ impl Running {
         folder: &TempDir,
         release: &str,
         adjust: impl FnOnce(&mut Config) + Send + 'static,
-    ) -> (Self, Runtime) {
+    ) -> (Self, Threads) {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -90,12 +101,13 @@ impl Running {
             .unwrap();
         let (path, release) = (folder.path().to_owned(), release.to_owned());
         let starting = runtime.spawn(async move { Self::start_at(&path, &release, adjust).await });
-        (starting.await.unwrap(), runtime)
+        let threads = Threads(Some(runtime));
+        (starting.await.unwrap(), threads)
     }
 
     /// As a killed process: nothing of it runs on, and nothing is closed in order.
-    pub fn kill(self, runtime: Runtime) {
-        runtime.shutdown_background();
+    pub fn kill(self, threads: Threads) {
+        drop(threads);
     }
 
     pub async fn stop(self) {
