@@ -1,8 +1,0 @@
-//! Nodes over a real Redis.
-
-#[cfg(test)]
-mod bus;
-#[cfg(test)]
-mod membership;
-#[cfg(test)]
-mod tickets;
