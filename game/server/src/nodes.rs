@@ -254,6 +254,18 @@ impl Nodes {
         }
     }
 
+    /// Whether the lobby here leads, waiting for that within bounds: others may know of it before it is
+    /// ready, or before this node has asked Redis again.
+    pub async fn leads_in_time(&self) -> bool {
+        let leads = |leader: &Option<Instance>| leader.as_ref() == Some(&self.me);
+        let mut leader = self.leader.subscribe();
+        if !leads(&leader.borrow_and_update()) {
+            self.membership.nudge();
+        }
+        let led = tokio::time::timeout(self.timing.patience(), leader.wait_for(leads)).await;
+        matches!(led, Ok(Ok(_)))
+    }
+
     /// Who leads as far as is known now.
     #[must_use]
     pub fn leader(&self) -> Option<Instance> {

@@ -41,6 +41,18 @@ pub enum Ask {
     ConnectedTo(GameId),
 }
 
+impl Ask {
+    fn is_for_the_lobby(&self) -> bool {
+        match self {
+            Self::Command { command, .. } => {
+                matches!(command, Command::JoinLobby(_) | Command::LeaveLobby(_))
+            }
+            Self::Rejoin { .. } | Self::Connected => true,
+            Self::ConnectedTo(_) => false,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Guest {
     session: SessionHandle,
@@ -145,6 +157,10 @@ impl Nodes {
 async fn run(app: Arc<App>, session: SessionHandle, outlet: Outlet, mut asked: mpsc::Receiver<Ask>) {
     let mut player = Player::guest(app.clone(), session.clone());
     while let Some(ask) = asked.recv().await {
+        if let (true, Some(nodes)) = (ask.is_for_the_lobby(), &app.nodes) {
+            // A lobby that does not lead after all says so itself.
+            nodes.leads_in_time().await;
+        }
         match ask {
             Ask::Command { request_id, command } => {
                 if let Some(command) = player.at_once(request_id, command, Instant::now()) {

@@ -96,6 +96,9 @@ impl Switch {
         let (app, nodes, from) = (self.app.clone(), self.nodes.clone(), from.clone());
         tokio::spawn(async move {
             if here.game_id.is_empty() {
+                if !nodes.leads_in_time().await {
+                    return;
+                }
                 let known = app.lobby.knows(&here.who).await;
                 for who in &known {
                     if nodes.invite(&app, &from, who, false).is_some() {

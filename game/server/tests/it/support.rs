@@ -356,12 +356,14 @@ impl Player {
 
     /// Frames until one of them is what `pick` looks for.
     pub async fn until<T>(&mut self, mut pick: impl FnMut(ServerFrame) -> Option<T>) -> T {
-        loop {
-            let frame = self.next().await;
-            if let Some(found) = pick(frame) {
-                return found;
+        let looking = async {
+            loop {
+                if let Some(found) = pick(self.next().await) {
+                    return found;
+                }
             }
-        }
+        };
+        soon("the frame that is awaited comes", looking).await
     }
 
     /// Sends a command and waits for its answer.
@@ -453,15 +455,18 @@ impl Player {
 
     /// The code that the server closes with; what comes before it is passed over.
     pub async fn closed(&mut self) -> u16 {
-        loop {
-            let message = soon("the server closes the socket", self.socket.next()).await;
-            let message = message
-                .expect("a close frame comes first")
-                .expect("a close frame comes first");
-            if let Some((code, _)) = message.as_close() {
-                return code.into();
+        let closing = async {
+            loop {
+                let message = self.socket.next().await;
+                let message = message
+                    .expect("a close frame comes first")
+                    .expect("a close frame comes first");
+                if let Some((code, _)) = message.as_close() {
+                    return code.into();
+                }
             }
-        }
+        };
+        soon("the server closes the socket", closing).await
     }
 }
 
