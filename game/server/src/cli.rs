@@ -21,7 +21,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
 use starvault_matchmaking::Settings;
-use starvault_store::StoreAddress;
 
 use crate::{
     Config, Injection, Network, Regions, Release, Server, SnapshotStores, StartError, bind, parse_clock,
@@ -72,7 +71,7 @@ struct ServeArgs {
     /// The store: sqlite:PATH, which several processes of one machine can share, or redis://[USER:PASSWORD@]HOST:PORT
     /// or redis-cluster://HOST:PORT,… for many machines.
     #[arg(long, value_name = "STORE", env = "STARVAULT_STORE", hide_env_values = true)]
-    store: StoreAddress,
+    store: UrlText,
     /// Copy players' profiles to this store: mysql://USER:PASSWORD@HOST:PORT/DATABASE, tidb://… or sqlite:PATH,
     /// made by `starvault migrate`. Off unless asked for; a store that is down holds nobody up.
     #[arg(
@@ -172,8 +171,8 @@ struct ServeArgs {
 #[derive(Debug, Args)]
 struct CheckArgs {
     /// The store: sqlite:PATH or redis://HOST:PORT.
-    #[arg(long, value_name = "STORE")]
-    store: StoreAddress,
+    #[arg(long, value_name = "STORE", env = "STARVAULT_STORE", hide_env_values = true)]
+    store: UrlText,
     /// What clients were told is durable: lines of {"game_id","command_id","sequence","player_id"}.
     #[arg(long, value_name = "FILE.jsonl")]
     acknowledged: Option<PathBuf>,
@@ -229,7 +228,7 @@ fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
         let listener = listen(arguments.listen)?;
         let admin = arguments.admin.map(listen).transpose()?;
         let release = arguments.release;
-        let mut config = Config::new(arguments.store, release.clone(), arguments.signing_key);
+        let mut config = Config::new(arguments.store.store()?, release.clone(), arguments.signing_key);
         config.snapshots = snapshots;
         config.clock = arguments.clock;
         config.injection = arguments.inject;
@@ -349,7 +348,8 @@ fn write_by_rename(path: &Path, text: &str) -> io::Result<()> {
 }
 
 fn check(arguments: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let checking = starvault_store::check_store(&arguments.store, arguments.acknowledged.clone());
+    let store = arguments.store.store()?;
+    let checking = starvault_store::check_store(&store, arguments.acknowledged.clone());
     let report = data::runtime()?.block_on(checking)?;
     let mut out = io::stdout().lock();
     if arguments.json {

@@ -53,6 +53,35 @@ pub struct Profile {
     pub active_game_id: Option<GameId>,
 }
 
+impl Profile {
+    /// Of somebody who has not played yet.
+    pub(crate) fn new(player: NewPlayer) -> Profile {
+        let NewPlayer {
+            player_id,
+            display_name,
+            rating,
+            created_at_ms: _,
+        } = player;
+        Profile {
+            player_id,
+            display_name,
+            progress: Progress::new(rating),
+            equipped: Equipment::default(),
+            version: 1,
+            active_game_id: None,
+        }
+    }
+
+    /// Puts an item on or takes it off; whether that changes anything. The version is the engine's to raise.
+    pub(crate) fn equip(&mut self, item_id: &str, equip: bool) -> Result<bool, EquipError> {
+        if equip {
+            self.equipped.put_on(item_id, self.progress.level())
+        } else {
+            self.equipped.take_off(item_id)
+        }
+    }
+}
+
 /// What became of a wish to put an item on or to take it off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EquipOutcome {

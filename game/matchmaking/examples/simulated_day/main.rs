@@ -253,6 +253,7 @@ fn report_json(report: &Report) -> Value {
         "refused": report.refused,
         "left": report.left,
         "rematches": report.rematches,
+        "rematches_alone": report.rematches_alone,
         "instant_rematches": report.instant_rematches,
         "wait_ms": quantiles_json(&report.wait_ms),
         "gap_points": quantiles_json(&report.gap),

@@ -64,6 +64,8 @@ pub struct Report {
     pub left: u64,
     /// Matches of last opponents.
     pub rematches: u64,
+    /// Those while nobody else waited.
+    pub rematches_alone: u64,
     /// Those before both had waited for `avoid_ms`, or `avoid_alone_ms` if nobody else waited, or one
     /// of them up to the bound: none.
     pub instant_rematches: u64,
@@ -119,6 +121,7 @@ pub(super) struct Notes {
     pub expired: u64,
     pub refused: u64,
     rematches: u64,
+    rematches_alone: u64,
     instant_rematches: u64,
     at_bound: u64,
     past_bound: u64,
@@ -155,6 +158,7 @@ impl Notes {
             let in_time =
                 waited_ms(&younger) >= apart_ms || waited_ms(&older) >= meeting.settings.wait_ms_max;
             self.rematches += 1;
+            self.rematches_alone += u64::from(meeting.alone);
             self.instant_rematches += u64::from(!in_time);
         }
         let [a, b] = meeting.strengths;
@@ -201,6 +205,7 @@ impl Notes {
             refused: self.refused,
             left: queue.len() as u64,
             rematches: self.rematches,
+            rematches_alone: self.rematches_alone,
             instant_rematches: self.instant_rematches,
             wait_ms: waits(&self.sides),
             gap: gaps(&self.sides),

@@ -49,7 +49,9 @@ fn a_day_of_a_hundred_thousand_players_meets_its_bounds() {
         report.win_probability_error
     );
     assert_eq!(report.instant_rematches, 0);
-    // Nearly all of them at night, when nobody else waited.
+    // Beside others they are rare; of two who are alone they are what is wanted.
+    let in_company = report.rematches - report.rematches_alone;
+    assert!(in_company < report.matches / 1_000, "{in_company} rematches");
     assert!(
         report.rematches < report.matches / 300,
         "{} rematches",

@@ -37,6 +37,16 @@ impl fmt::Debug for UrlText {
     }
 }
 
+impl UrlText {
+    /// As the address of a journal.
+    ///
+    /// # Errors
+    /// It is none; the message does not show it.
+    pub(super) fn store(&self) -> anyhow::Result<StoreAddress> {
+        self.0.parse().context("--store")
+    }
+}
+
 /// Both URLs, read.
 ///
 /// # Errors
@@ -93,8 +103,8 @@ pub(super) struct VerifyArgs {
     #[arg(long, requires = "store")]
     repair: bool,
     /// The journal: sqlite:PATH or redis://HOST:PORT.
-    #[arg(long, value_name = "STORE")]
-    store: Option<StoreAddress>,
+    #[arg(long, value_name = "STORE", env = "STARVAULT_STORE", hide_env_values = true)]
+    store: Option<UrlText>,
     /// Note here how far the comparison is; if the file exists, go on from there. Removed at the end.
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
@@ -146,7 +156,7 @@ async fn compare(arguments: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let mut repairs = Vec::new();
     if let (true, Some(journal)) = (arguments.repair, &arguments.store) {
         repairs = repair(
-            &StoreOutbox::open(journal).await?,
+            &StoreOutbox::open(&journal.store()?).await?,
             &primary,
             &secondary,
             &report.differences,

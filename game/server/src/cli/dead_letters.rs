@@ -9,7 +9,7 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use starvault_store::{DeadLetters, StoreAddress};
 
-use super::data::runtime;
+use super::data::{UrlText, runtime};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DeadLettersCommand {
@@ -25,7 +25,7 @@ pub(super) enum DeadLettersCommand {
 pub(super) struct ListArgs {
     /// The store: redis://HOST:PORT.
     #[arg(long, value_name = "STORE", env = "STARVAULT_STORE", hide_env_values = true)]
-    store: StoreAddress,
+    store: UrlText,
     /// At most so many of each shard, the oldest first.
     #[arg(long, default_value_t = 100)]
     limit: usize,
@@ -38,7 +38,7 @@ pub(super) struct ListArgs {
 pub(super) struct OneArgs {
     /// The store: redis://HOST:PORT.
     #[arg(long, value_name = "STORE", env = "STARVAULT_STORE", hide_env_values = true)]
-    store: StoreAddress,
+    store: UrlText,
     /// As `list` shows it.
     id: String,
 }
@@ -60,8 +60,8 @@ pub(super) fn run(command: &DeadLettersCommand) -> anyhow::Result<ExitCode> {
     })
 }
 
-async fn open(store: &StoreAddress) -> anyhow::Result<DeadLetters> {
-    match store {
+async fn open(store: &UrlText) -> anyhow::Result<DeadLetters> {
+    match &store.store()? {
         StoreAddress::Redis(url) => Ok(DeadLetters::open(url).await?),
         StoreAddress::Sqlite(_) => bail!(
             "a journal in a file has no dead letters: a game's end and its players are written in one transaction"

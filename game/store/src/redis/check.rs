@@ -1,8 +1,8 @@
 //! Proves a journal in Redis sound, or says what is not. Reads only.
 //!
-//! As with a file, nothing is believed that can be computed. Each game is read in one step, but the whole is
-//! not of one moment: while people play, a profile may be newer than the games that were read before it. So
-//! profiles are compared strictly only where no ended game is still on its way to its players.
+//! As with a file, nothing is believed that can be computed. Each game and each profile is read in one step,
+//! but the whole is not of one moment. So a profile is not compared with its games where an end is still on its
+//! way to it, or where it has changed since the check began: others may go on playing meanwhile.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,7 +15,7 @@ use starvault_rules::{Color, Game, GameId, PlayerId};
 
 use super::{
     RedisOptions, RedisUrl,
-    ends::{self, End},
+    ends::{self, End, Stage},
     entry,
     fault::{Fault, RedisTrouble},
     keys::{self, GameKeys, Shard},
@@ -57,18 +57,18 @@ async fn walk(
 ) -> Result<(), Fault> {
     if link.is_cluster() {
         let what = "a cluster cannot be walked through as a whole; check its nodes one by one".to_owned();
-        return Err(link.trouble(RedisTrouble::Other(what)));
+        return Err(RedisTrouble::Other(what).into());
     }
     let schema: Option<String> = link.ask(redis::cmd("HGET").arg(keys::META).arg("schema")).await?;
     if schema.as_deref() != Some(super::SCHEMA) {
         let what = format!("its schema is {schema:?}, this program knows {}", super::SCHEMA);
-        return Err(link.trouble(RedisTrouble::Foreign(what)));
+        return Err(RedisTrouble::Foreign(what).into());
     }
+    let began_at = players::newest_position(link).await?;
     let mut tallies = HashMap::new();
     let mut under_way = HashSet::new();
     for shard in Shard::all() {
-        let running: HashMap<String, String> = link.ask(redis::cmd("HGETALL").arg(shard.running())).await?;
-        let mut listed: HashSet<String> = running.keys().cloned().collect();
+        let mut listed: HashSet<String> = link.ask(redis::cmd("HKEYS").arg(shard.running())).await?;
         let prefix = shard.heads();
         for key in scan(link, &prefix).await? {
             let text = key.strip_prefix(&prefix).unwrap_or_default().to_owned();
@@ -77,15 +77,14 @@ async fn walk(
                 continue;
             };
             listed.remove(&text);
-            let owner = running.get(&text);
-            check_game(link, &game_id, owner, &mut tallies, &mut under_way, report).await?;
+            check_game(link, &game_id, &mut tallies, &mut under_way, report).await?;
         }
         for game in listed {
             let what = format!("{game} is listed as a running game and does not exist");
             report.find(FindingKind::Broken, None, what);
         }
     }
-    check_profiles(link, &tallies, &under_way, report).await?;
+    check_profiles(link, began_at, &tallies, &under_way, report).await?;
     match acknowledged {
         Some(acknowledged) => check_acknowledged(link, acknowledged, report).await,
         None => Ok(()),
@@ -113,12 +112,16 @@ async fn scan(link: &Link, prefix: &str) -> Result<HashSet<String>, Fault> {
 }
 
 /// A game as it lies there at one moment.
-type Lying = (HashMap<String, String>, Vec<String>, HashMap<String, Vec<u8>>);
+type Lying = (
+    HashMap<String, String>,
+    Vec<String>,
+    HashMap<String, Vec<u8>>,
+    Option<String>,
+);
 
 async fn check_game(
     link: &Link,
     game_id: &GameId,
-    listed: Option<&String>,
     tallies: &mut HashMap<PlayerId, Tally>,
     under_way: &mut HashSet<PlayerId>,
     report: &mut CheckReport,
@@ -129,7 +132,8 @@ async fn check_game(
     pipe.cmd("HGETALL").arg(&keys.head);
     pipe.cmd("LRANGE").arg(&keys.events).arg(0).arg(-1);
     pipe.cmd("HGETALL").arg(&keys.answers);
-    let (head, entries, answers): Lying = link.ask_all(&pipe).await?;
+    pipe.cmd("HGET").arg(keys.shard.running()).arg(game_id.as_str());
+    let (head, entries, answers, listed): Lying = link.ask_all(&pipe).await?;
     if head.is_empty() || head.contains_key("never") {
         return Ok(());
     }
@@ -182,8 +186,7 @@ async fn check_game(
             if told != end {
                 broken(format!("its head says it ended {told:?}, its events {end:?}"));
             }
-            // While people play it may have moved on since the list was read; then it is not running any more.
-            if end.is_none() && listed.map(String::as_str) != Some(of("owner")) {
+            if end.is_none() && listed.as_deref() != Some(of("owner")) {
                 broken("it is not listed as a running game of its owner".to_owned());
             }
             if end.is_some() && !head.contains_key("settled") {
@@ -243,14 +246,25 @@ fn check_answers(
 
 async fn check_profiles(
     link: &Link,
+    began_at: i64,
     tallies: &HashMap<PlayerId, Tally>,
     under_way: &HashSet<PlayerId>,
     report: &mut CheckReport,
 ) -> Result<(), Fault> {
     let mut known = 0;
+    // Ended games leave after a while; until the first can have left, profiles must count what is there.
+    let made_ms: Option<u64> = link
+        .ask(redis::cmd("HGET").arg(keys::META).arg("made_ms"))
+        .await?;
+    let age_ms = link.now_ms().await?.saturating_sub(made_ms.unwrap_or_default());
+    let all_games_are_here = age_ms < RedisOptions::default().ended_kept_ms;
     for key in scan(link, keys::PLAYER).await? {
         let player = key.strip_prefix(keys::PLAYER).unwrap_or_default();
-        let columns: HashMap<String, Vec<u8>> = link.ask(redis::cmd("HGETALL").arg(&key)).await?;
+        let mut pipe = redis::pipe();
+        pipe.atomic();
+        pipe.cmd("HGETALL").arg(&key);
+        pipe.cmd("ZSCORE").arg(keys::OUTBOX).arg(player);
+        let (columns, score): (HashMap<String, Vec<u8>>, Option<f64>) = link.ask_all(&pipe).await?;
         let text = |name: &str| {
             let bytes = columns.get(name).map(Vec::as_slice).unwrap_or_default();
             String::from_utf8_lossy(bytes).into_owned()
@@ -270,8 +284,6 @@ async fn check_profiles(
         {
             broken("the profile is not what its version and digest say".to_owned());
         }
-        let mut cmd = redis::cmd("ZSCORE");
-        let score: Option<f64> = link.ask(cmd.arg(keys::OUTBOX).arg(player)).await?;
         if score.map(|score| score.to_string()) != Some(text("position")) {
             broken("it is not in the outbox at its position".to_owned());
         }
@@ -286,7 +298,8 @@ async fn check_profiles(
             }
             None => &none,
         };
-        if under_way.contains(&profile.player_id) {
+        let has_changed = score.is_some_and(|score| score > began_at as f64);
+        if has_changed || under_way.contains(&profile.player_id) {
             continue;
         }
         let progress = profile.progress;
@@ -294,18 +307,23 @@ async fn check_profiles(
             [progress.wins, progress.losses, progress.draws],
             [tally.wins, tally.losses, tally.draws],
         );
-        // Ended games leave after a while.
-        if counted
-            .iter()
-            .zip(played)
-            .any(|(counted, played)| *counted < played)
-        {
+        let sound = if all_games_are_here {
+            counted == played
+        } else {
+            counted
+                .iter()
+                .zip(played)
+                .all(|(counted, played)| *counted >= played)
+        };
+        if !sound {
             broken(format!(
                 "{counted:?} wins, losses and draws in the profile, {played:?} in the games"
             ));
         }
         let running = columns.contains_key("game").then(|| text("game"));
-        if running.as_deref() != tally.running.first().map(GameId::as_str) || tally.running.len() > 1 {
+        if (running.as_deref() != tally.running.first().map(GameId::as_str) || tally.running.len() > 1)
+            && sits_at_another(link, &profile.player_id, running.as_deref(), &tally.running).await?
+        {
             broken(format!(
                 "in {running:?} by the profile, in {:?} by the games",
                 tally.running
@@ -317,6 +335,24 @@ async fn check_profiles(
         report.find(FindingKind::Broken, None, what);
     }
     Ok(())
+}
+
+/// Whether the player sits at a running game that the profile does not name; looked at again, since games have
+/// begun and ended since they were read. A game that does not exist is none: its creator has died.
+async fn sits_at_another(
+    link: &Link,
+    player_id: &PlayerId,
+    by_profile: Option<&str>,
+    by_games: &[GameId],
+) -> Result<bool, Fault> {
+    for game_id in by_games.iter().filter(|id| Some(id.as_str()) != by_profile) {
+        if let Stage::Running(players) = ends::stage(link, game_id).await?
+            && players.contains(player_id)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn check_acknowledged(

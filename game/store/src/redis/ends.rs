@@ -16,7 +16,7 @@ use starvault_rules::{GameId, GameState, Outcome, PlayerId, Progress, Reason, af
 
 use super::{
     RedisOptions,
-    fault::Fault,
+    fault::{Fault, RedisTrouble},
     keys::{self, GameKeys, Shard},
     link::Link,
     players,
@@ -157,7 +157,8 @@ async fn finish(
             return Ok(());
         }
     }
-    Err(players::contended())
+    let [white, _] = seated;
+    Err(RedisTrouble::Contended(white.to_string()).into())
 }
 
 /// Makes the streams and their consumer groups.

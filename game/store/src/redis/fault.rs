@@ -43,6 +43,10 @@ pub enum RedisTrouble {
         "what lies in it is damaged: {0}; stop every server, keep a copy, and run `starvault journal check`"
     )]
     Corrupt(String),
+    #[error("the profile of player {0} changes faster than it can be written; try again")]
+    Contended(String),
+    #[error("game {0} was called off because its creation took too long; begin another one")]
+    CalledOff(String),
     #[error("it answers: {0}")]
     Other(String),
 }
@@ -79,12 +83,19 @@ impl RedisTrouble {
 pub(super) enum Fault {
     Redis(RedisError),
     Store(StoreError),
+    Trouble(RedisTrouble),
     Corrupt(String),
 }
 
 impl From<RedisError> for Fault {
     fn from(error: RedisError) -> Fault {
         Fault::Redis(error)
+    }
+}
+
+impl From<RedisTrouble> for Fault {
+    fn from(trouble: RedisTrouble) -> Fault {
+        Fault::Trouble(trouble)
     }
 }
 
@@ -99,6 +110,7 @@ impl Fault {
         let trouble = match self {
             Fault::Store(error) => return error,
             Fault::Redis(error) => RedisTrouble::of(&error),
+            Fault::Trouble(trouble) => trouble,
             Fault::Corrupt(what) => RedisTrouble::Corrupt(what),
         };
         StoreError::Redis {

@@ -6,7 +6,7 @@ use super::{
     RedisOptions,
     ends::{self, Stage, id},
     entry,
-    fault::Fault,
+    fault::{Fault, RedisTrouble},
     keys::{GameKeys, Shard},
     link::Link,
     players::{self, Entered},
@@ -87,9 +87,7 @@ pub(super) async fn create(
         // Somebody needed one of the players and could not know that this process is alive.
         "never" => {
             players::leave(link, &seated, &game_id).await?;
-            Err(invalid(format!(
-                "game {game_id} was called off because its creation took too long"
-            )))
+            Err(RedisTrouble::CalledOff(game_id.to_string()).into())
         }
         _ => Err(StoreError::GameExists { game_id }.into()),
     }

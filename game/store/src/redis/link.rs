@@ -166,6 +166,12 @@ impl Link {
         Ok(pipe.query_async(&mut self.way.clone()).await?)
     }
 
+    /// By its own clock, in milliseconds since 1970-01-01 UTC.
+    pub(super) async fn now_ms(&self) -> Result<u64, Fault> {
+        let (seconds, micros): (u64, u64) = self.ask(&redis::cmd("TIME")).await?;
+        Ok(seconds.saturating_mul(1000).saturating_add(micros / 1000))
+    }
+
     /// Names where and while doing what.
     pub(super) fn at(&self, fault: impl Into<Fault>, operation: &'static str) -> StoreError {
         fault.into().at(&self.server, operation)
@@ -186,7 +192,7 @@ impl Link {
                 .and_then(|major| major.parse().ok())
                 .unwrap_or_default();
             if major < 7 {
-                return Err(self.trouble(RedisTrouble::TooOld(version)));
+                return Err(RedisTrouble::TooOld(version).into());
             }
             self.warn_of_losses().await?;
         }
@@ -222,14 +228,6 @@ impl Link {
         pair.into_iter()
             .nth(1)
             .ok_or_else(|| Fault::Corrupt(format!("no setting {name}")))
-    }
-
-    pub(super) fn trouble(&self, trouble: RedisTrouble) -> Fault {
-        Fault::Store(StoreError::Redis {
-            server: self.server.to_string(),
-            operation: "open the journal",
-            trouble,
-        })
     }
 }
 

@@ -158,7 +158,7 @@ impl RedisJournal {
 
     fn closed(&self, operation: &'static str) -> StoreError {
         let trouble = RedisTrouble::Unreachable("this process has closed it".to_owned());
-        self.inner.link.at(self.inner.link.trouble(trouble), operation)
+        self.inner.link.at(trouble, operation)
     }
 
     async fn named<T>(
@@ -179,9 +179,13 @@ async fn agree(link: &Link) -> Result<(), Fault> {
         let found: String = link.ask(redis::cmd("HGET").arg(keys::META).arg(field)).await?;
         if found != own {
             let what = format!("its {field} is {found}, this program knows {own}");
-            return Err(link.trouble(RedisTrouble::Foreign(what)));
+            return Err(RedisTrouble::Foreign(what).into());
         }
     }
+    let made_ms = link.now_ms().await?;
+    let mut cmd = redis::cmd("HSETNX");
+    link.ask::<i64>(cmd.arg(keys::META).arg("made_ms").arg(made_ms))
+        .await?;
     Ok(())
 }
 
@@ -220,6 +224,8 @@ impl Journal for RedisJournal {
             .send(Waiting { append, reply })
             .await
             .map_err(|_| self.closed(operation))?;
+        // Or a close would wait for whoever waits here.
+        drop(writer);
         answer.await.map_err(|_| self.closed(operation))?
     }
 

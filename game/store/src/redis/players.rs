@@ -1,34 +1,20 @@
 //! Players: profiles, who is in which game, and the outbox of snapshots.
 
-use starvault_rules::{Equipment, GameId, PlayerId, Progress};
+use starvault_rules::{GameId, PlayerId};
 
-use super::{fault::Fault, keys, link::Link};
+use super::{
+    fault::{Fault, RedisTrouble},
+    keys,
+    link::Link,
+};
 use crate::{EquipOutcome, NewPlayer, OutboxRow, Profile, StoreError, snapshot::Snapshot};
 
 /// Tries against somebody who changes the same profile at the same time.
 const TRIES_MAX: usize = 16;
 
-pub(super) fn contended() -> Fault {
-    Fault::Store(StoreError::Invalid {
-        what: "a profile that never stands still".to_owned(),
-    })
-}
-
 pub(super) async fn create(link: &Link, player: NewPlayer) -> Result<Profile, Fault> {
-    let NewPlayer {
-        player_id,
-        display_name,
-        rating,
-        created_at_ms,
-    } = player;
-    let profile = Profile {
-        player_id,
-        display_name,
-        progress: Progress::new(rating),
-        equipped: Equipment::default(),
-        version: 1,
-        active_game_id: None,
-    };
+    let created_at_ms = player.created_at_ms;
+    let profile = Profile::new(player);
     if put(link, 0, &profile, created_at_ms).await? {
         Ok(profile)
     } else {
@@ -64,12 +50,7 @@ pub(super) async fn equip(
         let Some(mut profile) = read(link, player_id).await? else {
             return Ok(EquipOutcome::Unknown);
         };
-        let changed = if equip {
-            profile.equipped.put_on(item_id, profile.progress.level())
-        } else {
-            profile.equipped.take_off(item_id)
-        };
-        match changed {
+        match profile.equip(item_id, equip) {
             Ok(false) => {}
             Ok(true) => {
                 let before = profile.version;
@@ -82,7 +63,7 @@ pub(super) async fn equip(
         }
         return Ok(EquipOutcome::Done(Box::new(profile)));
     }
-    Err(contended())
+    Err(RedisTrouble::Contended(player_id.to_string()).into())
 }
 
 /// Keeps a profile in the place of its version `before`; false if that is not the newest one.

@@ -35,8 +35,9 @@ pub(super) struct Waiting {
 
 /// Runs until nobody can send any more, and everything that waited has its answer.
 pub(super) async fn run(link: Link, options: RedisOptions, mut mailbox: mpsc::Receiver<Waiting>) {
-    let calls_max = options.calls_max.max(1);
-    let calls = Arc::new(Semaphore::new(calls_max));
+    let calls = Arc::new(Semaphore::new(options.calls_max.max(1)));
+    // Whoever holds a sender still has somebody to answer.
+    let (busy, mut idle) = mpsc::channel::<()>(1);
     let mut batch = Vec::new();
     loop {
         // First the right to call, then what waits by then.
@@ -55,12 +56,12 @@ pub(super) async fn run(link: Link, options: RedisOptions, mut mailbox: mpsc::Re
         }
         let call = Arc::new(call);
         for (shard, waiting) in by_shard {
-            tokio::spawn(commit(link.clone(), options, shard, waiting, call.clone()));
+            let commit = commit(link.clone(), options, shard, waiting, call.clone(), busy.clone());
+            tokio::spawn(commit);
         }
     }
-    let all = u32::try_from(calls_max).unwrap_or(u32::MAX);
-    // The right that is held here is one of them.
-    drop(calls.acquire_many(all.saturating_sub(1)).await);
+    drop(busy);
+    idle.recv().await;
 }
 
 async fn commit(
@@ -69,6 +70,7 @@ async fn commit(
     shard: Shard,
     waiting: Vec<Waiting>,
     call: Arc<OwnedSemaphorePermit>,
+    busy: mpsc::Sender<()>,
 ) {
     let mut prepared = Vec::with_capacity(waiting.len());
     for Waiting { append, reply } in waiting {
@@ -102,7 +104,7 @@ async fn commit(
         match judge(&append, &found) {
             Ok((outcome, None)) => drop(reply.send(Ok(outcome))),
             Ok((outcome, Some(stream_entry))) => {
-                let link = link.clone();
+                let (link, busy) = (link.clone(), busy.clone());
                 tokio::spawn(async move {
                     // Before the answer, so that who hears of the end finds both players free. It is
                     // durable either way: whoever reads the stream carries it out otherwise.
@@ -113,6 +115,7 @@ async fn commit(
                         tracing::warn!(game = %append.game_id, %error, "the end of a game reaches its players later");
                     }
                     let _ = reply.send(Ok(outcome));
+                    drop(busy);
                 });
             }
             Err(fault) => drop(reply.send(Err(link.at(fault, OPERATION)))),

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
-use starvault_rules::{Color, Equipment, GameId, PlayerId, Progress, after_game};
+use starvault_rules::{Color, GameId, PlayerId, Progress, after_game};
 
 use super::{fault::Fault, progress};
 use crate::{
@@ -51,28 +51,22 @@ impl FormerSnapshot<'_> {
 }
 
 pub(super) fn create(connection: &Connection, player: NewPlayer) -> Result<Profile, Fault> {
-    let NewPlayer {
-        player_id,
-        display_name,
-        rating,
-        created_at_ms,
-    } = player;
+    let created_at_ms = player.created_at_ms;
+    let profile = Profile::new(player);
     let added = connection
         .prepare_cached(
             "INSERT INTO players VALUES (?1, ?2, ?3, 0, 0, 0, 0, 1, NULL, ?4) ON CONFLICT DO NOTHING",
         )?
-        .execute((player_id.as_str(), &display_name, rating, created_at_ms))?;
+        .execute((
+            profile.player_id.as_str(),
+            &profile.display_name,
+            profile.progress.rating,
+            created_at_ms,
+        ))?;
     if added == 0 {
+        let player_id = profile.player_id;
         return Err(StoreError::PlayerExists { player_id }.into());
     }
-    let profile = Profile {
-        player_id,
-        display_name,
-        progress: Progress::new(rating),
-        equipped: Equipment::default(),
-        version: 1,
-        active_game_id: None,
-    };
     progress::keep(connection, &profile)?;
     publish(connection, &profile, created_at_ms)?;
     Ok(profile)
@@ -177,12 +171,7 @@ pub(super) fn equip(
     let Some(mut profile) = get(connection, player_id)? else {
         return Ok(EquipOutcome::Unknown);
     };
-    let changed = if equip {
-        profile.equipped.put_on(item_id, profile.progress.level())
-    } else {
-        profile.equipped.take_off(item_id)
-    };
-    match changed {
+    match profile.equip(item_id, equip) {
         Ok(false) => {}
         Ok(true) => change(connection, &mut profile, at_ms)?,
         Err(refusal) => return Ok(EquipOutcome::Refused(refusal)),
