@@ -69,7 +69,7 @@ struct ServeArgs {
     #[arg(long, value_name = "ADDRESS", value_parser = loopback)]
     admin: Option<SocketAddr>,
     /// The store: sqlite:PATH, which several processes of one machine can share, or redis://[USER:PASSWORD@]HOST:PORT
-    /// or redis-cluster://HOST:PORT,… for many machines.
+    /// or redis-cluster://HOST:PORT,…, which several machines can, one process of each release.
     #[arg(long, value_name = "STORE", env = "STARVAULT_STORE", hide_env_values = true)]
     store: UrlText,
     /// Copy players' profiles to this store: mysql://USER:PASSWORD@HOST:PORT/DATABASE, tidb://… or sqlite:PATH,

@@ -268,3 +268,28 @@ impl Bar {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_none_is_refused_without_its_password() {
+        for wrong in [
+            "redis://anna:geheim@:::",
+            "rediss://anna:geheim@host",
+            "anna:geheim",
+        ] {
+            let Ok(text) = wrong.parse::<UrlText>();
+            let error = format!("{:#}", text.store().unwrap_err());
+            assert!(
+                error.starts_with("--store: not the address of a journal"),
+                "{error}"
+            );
+            assert!(
+                !error.contains("geheim") && !format!("{text:?}").contains("geheim"),
+                "{error}"
+            );
+        }
+    }
+}
