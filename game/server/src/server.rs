@@ -102,12 +102,7 @@ impl Server {
             stop_games.clone(),
         );
         games.spawn(lobby_task);
-        let snapshots = snapshots::start(
-            config.snapshots.as_ref(),
-            &journal.outbox(),
-            &mut games,
-            &stop_games,
-        );
+        let snapshots = snapshots::start(config.snapshots.as_ref(), &journal, &mut games, &stop_games);
         let addresses = Addresses::new(
             &config.limits,
             config.trusted_proxies.clone(),

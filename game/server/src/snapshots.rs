@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use starvault_snapshots::{Copier, CopyOptions, SinkFigures, Store, StoreUrl};
-use starvault_store::StoreOutbox;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +20,7 @@ pub type NamedFigures = (&'static str, Arc<SinkFigures>);
 /// starting: its copier says so and tries again.
 pub fn start(
     stores: Option<&SnapshotStores>,
-    outbox: &StoreOutbox,
+    journal: &starvault_store::Store,
     tasks: &mut JoinSet<()>,
     stop: &CancellationToken,
 ) -> Vec<NamedFigures> {
@@ -31,7 +30,7 @@ pub fn start(
     let named = [("primary", primary), ("secondary", secondary)];
     let start = |(name, url): (&'static str, &StoreUrl)| {
         tracing::info!(store = name, %url, "profiles are copied");
-        let copier = Copier::new(name, outbox.clone(), Store::new(url), CopyOptions::default());
+        let copier = Copier::new(name, journal.outbox(), Store::new(url), CopyOptions::default());
         let figures = copier.figures();
         tasks.spawn(copier.run(rand::random, stop.clone()));
         (name, figures)

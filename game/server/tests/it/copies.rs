@@ -118,6 +118,10 @@ async fn a_server_begins_and_plays_with_stores_that_are_not_there() {
                 && STORES
                     .iter()
                     .all(|store| figure(&figures, "lag_positions", store) == 2.0)
+                // Time passes by milliseconds: at first the oldest snapshot is of this very one.
+                && STORES
+                    .iter()
+                    .all(|store| figure(&figures, "lag_seconds", store) > 0.0)
             {
                 return figures;
             }
@@ -127,7 +131,6 @@ async fn a_server_begins_and_plays_with_stores_that_are_not_there() {
     let figures = soon("both stores fail", told).await;
     for store in STORES {
         assert_eq!(figure(&figures, "up", store), 0.0);
-        assert!(figure(&figures, "lag_seconds", store) > 0.0);
     }
     table.play(2, "e7e5").await;
     server.stop().await;
