@@ -13,7 +13,7 @@ use tokio::{net::TcpListener, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    address::Addresses, app::App, build_info, config::Limits, metrics::GameMetrics, net,
+    address::Addresses, app::App, build_info, config::Limits, metrics::GameMetrics, net, nodes::Nodes,
     snapshots::NamedFigures,
 };
 use starvault_snapshots::SinkFigures;
@@ -74,6 +74,9 @@ fn text(app: &App) -> String {
     page.gauge("sockets", "Open WebSockets of players.", app.sessions.len());
     tell_lobby(&mut page, app);
     tell_games(&mut page, &app.metrics);
+    if let Some(nodes) = &app.nodes {
+        tell_nodes(&mut page, nodes);
+    }
     let now_ms = app.config.time.now_ms();
     tell_snapshots(&mut page, &app.snapshots, now_ms);
     page.0
@@ -148,6 +151,48 @@ fn tell_games(page: &mut Page, games: &GameMetrics) {
         ("refused", &games.emotes_refused),
     ] {
         page.sample("emotes_total", &format!("{{fate=\"{fate}\"}}"), counted.now());
+    }
+}
+
+/// Nothing where this process is alone.
+fn tell_nodes(page: &mut Page, nodes: &Nodes) {
+    let figures = nodes.figures();
+    let leads = u8::from(nodes.may_lead());
+    page.gauge(
+        "nodes_alive",
+        "Nodes of this release that say that they are there; 0 while Redis is away.",
+        nodes.view().alive.len(),
+    );
+    page.gauge(
+        "nodes_linked",
+        "Other nodes whose messages come through.",
+        nodes.linked(),
+    );
+    page.gauge("nodes_leader", "Whether this node makes the matches.", leads);
+    page.family(
+        "gauge",
+        "nodes_remote_sessions",
+        "Sessions that this node hosts for others, and sockets here that use another node.",
+    );
+    let (hosted, passed) = nodes.remote_sessions();
+    page.sample("nodes_remote_sessions", "{side=\"host\"}", hosted);
+    page.sample("nodes_remote_sessions", "{side=\"edge\"}", passed);
+    page.counter(
+        "nodes_link_resets_total",
+        "Links to other nodes that began anew because something was lost.",
+        figures.resets(),
+    );
+    page.family("counter", "nodes_messages_total", "Messages between nodes.");
+    for (direction, counted) in [
+        ("out", figures.sent()),
+        ("in", figures.received()),
+        ("refused", figures.refused()),
+    ] {
+        page.sample(
+            "nodes_messages_total",
+            &format!("{{direction=\"{direction}\"}}"),
+            counted,
+        );
     }
 }
 

@@ -13,7 +13,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     address::Addresses, build_info, config::Config, error::AppError, inject::Injector, lobby::Lobby,
-    metrics::GameMetrics, rooms::Rooms, session::SessionId, snapshots::NamedFigures, tokens::Tokens, view,
+    metrics::GameMetrics, nodes::Nodes, rooms::Rooms, session::SessionId, snapshots::NamedFigures,
+    tokens::Tokens, view,
 };
 
 /// A good token of another store's player.
@@ -28,6 +29,8 @@ pub struct App {
     pub tokens: Tokens,
     pub lobby: Lobby,
     pub rooms: Rooms,
+    /// The other nodes of this release, if there may be any.
+    pub nodes: Option<Arc<Nodes>>,
     pub metrics: Arc<GameMetrics>,
     /// Of the copies of profiles; empty where there are none.
     pub snapshots: Vec<NamedFigures>,

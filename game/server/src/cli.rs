@@ -23,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 use starvault_matchmaking::Settings;
 
 use crate::{
-    Config, Injection, Network, Regions, Release, Server, SnapshotStores, StartError, bind, parse_clock,
+    Config, Injection, Network, RedisUrl, Regions, Release, Server, SnapshotStores, StartError, bind,
+    parse_clock,
 };
 use data::{DataCommand, TwoStores, UrlText};
 use dead_letters::DeadLettersCommand;
@@ -91,6 +92,10 @@ struct ServeArgs {
         hide_env_values = true
     )]
     secondary: Option<UrlText>,
+    /// Be one of several nodes of this release: they share players, games and the lobby over this Redis
+    /// (redis://HOST:PORT or redis://USER:PASSWORD@HOST:PORT) and one store. Off unless asked for.
+    #[arg(long, value_name = "URL", env = "STARVAULT_NODES", hide_env_values = true)]
+    nodes: Option<UrlText>,
     /// The label of this release, e.g. v1.3.
     #[arg(long)]
     release: Release,
@@ -218,6 +223,7 @@ fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
         }
         _ => None,
     };
+    let nodes = arguments.nodes.as_ref().map(redis_url).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(arguments.threads.unwrap_or_else(spare_cores).get())
         .enable_all()
@@ -230,6 +236,7 @@ fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
         let release = arguments.release;
         let mut config = Config::new(arguments.store.store()?, release.clone(), arguments.signing_key);
         config.snapshots = snapshots;
+        config.nodes = nodes;
         config.clock = arguments.clock;
         config.injection = arguments.inject;
         config.limits.connections_max = arguments.max_connections;
@@ -277,6 +284,12 @@ fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
         tracing::info!(%address, %release, "serving");
         serving.await.context("the server stopped unexpectedly")
     })
+}
+
+fn redis_url(text: &UrlText) -> anyhow::Result<RedisUrl> {
+    text.as_str()
+        .parse()
+        .map_err(|wrong: String| anyhow::anyhow!("--nodes: {wrong}"))
 }
 
 /// The figures are for this machine: there is nobody's password to ask for.

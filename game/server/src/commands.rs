@@ -14,6 +14,7 @@ use crate::{
     emotes::Said,
     inject::Fault,
     lobby::Candidate,
+    nodes::Registered,
     rate::TokenBucket,
     room::{RoomHandle, RoomMessage, Undelivered},
     rooms::OpenError,
@@ -27,10 +28,14 @@ const UCI_BYTES_MAX: usize = 8;
 #[derive(Debug)]
 pub struct Player {
     pub session: SessionHandle,
-    app: Arc<App>,
+    pub app: Arc<App>,
+    /// This session as one that may use other nodes; `None` for a guest of this node, and where there are
+    /// no other nodes.
+    pub registered: Option<Registered>,
     /// The game of the last command, so that not each one has to be looked up.
     room: Option<RoomHandle>,
-    emotes: TokenBucket,
+    /// `None`: bounded where the player is.
+    emotes: Option<TokenBucket>,
 }
 
 impl Player {
@@ -38,22 +43,38 @@ impl Player {
     pub fn new(app: Arc<App>, session: SessionHandle) -> Self {
         let limits = &app.config.limits;
         let emotes = TokenBucket::every(limits.emotes_every, limits.emotes_max, Instant::now());
+        let registered = app.nodes.as_ref().map(|nodes| nodes.register(session.clone()));
         Self {
             session,
             app,
+            registered,
             room: None,
-            emotes,
+            emotes: Some(emotes),
+        }
+    }
+
+    /// A player whose socket is at another node.
+    #[must_use]
+    pub fn guest(app: Arc<App>, session: SessionHandle) -> Self {
+        Self {
+            session,
+            app,
+            registered: None,
+            room: None,
+            emotes: None,
         }
     }
 
     /// The socket is open. A game that still waits for this player to arrive is told.
     pub async fn connected(&self, active_game: Option<GameId>) {
         let Some(game_id) = active_game else { return };
-        if let Some(room) = self.app.rooms.find(game_id).await {
+        if let Some(room) = self.app.rooms.find(game_id.clone()).await {
             // A room that is too busy has somebody who plays in it: the client resumes.
             let _ = room.tell(RoomMessage::Connected {
                 session: self.session.clone(),
             });
+        } else {
+            self.tell_host(&game_id).await;
         }
     }
 
@@ -76,14 +97,19 @@ impl Player {
                 };
                 self.tell_room(request_id, &play.command_id, command);
             }
-            other => return Some(other),
+            other => return self.pass_on_at_once(request_id, other, now),
         }
         None
     }
 
     /// Carries one command out. Every command gets exactly one answer with its `request_id`.
     pub async fn on_command(&mut self, request_id: u32, command: Command) {
-        match self.app.injector.draw(Instant::now()) {
+        // Once for each command: where the player is.
+        let fault = match self.session.edge() {
+            None => self.app.injector.draw(Instant::now()),
+            Some(_) => Fault::None,
+        };
+        match fault {
             Fault::None => {}
             Fault::Swallow => return,
             Fault::Delay(delay) => tokio::time::sleep(delay).await,
@@ -91,6 +117,13 @@ impl Player {
                 self.session
                     .refuse(request_id, Code::Internal, "an internal error; try again");
                 return;
+            }
+        }
+        let mut command = command;
+        if self.registered.is_some() {
+            match Box::pin(self.pass_on(request_id, command)).await {
+                Some(own) => command = own,
+                None => return,
             }
         }
         match command {
@@ -187,6 +220,10 @@ impl Player {
         let Some(game_id) = self.game_id(request_id, game_id) else {
             return;
         };
+        if let (Some(edge), false) = (self.session.edge(), self.is_host(&game_id).await) {
+            edge.pass_not_here(request_id, game_id.to_string(), last_sequence);
+            return;
+        }
         // A room that ends just now is opened anew.
         for _ in 0..2 {
             match self
@@ -284,7 +321,7 @@ impl Player {
         }
     }
 
-    fn knows(&self, game_id: &str) -> bool {
+    pub fn knows(&self, game_id: &str) -> bool {
         let room = self.room.as_ref();
         room.is_some_and(|room| room.game_id.as_str() == game_id && !room.is_gone())
     }
@@ -303,7 +340,7 @@ impl Player {
         self.say(request_id, emote);
     }
 
-    fn allowed_emote(&mut self, request_id: u32, send: &SendEmote, now: Instant) -> Option<Emote> {
+    pub fn allowed_emote(&mut self, request_id: u32, send: &SendEmote, now: Instant) -> Option<Emote> {
         let emote = match Emote::try_from(send.emote) {
             Ok(emote) if emote != Emote::Unspecified => emote,
             _ => {
@@ -312,7 +349,7 @@ impl Player {
                 return None;
             }
         };
-        if !self.emotes.take(now) {
+        if self.emotes.as_mut().is_some_and(|emotes| !emotes.take(now)) {
             self.app.metrics.emotes_refused.count();
             let message = "too many emotes; wait a few seconds";
             self.session

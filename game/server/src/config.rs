@@ -3,6 +3,7 @@
 use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use starvault_matchmaking::Settings;
+use starvault_nodes::{RedisUrl, Timing};
 use starvault_rules::Clock;
 use starvault_store::StoreAddress;
 
@@ -26,6 +27,9 @@ pub struct Config {
     pub injection: Option<Injection>,
     /// Where profiles are copied to, if anywhere.
     pub snapshots: Option<SnapshotStores>,
+    /// Where the nodes of this release meet. `None`: this process is alone.
+    pub nodes: Option<RedisUrl>,
+    pub nodes_timing: Timing,
     pub time: TimeSource,
     /// Decides who plays White. `None`: drawn from the system's randomness at the start.
     pub seed: Option<u64>,
@@ -48,6 +52,8 @@ impl Config {
             limits: Limits::default(),
             injection: None,
             snapshots: None,
+            nodes: None,
+            nodes_timing: Timing::default(),
             time: TimeSource::system(),
             seed: None,
         }

@@ -112,6 +112,8 @@ pub enum StartError {
     #[error("matchmaking cannot work like this: {0}")]
     Matching(#[from] starvault_matchmaking::SettingsError),
     #[error(transparent)]
+    Nodes(#[from] starvault_nodes::ConnectError),
+    #[error(transparent)]
     Key(#[from] crate::keys::KeyError),
     #[error("cannot read the running executable {}: {source}", path.display())]
     Executable {

@@ -175,6 +175,22 @@ impl SharedFrame {
         };
         encoded.get_or_init(write)
     }
+
+    /// The encoded `ServerFrame` alone.
+    #[must_use]
+    pub fn message(&self) -> &[u8] {
+        payload(self.wire(Codec::Proto))
+    }
+}
+
+/// What is inside of one of our own WebSocket frames.
+fn payload(frame: &[u8]) -> &[u8] {
+    let head = match frame.get(1) {
+        Some(126) => 4,
+        Some(127) => 10,
+        _ => 2,
+    };
+    frame.get(head..).unwrap_or_default()
 }
 
 /// Appends a frame to what goes over the wire.
@@ -278,6 +294,7 @@ mod tests {
                 .format(&mut theirs)
                 .unwrap();
             assert!(ours == theirs, "{length} bytes");
+            assert_eq!(super::payload(&ours).len(), length);
         }
         let mut ping = Vec::new();
         write_ping(&mut ping, [0, 0, 0, 7]);

@@ -10,6 +10,8 @@
 //! never touches a game once it has begun; of a rematch, which begins without it, it is told, so that
 //! neither player keeps a ticket.
 
+mod from_rooms;
+mod handover;
 mod metrics;
 mod opponents;
 mod pairing;
@@ -19,14 +21,16 @@ mod task;
 use std::sync::Arc;
 
 use starvault_matchmaking::Settings;
+use starvault_nodes::{Ticket, Who};
 use starvault_rules::Clock;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-pub use self::metrics::LobbyMetrics;
 use self::task::Task;
+pub use self::{handover::StillWaiting, metrics::LobbyMetrics};
 use crate::{
     config::{Region, Regions},
+    nodes::Nodes,
     room::RoomContext,
     rooms::Rooms,
     session::SessionHandle,
@@ -83,6 +87,22 @@ enum Message {
     Gone {
         session: SessionHandle,
     },
+    Rejoin {
+        candidate: Candidate,
+        region: String,
+        since_ms: u64,
+    },
+    Knows {
+        who: Vec<Who>,
+        reply: oneshot::Sender<Vec<Who>>,
+    },
+    Lead {
+        tickets: Vec<Ticket>,
+        reply: oneshot::Sender<()>,
+    },
+    StepDown {
+        reply: oneshot::Sender<Vec<StillWaiting>>,
+    },
 }
 
 /// What matches are made of, and how.
@@ -105,10 +125,10 @@ pub struct Lobby {
 
 impl Lobby {
     /// The handle, and the task to run until `stop`. Once `draining` is cancelled no more matches
-    /// are made: their games would only have to move at once.
+    /// are made: their games would only have to move at once. With `nodes`, it makes none until it leads.
     pub fn new(
         context: RoomContext,
-        rooms: Rooms,
+        (rooms, nodes): (Rooms, Option<Arc<Nodes>>),
         options: Options,
         from_rooms: mpsc::Receiver<FromRoom>,
         draining: CancellationToken,
@@ -116,7 +136,7 @@ impl Lobby {
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (mailbox, receiver) = mpsc::channel(MAILBOX_MAX);
         let metrics = Arc::new(LobbyMetrics::new(&options.regions));
-        let task = Task::new(context, rooms, options, draining, metrics.clone());
+        let task = Task::new(context, (rooms, nodes), options, draining, metrics.clone());
         (Self { mailbox, metrics }, task.run(receiver, from_rooms, stop))
     }
 
@@ -151,5 +171,37 @@ impl Lobby {
     /// connection.
     pub async fn gone(&self, session: SessionHandle) {
         let _ = self.mailbox.send(Message::Gone { session }).await;
+    }
+
+    /// A player waits already, as a former leader has said. The session hears `Queued` unasked.
+    pub async fn rejoin(&self, candidate: Candidate, region: String, since_ms: u64) {
+        let message = Message::Rejoin {
+            candidate,
+            region,
+            since_ms,
+        };
+        let _ = self.mailbox.send(message).await;
+    }
+
+    /// Who of them has something to hear here when they come back.
+    pub async fn knows(&self, who: &[Who]) -> Vec<Who> {
+        let (reply, answer) = oneshot::channel();
+        let who = who.to_vec();
+        let _ = self.mailbox.send(Message::Knows { who, reply }).await;
+        answer.await.unwrap_or_default()
+    }
+
+    /// From here on this lobby makes matches, among these tickets of the former leader and those that come.
+    pub async fn lead(&self, tickets: Vec<Ticket>) {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.mailbox.send(Message::Lead { tickets, reply }).await;
+        let _ = answer.await;
+    }
+
+    /// Another lobby makes the matches. Answers who waited here and has a socket at this node.
+    pub async fn step_down(&self) -> Vec<StillWaiting> {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.mailbox.send(Message::StepDown { reply }).await;
+        answer.await.unwrap_or_default()
     }
 }

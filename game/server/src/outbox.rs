@@ -22,6 +22,7 @@ use tokio::{io::AsyncWrite as _, net::tcp::OwnedWriteHalf, sync::Notify, time::I
 
 use crate::{
     link::{Link, SharedFrame, write_frame, write_ping},
+    nodes::Edge,
     session::Close,
 };
 
@@ -90,9 +91,13 @@ struct Way {
 }
 
 #[derive(Debug)]
-struct Out {
-    half: OwnedWriteHalf,
-    codec: Codec,
+enum Out {
+    Socket {
+        half: OwnedWriteHalf,
+        codec: Codec,
+    },
+    /// The player's socket is at another node, which takes everything at once.
+    Node(Arc<Edge>),
 }
 
 impl Outbox {
@@ -113,7 +118,12 @@ impl Outbox {
 
     /// From here on there is a socket to write to.
     pub fn attach(&self, half: OwnedWriteHalf, codec: Codec) {
-        self.way().out = Some(Out { half, codec });
+        self.way().out = Some(Out::Socket { half, codec });
+    }
+
+    /// From here on there is a node to send to.
+    pub fn attach_edge(&self, edge: Arc<Edge>) {
+        self.way().out = Some(Out::Node(edge));
     }
 
     /// Queues, and writes unless somebody holds the outbox or something waits already. False: there was
@@ -265,7 +275,7 @@ impl Way {
     /// Writes a frame past the queue, if nothing is before it. False: nothing of it was written.
     fn write_at_once(&mut self, frame: &SharedFrame) -> bool {
         let Self { queue, rest, out, .. } = self;
-        let Some(Out { half, codec }) = out else {
+        let Some(Out::Socket { half, codec }) = out else {
             return false;
         };
         if !queue.is_empty() || !rest.is_empty() {
@@ -313,8 +323,15 @@ impl Way {
         mut write: impl FnMut(&mut OwnedWriteHalf, &[u8]) -> Poll<io::Result<usize>>,
     ) -> Written {
         let Self { queue, rest, out, .. } = self;
-        let Some(Out { half, codec }) = out else {
-            return Written::All;
+        let (half, codec) = match out {
+            Some(Out::Socket { half, codec }) => (half, codec),
+            Some(Out::Node(edge)) => {
+                for outgoing in queue.drain(..) {
+                    edge.pass(outgoing, link);
+                }
+                return Written::All;
+            }
+            None => return Written::All,
         };
         let mut some = false;
         loop {

@@ -98,6 +98,14 @@ impl Rooms {
         if !ownership.players.contains(player_id) {
             return Err(OpenError::NotYours);
         }
+        self.take(game_id).await
+    }
+
+    /// The room of a game that goes on here from now on, whoever plays in it.
+    ///
+    /// # Errors
+    /// It cannot be had now.
+    pub async fn take(&self, game_id: GameId) -> Opened {
         let (reply, answer) = oneshot::channel();
         self.mailbox
             .send(Message::Open { game_id, reply })

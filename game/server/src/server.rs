@@ -29,6 +29,7 @@ use crate::{
     lobby::{Lobby, LobbyMetrics, Options},
     metrics::GameMetrics,
     net,
+    nodes::Nodes,
     room::RoomContext,
     rooms::Rooms,
     snapshots,
@@ -84,6 +85,16 @@ impl Server {
         };
         let stop_games = CancellationToken::new();
         let mut games = JoinSet::new();
+        let joined = Nodes::join(&config, &context.owner.instance, stop_games.clone()).await?;
+        let nodes = joined.as_ref().map(|(nodes, _)| nodes.clone());
+        // Among several nodes, what games say goes to whoever leads.
+        let (pass_on, from_rooms, told) = match &nodes {
+            Some(_) => {
+                let (pass_on, passed_on) = mpsc::channel(TOLD_MAX);
+                (Some(pass_on), passed_on, Some(from_rooms))
+            }
+            None => (None, from_rooms, None),
+        };
         let (rooms, rooms_task) = Rooms::new(context.clone(), stop_games.clone());
         games.spawn(rooms_task);
         let draining = CancellationToken::new();
@@ -95,7 +106,7 @@ impl Server {
         };
         let (lobby, lobby_task) = Lobby::new(
             context,
-            rooms.clone(),
+            (rooms.clone(), nodes.clone()),
             options,
             from_rooms,
             draining.clone(),
@@ -116,6 +127,7 @@ impl Server {
             tokens,
             lobby,
             rooms,
+            nodes,
             metrics,
             snapshots,
             draining,
@@ -123,6 +135,9 @@ impl Server {
             executable_sha256,
             session_ids: AtomicU64::new(1),
         });
+        if let (Some((nodes, parts)), Some(told), Some(pass_on)) = (joined, told, pass_on) {
+            nodes.start(&app, parts, told, pass_on, &mut games);
+        }
         let (router, health) = http::router(app.clone()).await?;
         Ok(Self {
             app,
@@ -189,6 +204,9 @@ impl Server {
         // First: who is woken by the other looks at this.
         app.sessions.close();
         app.draining.cancel();
+        if let Some(nodes) = &app.nodes {
+            nodes.leave().await;
+        }
         health.set_service_status("", ServingStatus::NotServing).await;
         health.set_not_serving::<PlayerServiceServer<Grpc>>().await;
         health.set_not_serving::<SystemServiceServer<Grpc>>().await;

@@ -9,11 +9,11 @@ use std::{ops::Deref, sync::Arc, time::Duration};
 use starvault_rules::PlayerId;
 use starvault_wire::v1::{Error, ServerFrame, error::Code, server_frame::Event};
 
-use crate::outbox::Outbox;
 pub use crate::{
     link::{Link, SharedFrame},
     outbox::Outgoing,
 };
+use crate::{nodes::Edge, outbox::Outbox};
 
 /// Names one connection within this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,6 +35,10 @@ impl Close {
     pub const RELOCATED: Self = Self {
         code: 4001,
         reason: "another process has this game; connect again and resume",
+    };
+    pub const NODE_LOST: Self = Self {
+        code: 1012,
+        reason: "the process with your game is gone: connect again to the same address and resume",
     };
     /// A client that comes back after this one only pushes the other out.
     pub const REPLACED: Self = Self {
@@ -61,6 +65,15 @@ impl Close {
         code: 1007,
         reason: "not UTF-8",
     };
+
+    /// What another node closes a socket for.
+    #[must_use]
+    pub fn from_node(code: u32) -> Self {
+        [Self::RELOCATED, Self::REPLACED]
+            .into_iter()
+            .find(|close| u32::from(close.code) == code)
+            .unwrap_or(Self::NODE_LOST)
+    }
 }
 
 /// Speaks to one connected player. Cheap to clone.
@@ -82,6 +95,8 @@ pub struct Session {
     pub player_id: PlayerId,
     outbox: Outbox,
     link: Link,
+    /// Where the socket is, if that is another node.
+    edge: Option<Arc<Edge>>,
 }
 
 /// The connection's own end of its session: dropped, the session has ended.
@@ -121,8 +136,31 @@ impl SessionHandle {
             player_id,
             outbox: Outbox::new(outbox_frames_max),
             link: Link::new(),
+            edge: None,
         }));
         (handle.clone(), Outlet(handle))
+    }
+
+    /// A session whose socket is at another node.
+    #[must_use]
+    pub fn guest(id: SessionId, player_id: PlayerId, edge: Edge, outbox_frames_max: usize) -> (Self, Outlet) {
+        let edge = Arc::new(edge);
+        let outbox = Outbox::new(outbox_frames_max);
+        outbox.attach_edge(edge.clone());
+        let handle = Self(Arc::new(Session {
+            id,
+            player_id,
+            outbox,
+            link: Link::new(),
+            edge: Some(edge),
+        }));
+        (handle.clone(), Outlet(handle))
+    }
+
+    /// A session that has ended already: of a player who may come back.
+    #[must_use]
+    pub fn ended(player_id: PlayerId) -> Self {
+        Self::new(SessionId(0), player_id, 1).0
     }
 }
 
@@ -134,6 +172,17 @@ impl Session {
             request_id,
             event: Some(event),
         })));
+    }
+
+    /// Queues a frame as another node has made it.
+    pub fn pass(&self, frame: ServerFrame) {
+        self.put(Outgoing::Frame(Box::new(frame)));
+    }
+
+    /// Where the socket is; `None`: here.
+    #[must_use]
+    pub fn edge(&self) -> Option<&Edge> {
+        self.edge.as_deref()
     }
 
     pub fn refuse(&self, request_id: u32, code: Code, message: impl Into<String>) {

@@ -140,10 +140,12 @@ async fn converse(app: Arc<App>, stream: TcpStream, ahead: Bytes, profile: Profi
     let socket = Socket::new(app.clone(), stream, ahead, codec, (session.clone(), outlet)).await;
     let active_game = profile.active_game_id.clone();
     session.send(0, Say::Welcome(welcome(&app, profile)));
-    Box::pin(app.lobby.connected(session.clone())).await;
+    Box::pin(player.enter()).await;
     Box::pin(player.connected(active_game)).await;
     let mut conversation = Conversation::new(app.clone(), socket, player, codec);
     let end = conversation.run().await;
+    // Whoever hosts this session at another node knows, before the handshake is over.
+    conversation.player.registered = None;
     app.lobby.gone(session.clone()).await;
     conversation.socket.close(end).await;
     tracing::debug!(player = %session.player_id, session = session.id.0, ?end, "a player's connection ended");

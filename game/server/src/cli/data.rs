@@ -24,6 +24,12 @@ use super::{LogFormat, start_logging};
 #[derive(Clone)]
 pub(super) struct UrlText(String);
 
+impl UrlText {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl FromStr for UrlText {
     type Err = Infallible;
     fn from_str(text: &str) -> Result<Self, Infallible> {

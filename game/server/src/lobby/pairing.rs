@@ -3,6 +3,7 @@
 
 use rand::Rng as _;
 use starvault_matchmaking::{Reserved, TicketId};
+use starvault_nodes::Instance;
 use starvault_rules::{GameId, Seat, Setup};
 use starvault_store::{CreateOutcome, Created, Journal as _, NewGame, StoreError};
 use starvault_wire::v1::{LeftLobby, error::Code, server_frame::Event as Say};
@@ -27,12 +28,14 @@ pub(super) struct Beginning {
     pub(super) older: Side,
     pub(super) younger: Side,
     pub(super) older_plays_white: bool,
+    /// The node that is to have the game, if it is another one.
+    pub(super) host: Option<Instance>,
     pub(super) outcome: Result<CreateOutcome, StoreError>,
 }
 
 impl Task {
     pub(super) fn match_up(&mut self, beginnings: &mut JoinSet<Beginning>) {
-        while beginnings.len() < BEGINNINGS_MAX && !self.draining.is_cancelled() {
+        while beginnings.len() < BEGINNINGS_MAX && self.may_match() {
             if self.matched.is_empty() {
                 let now_ms = self.time.now_ms();
                 self.matched.extend(self.pools.poll(now_ms));
@@ -93,10 +96,16 @@ impl Task {
             clock: self.options.clock,
             started_at_ms: self.context.time.now_ms(),
         };
-        let game = NewGame {
-            setup,
-            owner: self.context.owner.clone(),
-        };
+        // Games follow the players.
+        let host = self
+            .nodes
+            .as_ref()
+            .and_then(|nodes| nodes.host_for(&older.candidate.session));
+        let mut owner = self.context.owner.clone();
+        if let Some(host) = &host {
+            owner.instance = host.to_string();
+        }
+        let game = NewGame { setup, owner };
         let journal = self.context.journal.clone();
         beginnings.spawn(async move {
             let outcome = journal.create_game(game).await;
@@ -104,6 +113,7 @@ impl Task {
                 older,
                 younger,
                 older_plays_white,
+                host,
                 outcome,
             }
         });
@@ -114,6 +124,7 @@ impl Task {
             mut older,
             mut younger,
             older_plays_white,
+            host,
             outcome,
         } = begun;
         for side in [&mut older, &mut younger] {
@@ -129,7 +140,7 @@ impl Task {
                 } else {
                     [younger, older]
                 };
-                self.hand_over(created, sides).await;
+                self.hand_over(created, sides, host).await;
             }
             Ok(CreateOutcome::AlreadyPlaying { player_id, .. }) => {
                 for side in [older, younger] {
@@ -154,7 +165,7 @@ impl Task {
         }
     }
 
-    async fn hand_over(&mut self, created: Box<Created>, sides: [Side; 2]) {
+    async fn hand_over(&mut self, created: Box<Created>, sides: [Side; 2], host: Option<Instance>) {
         let [white, black] = sides.map(|side| {
             let arrival = Arrival {
                 session: side.candidate.session,
@@ -165,11 +176,18 @@ impl Task {
         });
         self.last_opponents.remember(white.1, black.1);
         count(&self.metrics.matched);
-        self.rooms.begin(created, white.0, black.0).await;
+        match (&self.nodes, host) {
+            (Some(nodes), Some(host)) => nodes.begin_at(&host, &created, white.0, black.0),
+            _ => self.rooms.begin(created, white.0, black.0).await,
+        }
     }
 
     /// A match came to nothing: the ticket has its place again.
     fn put_back(&mut self, reserved: Reserved, region: Region, candidate: Candidate, asked: bool) {
+        if !self.leads {
+            self.turn_away(&candidate.session);
+            return;
+        }
         match self.pools.put_back(&region, reserved) {
             Ok(()) => {
                 let id = reserved.ticket.id;

@@ -14,16 +14,18 @@ use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Candidate, FromRoom, LobbyMetrics, Message, Options, Rematched, Returning,
+    Candidate, FromRoom, LobbyMetrics, Message, Options,
     metrics::count,
     opponents::{LastOpponents, player_key},
     pairing::BEGINNINGS_MAX,
     steady::SteadyTime,
 };
-use crate::{config::Region, room::RoomContext, rooms::Rooms, session::SessionHandle};
+use crate::{config::Region, nodes::Nodes, room::RoomContext, rooms::Rooms, session::SessionHandle};
 
 /// Without any deadline the task looks up this often.
 const IDLE: Duration = Duration::from_secs(3600);
+/// The same while it leads and may not make matches.
+const UNSURE: Duration = Duration::from_millis(100);
 
 /// A player who waits, or whose match waits for its turn to begin.
 #[derive(Debug)]
@@ -41,6 +43,9 @@ pub(super) struct Waiting {
 pub(super) struct Task {
     pub(super) context: RoomContext,
     pub(super) rooms: Rooms,
+    pub(super) nodes: Option<Arc<Nodes>>,
+    /// Matches are made here, and not at another node.
+    pub(super) leads: bool,
     pub(super) options: Options,
     pub(super) draining: CancellationToken,
     pub(super) metrics: Arc<LobbyMetrics>,
@@ -59,7 +64,7 @@ pub(super) struct Task {
 impl Task {
     pub(super) fn new(
         context: RoomContext,
-        rooms: Rooms,
+        (rooms, nodes): (Rooms, Option<Arc<Nodes>>),
         options: Options,
         draining: CancellationToken,
         metrics: Arc<LobbyMetrics>,
@@ -76,6 +81,8 @@ impl Task {
             last_opponents: LastOpponents::new(context.limits.last_opponents_max),
             context,
             rooms,
+            leads: nodes.is_none(),
+            nodes,
             options,
             draining,
             metrics,
@@ -119,7 +126,7 @@ impl Task {
 
     /// While no game can be begun, a match that is due is no reason to wake: the end of a beginning is.
     fn wakes_at(&mut self, may_begin: bool) -> Instant {
-        let match_at = if may_begin && !self.draining.is_cancelled() {
+        let match_at = if may_begin && self.may_match() {
             self.pools.next_deadline()
         } else {
             None
@@ -127,7 +134,13 @@ impl Task {
         let next = match_at.into_iter().chain(self.pools.next_expiry()).min();
         let now_ms = self.time.now_ms();
         let wait = next.map_or(IDLE, |at_ms| Duration::from_millis(at_ms.saturating_sub(now_ms)));
-        Instant::now() + wait.min(IDLE)
+        // Nobody says when a lease that had run out is held again.
+        let idle = if self.leads && !self.may_match() {
+            UNSURE
+        } else {
+            IDLE
+        };
+        Instant::now() + wait.min(idle)
     }
 
     fn publish(&self) {
@@ -150,6 +163,17 @@ impl Task {
             Message::Leave { session, request_id } => self.on_leave(&session, request_id),
             Message::Connected { session } => self.on_connected(session),
             Message::Gone { session } => self.on_gone(&session),
+            Message::Rejoin {
+                candidate,
+                region,
+                since_ms,
+            } => self.on_rejoin(candidate, &region, since_ms),
+            Message::Knows { who, reply } => drop(reply.send(self.known(&who))),
+            Message::Lead { tickets, reply } => {
+                self.lead(tickets);
+                let _ = reply.send(());
+            }
+            Message::StepDown { reply } => drop(reply.send(self.step_down())),
         }
     }
 
@@ -161,6 +185,11 @@ impl Task {
             session.refuse(request_id, Code::InvalidArgument, message);
             return;
         };
+        if !self.leads {
+            let message = "the lobby has just moved to another node; join again";
+            session.refuse(request_id, Code::Unavailable, message);
+            return;
+        }
         if self.draining.is_cancelled() {
             let message = "this release is going down; connect again and join";
             session.refuse(request_id, Code::Unavailable, message);
@@ -244,10 +273,13 @@ impl Task {
     }
 
     /// The ticket goes on over a newer connection; the former may be dead without our knowing.
-    fn attach(&mut self, id: TicketId, session: SessionHandle) {
+    pub(super) fn attach(&mut self, id: TicketId, session: SessionHandle) {
         let Some(waiting) = self.waiting.get_mut(&id) else {
             return;
         };
+        if waiting.candidate.session.id == session.id && !waiting.gone {
+            return;
+        }
         let former = std::mem::replace(&mut waiting.candidate.session, session);
         waiting.asked = false;
         waiting.gone = false;
@@ -280,7 +312,7 @@ impl Task {
         }
     }
 
-    fn enter(
+    pub(super) fn enter(
         &mut self,
         candidate: Candidate,
         region: Region,
@@ -314,15 +346,22 @@ impl Task {
         if gone {
             self.suspend(id);
         }
+        if let Some(nodes) = &self.nodes {
+            self.record(nodes, id);
+        }
     }
 
     pub(super) fn forget(&mut self, id: TicketId) -> Option<Waiting> {
         let waiting = self.waiting.remove(&id)?;
-        self.by_player.remove(&waiting.candidate.session.player_id);
+        let player_id = &waiting.candidate.session.player_id;
+        self.by_player.remove(player_id);
+        if let Some(nodes) = &self.nodes {
+            nodes.tickets().drop_of(player_id.as_str());
+        }
         Some(waiting)
     }
 
-    fn tell_queued(&self, id: TicketId, request_id: u32) {
+    pub(super) fn tell_queued(&self, id: TicketId, request_id: u32) {
         let Some(waiting) = self.waiting.get(&id) else {
             return;
         };
@@ -338,64 +377,11 @@ impl Task {
         waiting.candidate.session.send(request_id, Say::Queued(queued));
     }
 
-    /// The opponent never arrived at the game.
-    fn on_returning(&mut self, returning: Returning) {
-        let Returning {
-            candidate,
-            region,
-            enqueued_at_ms,
-        } = returning;
-        let player_id = &candidate.session.player_id;
-        if self.beginning.contains_key(player_id) || self.by_player.contains_key(player_id) {
-            // Waiting again already, over this connection or a newer one.
-            return;
-        }
-        let session = candidate.session.clone();
-        match self.enter(candidate, region, enqueued_at_ms) {
-            Ok(id) => {
-                count(&self.metrics.put_back);
-                self.tell_queued(id, 0);
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a returning player was refused");
-                session.refuse(0, Code::Unavailable, "too many players are waiting; try again");
-            }
-        }
-    }
-
-    /// Two players have begun another game without the lobby: neither waits for one any more.
-    fn on_rematched(&mut self, Rematched { players, began_at_ms }: Rematched) {
-        let [one, two] = &players;
-        self.last_opponents
-            .remember(player_key(&one.player_id), player_key(&two.player_id));
-        for player in &players {
-            let Some(id) = self.by_player.get(&player.player_id).copied() else {
-                continue;
-            };
-            // Not a ticket that was drawn after that game.
-            if self
-                .waiting
-                .get(&id)
-                .is_none_or(|waiting| waiting.since_ms > began_at_ms)
-            {
-                continue;
-            }
-            self.pools.remove(id);
-            let Some(waiting) = self.forget(id) else { continue };
-            count(&self.metrics.overtaken);
-            // The connection of the new game hears of that; any other one has to be told.
-            let session = waiting.candidate.session;
-            if session.id != player.id {
-                session.send(0, Say::LeftLobby(LeftLobby {}));
-            }
-        }
-    }
-
     fn regions(&self) -> &[Region] {
         self.options.regions.as_slice()
     }
 
-    fn region(&self, name: &str) -> Option<Region> {
+    pub(super) fn region(&self, name: &str) -> Option<Region> {
         if name.is_empty() {
             return self.regions().first().cloned();
         }

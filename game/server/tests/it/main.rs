@@ -20,6 +20,10 @@ mod lobby;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod nodes;
+#[cfg(test)]
+mod nodes_lost;
+#[cfg(test)]
 mod ownership;
 #[cfg(test)]
 mod play;

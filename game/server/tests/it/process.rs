@@ -1,22 +1,27 @@
 //! The binary itself: its ready file, its end, and the check of the journal.
 
 use std::{
+    net::SocketAddr,
     path::Path,
     process::{Child, Command, Output, Stdio},
     time::Duration,
 };
 
 use sha2::{Digest as _, Sha256};
+use starvault_testing::RedisServer;
 use starvault_wire::{
     Codec,
     v1::{JoinLobby, client_frame, server_frame::Event},
 };
 
-use crate::support::{Player, Running, SignedIn, folder, request, soon, store};
+use crate::{
+    nodes::table,
+    support::{Player, Running, SignedIn, assert_sound, folder, request, soon, store},
+};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_starvault");
 
-fn serve(folder: &Path, ready: &Path) -> Child {
+fn serve(folder: &Path, ready: &Path, more: &[&str]) -> Child {
     Command::new(BINARY)
         .args([
             "serve",
@@ -34,10 +39,23 @@ fn serve(folder: &Path, ready: &Path) -> Child {
         .arg(folder.join("signing-key.pem"))
         .arg("--ready-file")
         .arg(ready)
+        .args(more)
         .env("RUST_LOG", "warn")
         .stdin(Stdio::piped())
         .spawn()
         .unwrap()
+}
+
+async fn is_ready(ready: &Path) -> serde_json::Value {
+    let said = async {
+        loop {
+            if let Ok(text) = std::fs::read_to_string(ready) {
+                return serde_json::from_str::<serde_json::Value>(&text).unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    soon("the ready file is written", said).await
 }
 
 fn check(folder: &Path, more: &[&str]) -> Output {
@@ -53,16 +71,8 @@ fn check(folder: &Path, more: &[&str]) -> Output {
 async fn a_process_says_when_it_is_ready_and_ends_with_its_parent() {
     let folder = folder();
     let ready = folder.path().join("ready.json");
-    let mut child = serve(folder.path(), &ready);
-    let said = async {
-        loop {
-            if let Ok(text) = std::fs::read_to_string(&ready) {
-                return serde_json::from_str::<serde_json::Value>(&text).unwrap();
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let said = soon("the ready file is written", said).await;
+    let mut child = serve(folder.path(), &ready, &[]);
+    let said = is_ready(&ready).await;
     assert_eq!(
         (&said["pid"], &said["release"]),
         (&child.id().into(), &"v1.2".into())
@@ -183,4 +193,76 @@ fn a_wrong_command_line_could_not_run() {
         let output = Command::new(BINARY).args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }
+}
+
+async fn guest(address: SocketAddr) -> SignedIn {
+    let guest = request(address, http::Method::POST, "/v1/guests", &[], String::new())
+        .await
+        .json();
+    SignedIn {
+        token: guest["token"].as_str().unwrap().into(),
+        player_id: guest["profile"]["playerId"].as_str().unwrap().into(),
+    }
+}
+
+/// As everybody runs it: three processes, the usual times, and a signal that nothing can catch.
+#[tokio::test]
+async fn a_game_outlives_a_node_that_is_killed() {
+    let (folder, redis) = (folder(), RedisServer::start());
+    let mut nodes = Vec::new();
+    for name in ["a", "b", "c"] {
+        let ready = folder.path().join(name);
+        let child = serve(folder.path(), &ready, &["--nodes", &redis.url()]);
+        let said = is_ready(&ready).await;
+        let address = |name: &str| said[name].as_str().unwrap().parse::<SocketAddr>().unwrap();
+        nodes.push((child, address("address"), address("admin")));
+    }
+    let linked = async {
+        for (_, _, admin) in &nodes {
+            loop {
+                let figures = request(*admin, http::Method::GET, "/metrics", &[], String::new()).await;
+                if figures.text().contains("\nstarvault_nodes_linked 2\n") {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    };
+    soon("the nodes know each other", linked).await;
+    let (ada, bo) = (guest(nodes[0].1).await, guest(nodes[1].1).await);
+    let mut one = Player::connect(nodes[0].1, &ada, Codec::Json, None).await;
+    let mut two = Player::connect(nodes[1].1, &bo, Codec::Proto, None).await;
+    assert!(matches!(one.ask(join()).await, Event::Queued(_)));
+    two.send(join()).await;
+    let (seat_one, seat_two) = (one.matched().await, two.matched().await);
+    let mut table = table((one, ada, seat_one), (two, bo, seat_two));
+    table.play(1, "e2e4").await;
+    table.play(2, "e7e5").await;
+
+    // Of the one who had joined first, and the leader too.
+    let (mut killed, ..) = nodes.remove(0);
+    let at = std::time::Instant::now();
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    table.white = Player::connect(nodes[0].1, &table.white_in, Codec::Json, None).await;
+    table.black = Player::connect(nodes[1].1, &table.black_in, Codec::Proto, None).await;
+    let resumed = table.white.resume_in_time(&table.game_id, 0).await;
+    assert_eq!(resumed.missed.len(), 3, "no move is lost");
+    table.black.resume_in_time(&table.game_id, 3).await;
+    table.play(3, "g1f3").await;
+    eprintln!(
+        "the next move was played {} ms after the kill",
+        at.elapsed().as_millis()
+    );
+    for (child, ..) in &mut nodes {
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    }
+    assert_sound(&folder);
+}
+
+fn join() -> client_frame::Command {
+    client_frame::Command::JoinLobby(JoinLobby {
+        region: String::new(),
+    })
 }

@@ -18,6 +18,7 @@ use starvault_wire::{
 use tempfile::TempDir;
 use tokio::{
     net::{TcpSocket, TcpStream},
+    runtime::Runtime,
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
@@ -34,6 +35,17 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
+/// What a server of its own runs on. Dropped, it stops wherever it is.
+pub struct Threads(Option<Runtime>);
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// A server that runs.
 pub struct Running {
     pub address: SocketAddr,
@@ -47,7 +59,10 @@ pub struct Running {
 impl Running {
     /// A server over the store in `folder`; several can share one.
     pub async fn start(folder: &TempDir, release: &str, adjust: impl FnOnce(&mut Config)) -> Self {
-        let path = folder.path();
+        Self::start_at(folder.path(), release, adjust).await
+    }
+
+    async fn start_at(path: &Path, release: &str, adjust: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::new(
             store(path),
             release.parse().unwrap(),
@@ -71,6 +86,28 @@ impl Running {
             admin: admin_address,
             task,
         }
+    }
+
+    /// A server on threads of its own, which can be taken away from it at any moment.
+    pub async fn start_apart(
+        folder: &TempDir,
+        release: &str,
+        adjust: impl FnOnce(&mut Config) + Send + 'static,
+    ) -> (Self, Threads) {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (path, release) = (folder.path().to_owned(), release.to_owned());
+        let starting = runtime.spawn(async move { Self::start_at(&path, &release, adjust).await });
+        let threads = Threads(Some(runtime));
+        (starting.await.unwrap(), threads)
+    }
+
+    /// As a killed process: nothing of it runs on, and nothing is closed in order.
+    pub fn kill(self, threads: Threads) {
+        drop(threads);
     }
 
     pub async fn stop(self) {
@@ -228,7 +265,7 @@ pub struct Player {
     pub welcome: Welcome,
     /// How often this player was told that the opponent has gone.
     pub absences: u32,
-    codec: Codec,
+    pub codec: Codec,
     requests: u32,
 }
 
@@ -319,12 +356,14 @@ impl Player {
 
     /// Frames until one of them is what `pick` looks for.
     pub async fn until<T>(&mut self, mut pick: impl FnMut(ServerFrame) -> Option<T>) -> T {
-        loop {
-            let frame = self.next().await;
-            if let Some(found) = pick(frame) {
-                return found;
+        let looking = async {
+            loop {
+                if let Some(found) = pick(self.next().await) {
+                    return found;
+                }
             }
-        }
+        };
+        soon("the frame that is awaited comes", looking).await
     }
 
     /// Sends a command and waits for its answer.
@@ -396,17 +435,38 @@ impl Player {
         }
     }
 
+    /// Resumes, again and again while the game cannot be had: as a client does whose node is gone.
+    pub async fn resume_in_time(&mut self, game_id: &str, last_sequence: u32) -> v1::Resumed {
+        let resuming = async {
+            loop {
+                let command = Command::Resume(Resume {
+                    game_id: game_id.into(),
+                    last_sequence,
+                });
+                match self.ask(command).await {
+                    Event::Resumed(resumed) => return resumed,
+                    Event::Error(error) if error.code() == Code::Unavailable => {}
+                    other => panic!("the resume was refused: {other:?}"),
+                }
+            }
+        };
+        soon("the game can be resumed", resuming).await
+    }
+
     /// The code that the server closes with; what comes before it is passed over.
     pub async fn closed(&mut self) -> u16 {
-        loop {
-            let message = soon("the server closes the socket", self.socket.next()).await;
-            let message = message
-                .expect("a close frame comes first")
-                .expect("a close frame comes first");
-            if let Some((code, _)) = message.as_close() {
-                return code.into();
+        let closing = async {
+            loop {
+                let message = self.socket.next().await;
+                let message = message
+                    .expect("a close frame comes first")
+                    .expect("a close frame comes first");
+                if let Some((code, _)) = message.as_close() {
+                    return code.into();
+                }
             }
-        }
+        };
+        soon("the server closes the socket", closing).await
     }
 }
 
