@@ -70,7 +70,7 @@ struct ServeArgs {
     #[arg(long, value_name = "ADDRESS", value_parser = loopback)]
     admin: Option<SocketAddr>,
     /// The store: sqlite:PATH, which several processes of one machine can share, or redis://[USER:PASSWORD@]HOST:PORT
-    /// or redis-cluster://HOST:PORT,…, which several machines can, one process of each release.
+    /// or redis-cluster://HOST:PORT,…, which several machines can.
     #[arg(long, value_name = "STORE", env = "STARVAULT_STORE", hide_env_values = true)]
     store: UrlText,
     /// Copy players' profiles to this store: mysql://USER:PASSWORD@HOST:PORT/DATABASE, tidb://… or sqlite:PATH,
@@ -93,7 +93,8 @@ struct ServeArgs {
     )]
     secondary: Option<UrlText>,
     /// Be one of several nodes of this release: they share players, games and the lobby over this Redis
-    /// (redis://HOST:PORT or redis://USER:PASSWORD@HOST:PORT) and one store. Off unless asked for.
+    /// (redis://[USER:PASSWORD@]HOST:PORT) and one store. `none`: be the only process of this release. Unless
+    /// given, it is the store's Redis if the store is redis://, else none.
     #[arg(long, value_name = "URL", env = "STARVAULT_NODES", hide_env_values = true)]
     nodes: Option<UrlText>,
     /// The label of this release, e.g. v1.3.
@@ -223,7 +224,7 @@ fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
         }
         _ => None,
     };
-    let nodes = arguments.nodes.as_ref().map(redis_url).transpose()?;
+    let nodes = meeting_place(arguments.nodes.as_ref(), &arguments.store)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(arguments.threads.unwrap_or_else(spare_cores).get())
         .enable_all()
@@ -286,10 +287,19 @@ fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
     })
 }
 
-fn redis_url(text: &UrlText) -> anyhow::Result<RedisUrl> {
-    text.as_str()
-        .parse()
-        .map_err(|wrong: String| anyhow::anyhow!("--nodes: {wrong}"))
+/// Where the nodes of this release meet. Whoever puts the store into a Redis means to run several: without being
+/// told, they would each have a lobby and lose time over games that the others have.
+fn meeting_place(nodes: Option<&UrlText>, store: &UrlText) -> anyhow::Result<Option<RedisUrl>> {
+    let (name, text) = match nodes {
+        Some(nodes) if nodes.as_str() == "none" => return Ok(None),
+        Some(nodes) => ("--nodes", nodes.as_str()),
+        None if store.as_str().starts_with("redis://") => ("--store", store.as_str()),
+        None => return Ok(None),
+    };
+    match text.parse() {
+        Ok(url) => Ok(Some(url)),
+        Err(wrong) => anyhow::bail!("{name}: {wrong}"),
+    }
 }
 
 /// The figures are for this machine: there is nobody's password to ask for.
@@ -413,5 +423,27 @@ mod tests {
         ] {
             assert!(loopback(address).is_err(), "{address}");
         }
+    }
+
+    #[test]
+    fn nodes_meet_where_their_store_is_unless_told_otherwise() {
+        let text = |text: &str| text.parse::<UrlText>().unwrap();
+        let meet = |nodes: Option<&str>, store: &str| {
+            let place = meeting_place(nodes.map(text).as_ref(), &text(store)).unwrap();
+            place.map(|url| url.to_string())
+        };
+        let other = Some("redis://10.0.0.2:6379");
+        assert_eq!(meet(None, "sqlite:a"), None);
+        assert_eq!(meet(None, "redis-cluster://a:1,b:1"), None);
+        assert_eq!(
+            meet(None, "redis://me:s@10.0.0.1:6379").unwrap(),
+            "redis://10.0.0.1:6379"
+        );
+        assert_eq!(meet(Some("none"), "redis://10.0.0.1:6379"), None);
+        for store in ["sqlite:a", "redis://10.0.0.1:6379", "redis-cluster://a:1"] {
+            assert_eq!(meet(other, store).as_deref(), other);
+        }
+        let wrong = meeting_place(Some(&text("http://me:s3cret@x")), &text("sqlite:a")).unwrap_err();
+        assert!(!wrong.to_string().contains("s3cret"), "{wrong}");
     }
 }

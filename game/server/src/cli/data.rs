@@ -24,12 +24,6 @@ use super::{LogFormat, start_logging};
 #[derive(Clone)]
 pub(super) struct UrlText(String);
 
-impl UrlText {
-    pub(super) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 impl FromStr for UrlText {
     type Err = Infallible;
     fn from_str(text: &str) -> Result<Self, Infallible> {
@@ -44,6 +38,10 @@ impl fmt::Debug for UrlText {
 }
 
 impl UrlText {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// As the address of a journal.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use starvault_nodes::TicketLog;
 use starvault_server::{Config, Timing};
 use starvault_testing::RedisServer;
@@ -12,8 +13,10 @@ use starvault_wire::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    nodes::{join, know_each_other, node, start, table, two_in_a_game},
-    support::{Player, Running, assert_sound, folder, hold, soon},
+    nodes::{
+        assert_whole, join, know_each_other, node, node_over_a_file, start, start_each, table, two_in_a_game,
+    },
+    support::{Player, Running, assert_sound, bearer, folder, hold, soon},
 };
 
 async fn queued(player: &mut Player) -> Queued {
@@ -62,7 +65,7 @@ async fn a_ticket_outlives_its_leader() {
     for node in [second, third] {
         node.stop().await;
     }
-    assert_sound(&folder);
+    assert_whole(&redis).await;
 }
 
 #[tokio::test]
@@ -91,7 +94,7 @@ async fn a_ticket_outlives_its_leader_and_its_node_in_one() {
     back.matched().await;
     two.matched().await;
     second.stop().await;
-    assert_sound(&folder);
+    assert_whole(&redis).await;
 }
 
 #[tokio::test]
@@ -138,7 +141,7 @@ async fn a_game_outlives_its_node_wherever_its_players_come_back() {
     for node in nodes {
         node.stop().await;
     }
-    assert_sound(&folder);
+    assert_whole(&redis).await;
 }
 
 #[tokio::test]
@@ -165,20 +168,35 @@ async fn a_game_that_nobody_comes_back_to_goes_on_and_ends() {
     };
     soon("the flag falls at another node", ended).await;
     leader.stop().await;
-    assert_sound(&folder);
+    assert_whole(&redis).await;
 }
 
 #[tokio::test]
 async fn players_of_several_nodes_go_on_after_redis_was_away() {
     let (folder, redis) = (folder(), RedisServer::start());
+    let nodes = start_each(&folder, 2, node_over_a_file(&redis)).await;
+    go_on_after_redis_was_away(nodes, &redis, true).await;
+    assert_sound(&folder);
+}
+
+#[tokio::test]
+async fn players_go_on_after_the_redis_with_their_games_was_away() {
+    let (folder, redis) = (folder(), RedisServer::start());
     let nodes = start(&folder, &redis, 2).await;
+    go_on_after_redis_was_away(nodes, &redis, false).await;
+    assert_whole(&redis).await;
+}
+
+async fn go_on_after_redis_was_away(nodes: Vec<Running>, redis: &RedisServer, over_a_file: bool) {
     let mut apart = two_in_a_game(&nodes[0], &nodes[1]).await;
     apart.play(1, "e2e4").await;
     let mut together = two_in_a_game(&nodes[1], &nodes[1]).await;
     together.play(1, "e2e4").await;
     redis.kill();
-    // A game of one node needs no other.
-    together.play(2, "e7e5").await;
+    if over_a_file {
+        // A game of one node needs no other.
+        together.play(2, "e7e5").await;
+    }
     // The player whose game is at the other node is sent away, to resume.
     let far = if apart.white.codec == Codec::Proto {
         &mut apart.white
@@ -187,6 +205,17 @@ async fn players_of_several_nodes_go_on_after_redis_was_away() {
     };
     assert_eq!(far.closed().await, 1012);
     redis.go_on();
+    for node in &nodes {
+        // 503 until its connection is back: clients try again.
+        let back = async {
+            let authorization = bearer(&apart.white_in.token);
+            let headers = [("authorization", authorization.as_str())];
+            while node.get("/v1/players/me", &headers).await.status != StatusCode::OK {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        soon("the store answers again", back).await;
+    }
     apart.white = nodes[1].connect(&apart.white_in, Codec::Json).await;
     apart.black = nodes[0].connect(&apart.black_in, Codec::Proto).await;
     assert_eq!(
@@ -195,6 +224,9 @@ async fn players_of_several_nodes_go_on_after_redis_was_away() {
     );
     apart.black.resume_in_time(&apart.game_id, 1).await;
     apart.play(2, "e7e5").await;
+    if !over_a_file {
+        together.play(2, "e7e5").await;
+    }
     together.play(3, "g1f3").await;
     // And the lobby makes matches again.
     let mut next = two_in_a_game(&nodes[1], &nodes[0]).await;
@@ -202,14 +234,13 @@ async fn players_of_several_nodes_go_on_after_redis_was_away() {
     for node in nodes {
         node.stop().await;
     }
-    assert_sound(&folder);
 }
 
 #[tokio::test]
 async fn a_game_whose_node_goes_before_it_can_open_it_begins_at_the_leader() {
     let (folder, redis) = (folder(), RedisServer::start());
-    let nodes = start(&folder, &redis, 2).await;
-    let (owner, threads) = Running::start_apart(&folder, "v1.2", node(&redis)).await;
+    let nodes = start_each(&folder, 2, node_over_a_file(&redis)).await;
+    let (owner, threads) = Running::start_apart(&folder, "v1.2", node_over_a_file(&redis)).await;
     know_each_other(&[&nodes[0], &nodes[1], &owner]).await;
     let (ada, bo) = (owner.sign_in("Ada").await, nodes[1].sign_in("Bo").await);
     let mut goes = owner.connect(&ada, Codec::Json).await;
@@ -276,7 +307,7 @@ async fn a_leader_that_loses_its_lease_steps_down_and_its_players_wait_on() {
     for node in nodes {
         node.stop().await;
     }
-    assert_sound(&folder);
+    assert_whole(&redis).await;
 }
 
 async fn query<T: redis::FromRedisValue>(
