@@ -1,4 +1,5 @@
-//! A disk that acknowledges a sync and forgets it: what a SQLite database loses with its newest commits.
+//! A disk that acknowledges a sync and forgets it: what a SQLite database or a Redis loses with its newest
+//! commits.
 //!
 //! SQLite appends each transaction to a write-ahead log, `PATH-wal`, and syncs it; that is the commit. A
 //! disk that lied about the sync shows after a crash the log as it was before. So a log that is cut off
@@ -47,6 +48,37 @@ pub fn forget(database: &Path, commits: usize) -> io::Result<usize> {
     file.set_len(kept as u64)?;
     file.sync_all()?;
     Ok(forgotten)
+}
+
+/// Takes the newest bytes out of the append-only file of a Redis that does not run and has its files in this folder;
+/// at its next start Redis goes back to the last whole command before the cut. How many bytes that was.
+///
+/// # Errors
+/// When there is no such file, or it cannot be cut.
+pub fn cut_append_only_file(folder: &Path, bytes: u64) -> io::Result<u64> {
+    let mut newest = None;
+    for entry in fs::read_dir(folder.join("appendonlydir"))? {
+        let path = entry?.path();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        // appendonly.aof.NUMBER.incr.aof; what came before the first of them is in a base file.
+        let Some(front) = name.strip_suffix(".incr.aof") else {
+            continue;
+        };
+        let number: Option<u64> = front.rsplit('.').next().and_then(|number| number.parse().ok());
+        newest = newest.max(number.map(|number| (number, path.clone())));
+    }
+    let Some((_, path)) = newest else {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "no append-only file"));
+    };
+    let file = fs::File::options().write(true).open(path)?;
+    let length = file.metadata()?.len();
+    let cut = bytes.min(length);
+    file.set_len(length - cut)?;
+    file.sync_all()?;
+    Ok(cut)
 }
 
 /// For each commit in the log: the number of its last frame, counted from 1, and the offset after that.

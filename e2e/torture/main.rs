@@ -20,11 +20,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum What {
-    /// kill -9 of the server under load: every acknowledged move is in the store, once, in order.
+    /// kill -9 of the server and of Redis under load: every acknowledged move is in the store, once, in order.
     #[command(after_help = "\
 Examples:
   cargo xtask torture store --rounds 50
   cargo xtask torture store --rounds 5 --players 20 --json
+  cargo xtask torture store --backend redis --rounds 50       kills the server, Redis or both
   cargo xtask torture store --rounds 5 --mutant lying-disk    a promise that is broken: must end with 1
 
 Exit codes: 0 nothing was lost, 1 something was, 2 it could not run.")]
@@ -34,7 +35,10 @@ Exit codes: 0 nothing was lost, 1 something was, 2 it could not run.")]
 /// What keeps the games.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Backend {
+    /// One file on this machine.
     Sqlite,
+    /// A Redis of its own, which syncs before it answers.
+    Redis,
 }
 
 /// What breaks the promise on purpose.
@@ -49,7 +53,7 @@ pub struct StoreOptions {
     /// The store to torture.
     #[arg(long, value_enum, default_value_t = Backend::Sqlite)]
     pub backend: Backend,
-    /// How often the server is killed.
+    /// How often something is killed.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub rounds: u32,
     /// Players who play meanwhile.

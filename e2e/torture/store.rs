@@ -11,45 +11,45 @@ use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 use starvault_e2e::lying_disk;
 use starvault_history::Report;
+use starvault_testing::RedisServer;
 use tminus_load::recovery::{self, RecoveryConfig, RecoveryReport};
 use tokio_util::sync::CancellationToken;
 
 use crate::server::Server;
 use crate::{Backend, Mutant, StoreOptions, history};
 
-/// Of one round; the kill comes somewhere within its later half.
-const ROUND: Duration = Duration::from_millis(1600);
-const QUIET: Duration = Duration::from_millis(500);
+/// Of one round, and how long nothing is killed at its beginning.
+const SQLITE: [Duration; 2] = [Duration::from_millis(1600), Duration::from_millis(500)];
+/// Longer: a node that is gone counts as there for three seconds, and only then are its games another's.
+const REDIS: [Duration; 2] = [Duration::from_millis(6000), Duration::from_millis(4200)];
 /// Players are there, and begin to play.
 const ARRIVE: Duration = Duration::from_secs(2);
 /// What a lying disk forgets with each kill: the last one may not have been acknowledged yet.
 const COMMITS_FORGOTTEN: usize = 3;
+/// The same of Redis, in bytes of its append-only file: a few batches.
+const BYTES_FORGOTTEN: u64 = 6000;
 /// So many violations are printed; the JSON has more of them.
 const VIOLATIONS_PRINTED: usize = 10;
 
 /// Whether nothing was lost.
 pub fn run(options: &StoreOptions) -> anyhow::Result<bool> {
     let folder = tempfile::tempdir()?;
-    let (store, disk) = match options.backend {
-        Backend::Sqlite => {
-            let file = folder.path().join("store.sqlite");
-            (
-                format!("sqlite:{}", file.display()),
-                Disk {
-                    file,
-                    options,
-                    forgotten: 0,
-                },
-            )
-        }
+    let [round, quiet] = match options.backend {
+        Backend::Sqlite => SQLITE,
+        Backend::Redis => REDIS,
     };
+    let disk = match options.backend {
+        Backend::Sqlite => Disk::File(folder.path().join("store.sqlite")),
+        Backend::Redis => Disk::Redis(RedisServer::start()),
+    };
+    let store = disk.address();
     let mut server = Server::start(&options.server, folder.path(), store.clone())?;
     let acknowledged = folder.path().join("acknowledged.jsonl");
     let notes = folder.path().join("history.jsonl");
     let config = RecoveryConfig {
         players: options.players,
         arrivals_over: ARRIVE,
-        duration: ARRIVE + ROUND * options.rounds,
+        duration: ARRIVE + round * options.rounds,
         think_time: Duration::from_millis(150),
         // The kills are the fault.
         cut_fraction: 0.0,
@@ -66,12 +66,17 @@ pub fn run(options: &StoreOptions) -> anyhow::Result<bool> {
         .enable_all()
         .build()?;
     eprintln!(
-        "{} players, the server is killed {} times …",
-        options.players, options.rounds
+        "{} players, {} {} times …",
+        options.players,
+        match options.backend {
+            Backend::Sqlite => "the server is killed",
+            Backend::Redis => "the server, Redis or both are killed",
+        },
+        options.rounds
     );
     let (report, kills) = runtime.block_on(async {
         let playing = tokio::spawn(recovery::run(config, CancellationToken::new()));
-        let kills = kill(&mut server, disk, options).await?;
+        let kills = kill(&mut server, &disk, options, [round, quiet]).await?;
         let report = playing.await?.context("the players")?;
         anyhow::Ok((report, kills))
     })?;
@@ -101,43 +106,93 @@ pub fn run(options: &StoreOptions) -> anyhow::Result<bool> {
 }
 
 /// What the store lies on, and what becomes of it between two processes.
-struct Disk<'o> {
-    file: PathBuf,
-    options: &'o StoreOptions,
-    forgotten: usize,
+enum Disk {
+    File(PathBuf),
+    Redis(RedisServer),
 }
 
-impl Disk<'_> {
-    fn lie(&mut self) -> anyhow::Result<()> {
-        match self.options.mutant {
-            None => {}
-            Some(Mutant::LyingDisk) => {
-                self.forgotten += lying_disk::forget(&self.file, COMMITS_FORGOTTEN)?;
+impl Disk {
+    fn address(&self) -> String {
+        match self {
+            Disk::File(path) => format!("sqlite:{}", path.display()),
+            Disk::Redis(redis) => redis.url(),
+        }
+    }
+
+    /// While nothing runs over it. How many commits it has forgotten, or batches at least.
+    fn lie(&self, mutant: Option<Mutant>) -> anyhow::Result<usize> {
+        match (mutant, self) {
+            (None, _) => Ok(0),
+            (Some(Mutant::LyingDisk), Disk::File(file)) => Ok(lying_disk::forget(file, COMMITS_FORGOTTEN)?),
+            (Some(Mutant::LyingDisk), Disk::Redis(redis)) => {
+                lying_disk::cut_append_only_file(redis.folder(), BYTES_FORGOTTEN)?;
+                Ok(1)
             }
         }
-        Ok(())
     }
 }
 
-/// Kills the server once in each round; how often that was.
-async fn kill(server: &mut Server, mut disk: Disk<'_>, options: &StoreOptions) -> anyhow::Result<u32> {
+#[derive(Debug, Default)]
+struct Kills {
+    rounds: u32,
+    server: u32,
+    redis: u32,
+}
+
+/// Kills once in each round: the server, and where there is a Redis, that, or both.
+async fn kill(
+    server: &mut Server,
+    disk: &Disk,
+    options: &StoreOptions,
+    [round, quiet]: [Duration; 2],
+) -> anyhow::Result<Kills> {
     let began = tokio::time::Instant::now() + ARRIVE;
     let mut random = options.seed;
-    for round in 0..options.rounds {
-        let span = ROUND.saturating_sub(QUIET);
-        let at = began + ROUND * round + QUIET + span.mul_f64(next(&mut random));
+    let (mut kills, mut forgotten) = (Kills::default(), 0);
+    for n in 0..options.rounds {
+        let span = round.saturating_sub(quiet);
+        let at = began + round * n + quiet + span.mul_f64(next(&mut random));
         tokio::time::sleep_until(at).await;
+        let mut lie = || -> anyhow::Result<()> {
+            forgotten += disk.lie(options.mutant)?;
+            Ok(())
+        };
         // Blocks this task alone: the players are on the runtime's other threads.
-        tokio::task::block_in_place(|| server.kill_and_restart(|| disk.lie()))
-            .with_context(|| format!("round {}", round + 1))?;
-        if (round + 1) % 10 == 0 {
-            eprintln!("  {} of {}", round + 1, options.rounds);
+        let killed: anyhow::Result<()> = tokio::task::block_in_place(|| {
+            let Disk::Redis(redis) = disk else {
+                kills.server += 1;
+                return server.kill_and_restart(lie);
+            };
+            // Three kinds, evenly.
+            let kind = (next(&mut random) * 3.0) as u32;
+            if kind != 0 {
+                kills.redis += 1;
+                redis.kill();
+                lie()?;
+            }
+            if kind == 1 {
+                redis.go_on();
+            } else {
+                kills.server += 1;
+                server.kill_and_restart(|| {
+                    if kind == 2 {
+                        redis.go_on();
+                    }
+                    Ok(())
+                })?;
+            }
+            Ok(())
+        });
+        killed.with_context(|| format!("round {}", n + 1))?;
+        kills.rounds += 1;
+        if (n + 1) % 10 == 0 {
+            eprintln!("  {} of {}", n + 1, options.rounds);
         }
     }
     if options.mutant.is_some() {
-        eprintln!("the disk has forgotten {} commits", disk.forgotten);
+        eprintln!("the disk has forgotten {forgotten} commits");
     }
-    Ok(options.rounds)
+    Ok(kills)
 }
 
 /// Evenly from 0 to 1 (SplitMix64).
@@ -166,7 +221,7 @@ fn check(program: &Path, store: &str, acknowledged: &Path) -> anyhow::Result<Val
 }
 
 struct Outcome {
-    kills: u32,
+    kills: Kills,
     report: RecoveryReport,
     kept: Value,
     history: Report,
@@ -180,7 +235,9 @@ impl Outcome {
     fn to_json(&self) -> Value {
         let report = &self.report;
         json!({
-            "rounds": self.kills,
+            "rounds": self.kills.rounds,
+            "server_kills": self.kills.server,
+            "redis_kills": self.kills.redis,
             "acknowledged": self.in_store("acknowledged"),
             "lost": report.lost.saturating_add(self.in_store("lost")),
             "twice": report.twice.saturating_add(self.in_store("twice")),

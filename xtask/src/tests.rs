@@ -124,9 +124,23 @@ fn cargo_tests() -> anyhow::Result<bool> {
 
 /// A short one, and one that must be noticed; the long ones are for whoever changes a store.
 fn torture() -> anyhow::Result<bool> {
-    let store = ["store", "--rounds", "5", "--players", "20"].map(String::from);
-    let lying = [&store[..], &["--mutant", "lying-disk"].map(String::from)].concat();
-    Ok(!finds_losses(&store)? && finds_losses(&lying)?)
+    for (backend, rounds) in [("sqlite", "5"), ("redis", "3")] {
+        let store = [
+            "store",
+            "--backend",
+            backend,
+            "--rounds",
+            rounds,
+            "--players",
+            "20",
+        ]
+        .map(String::from);
+        let lying = [&store[..], &["--mutant", "lying-disk"].map(String::from)].concat();
+        if finds_losses(&store)? || !finds_losses(&lying)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn finds_losses(arguments: &[String]) -> anyhow::Result<bool> {

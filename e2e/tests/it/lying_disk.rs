@@ -73,3 +73,34 @@ fn without_a_log_there_is_nothing_to_forget() {
     let path = folder.path().join("none.sqlite");
     assert_eq!(lying_disk::forget(&path, 3).expect("forgets nothing"), 0);
 }
+
+#[tokio::test]
+async fn a_redis_forgets_its_newest_writes() {
+    let redis = starvault_testing::RedisServer::start();
+    let client = redis::Client::open(redis.url()).expect("an address");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("connects");
+    let write = |n: u32| {
+        redis::cmd("SET")
+            .arg(format!("key-{n}"))
+            .arg("x".repeat(100))
+            .clone()
+    };
+    for n in 0..10 {
+        let _: () = write(n).query_async(&mut connection).await.expect("written");
+    }
+    redis.kill();
+    // Two of them, and a part of the one before.
+    assert_eq!(
+        lying_disk::cut_append_only_file(redis.folder(), 300).expect("cut"),
+        300
+    );
+    redis.go_on();
+    let mut connection = client.get_multiplexed_async_connection().await.expect("connects");
+    let left: Vec<String> = redis::cmd("KEYS")
+        .arg("*")
+        .query_async(&mut connection)
+        .await
+        .expect("read");
+    assert!((7..=8).contains(&left.len()), "{left:?}");
+    assert!(left.contains(&"key-0".to_owned()) && !left.contains(&"key-9".to_owned()));
+}
