@@ -6,7 +6,7 @@
 //! node announces anew.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -57,6 +57,8 @@ struct State {
     wishes: HashMap<String, Option<Ticket>>,
     /// The entries that it has.
     entries: HashMap<String, Vec<String>>,
+    /// Whose entries are being written: what the stream will hold of them is not known yet.
+    in_flight: HashSet<String>,
     /// Grows when all of it becomes somebody else's.
     term: u64,
 }
@@ -104,7 +106,9 @@ impl TicketLog {
     /// The player waits no more.
     pub fn drop_of(&self, player_id: &str) {
         let mut state = self.0.state();
-        let known = state.wishes.contains_key(player_id) || state.entries.contains_key(player_id);
+        let known = state.wishes.contains_key(player_id)
+            || state.entries.contains_key(player_id)
+            || state.in_flight.contains(player_id);
         if !known {
             return;
         }
@@ -214,6 +218,7 @@ fn settle(shared: &Shared, term: u64, batch: Vec<Change>, ids: Option<Vec<Option
     if state.term != term {
         return;
     }
+    state.in_flight.clear();
     let Some(ids) = ids else {
         for change in batch {
             state.wishes.entry(change.player_id).or_insert(change.wish);
@@ -234,6 +239,7 @@ fn next_batch(shared: &Shared) -> (u64, Vec<Change>) {
     let changes = players.into_iter().filter_map(|player_id| {
         let wish = state.wishes.remove(&player_id)?;
         let former = state.entries.get(&player_id).cloned().unwrap_or_default();
+        state.in_flight.insert(player_id.clone());
         Some(Change {
             player_id,
             wish,
@@ -254,12 +260,28 @@ async fn write(
         Some(connection) => connection,
         None => connection.insert(shared.url.connect().await.map_err(|error| error.to_string())?),
     };
+    let Some(pipeline) = commands(&shared.stream, batch) else {
+        return Ok(vec![None; batch.len()]);
+    };
+    let ids: Vec<String> = pipeline
+        .query_async(connection)
+        .await
+        .map_err(|error| error.to_string())?;
+    let mut ids = ids.into_iter();
+    Ok(batch
+        .iter()
+        .map(|change| change.wish.as_ref().and_then(|_| ids.next()))
+        .collect())
+}
+
+/// `None`: there is nothing to say, as of tickets that were given up before they were written.
+fn commands(stream: &str, batch: &[Change]) -> Option<redis::Pipeline> {
     let mut pipeline = redis::pipe();
     // First the new ones: a crash in between leaves a ticket twice, never not at all.
     for ticket in batch.iter().filter_map(|change| change.wish.as_ref()) {
         pipeline
             .cmd("XADD")
-            .arg(&shared.stream)
+            .arg(stream)
             .arg("MAXLEN")
             .arg("~")
             .arg(ENTRIES_MAX)
@@ -279,15 +301,57 @@ async fn write(
     }
     let former: Vec<&String> = batch.iter().flat_map(|change| &change.former).collect();
     if !former.is_empty() {
-        pipeline.cmd("XDEL").arg(&shared.stream).arg(former).ignore();
+        pipeline.cmd("XDEL").arg(stream).arg(former).ignore();
     }
-    let ids: Vec<String> = pipeline
-        .query_async(connection)
-        .await
-        .map_err(|error| error.to_string())?;
-    let mut ids = ids.into_iter();
-    Ok(batch
-        .iter()
-        .map(|change| change.wish.as_ref().and_then(|_| ids.next()))
-        .collect())
+    (!pipeline.is_empty()).then_some(pipeline)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(wish: bool, former: &[&str]) -> Change {
+        let ticket = Ticket {
+            player_id: "p".into(),
+            display_name: "Ada".into(),
+            rating: 1500,
+            region: "eu".into(),
+            enqueued_at_ms: 1,
+            node: "n".into(),
+        };
+        Change {
+            player_id: "p".into(),
+            wish: wish.then_some(ticket),
+            former: former.iter().map(|id| (*id).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn what_was_given_up_before_it_was_written_says_nothing() {
+        let count = |batch: &[Change]| commands("s", batch).map(|pipeline| pipeline.cmd_iter().count());
+        assert_eq!(count(&[change(false, &[]), change(false, &[])]), None);
+        assert_eq!(count(&[change(false, &[]), change(true, &[])]), Some(1));
+        assert_eq!(
+            count(&[change(true, &[]), change(false, &["1-1", "1-2"])]),
+            Some(2)
+        );
+    }
+
+    #[test]
+    fn a_ticket_that_is_given_up_while_it_is_being_written_goes_again() {
+        let url = "redis://127.0.0.1:1".parse().unwrap();
+        let (log, _) = TicketLog::new(&url, "v1", CancellationToken::new());
+        let ticket = change(true, &[]).wish.unwrap();
+        log.keep(ticket);
+        let (term, batch) = next_batch(&log.0);
+        assert_eq!(batch.len(), 1);
+        log.drop_of("p");
+        settle(&log.0, term, batch, Some(vec![Some("1-1".into())]));
+        let (term, batch) = next_batch(&log.0);
+        assert!(matches!(&batch[..], [Change { wish: None, former, .. }] if *former == ["1-1"]));
+        settle(&log.0, term, batch, Some(vec![None]));
+        // Nobody knows of the player any more.
+        log.drop_of("p");
+        assert!(next_batch(&log.0).1.is_empty());
+    }
 }

@@ -140,10 +140,12 @@ impl Switch {
         let player_id = PlayerId::new(&seated.who.player_id).ok()?;
         let edge = Instance::from(seated.edge.as_str());
         let session = if edge == self.nodes.me {
-            self.nodes
-                .locals
-                .of(&seated.who)
-                .map(|local| local.session.clone())
+            let local = self.nodes.locals.of(&seated.who);
+            if let (true, Some(local)) = (game, &local) {
+                // Not to be announced to the next leader: `Matched` comes from here, not from a node.
+                local.waits(None);
+            }
+            local.map(|local| local.session.clone())
         } else {
             self.nodes.invite(&self.app, &edge, &seated.who, game)
         };

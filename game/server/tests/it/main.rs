@@ -24,6 +24,8 @@ mod nodes;
 #[cfg(test)]
 mod nodes_lost;
 #[cfg(test)]
+mod nodes_many;
+#[cfg(test)]
 mod ownership;
 #[cfg(test)]
 mod play;

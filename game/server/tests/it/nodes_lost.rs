@@ -8,7 +8,7 @@ use starvault_server::{Config, Timing};
 use starvault_testing::RedisServer;
 use starvault_wire::{
     Codec,
-    v1::{Queued, server_frame::Event},
+    v1::{Ping, Queued, client_frame::Command, server_frame::Event},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -111,6 +111,35 @@ async fn a_leader_that_stops_in_order_hands_the_lobby_over() {
     for node in nodes {
         node.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_new_leader_leaves_those_who_play_alone() {
+    let (folder, redis) = (folder(), RedisServer::start());
+    let mut nodes = start(&folder, &redis, 3).await;
+    // The game is at the node of one of its players, and the lobby at neither's.
+    let mut table = two_in_a_game(&nodes[1], &nodes[2]).await;
+    table.play(1, "e2e4").await;
+    let cy = nodes[1].sign_in("Cy").await;
+    let mut waits = nodes[1].connect(&cy, Codec::Json).await;
+    assert!(matches!(waits.ask(join()).await, Event::Queued(_)));
+    nodes.remove(0).stop().await;
+    queued(&mut waits).await;
+    for player in [&mut table.white, &mut table.black] {
+        let request = player.send(Command::Ping(Ping {})).await;
+        let until_then = player
+            .until(|frame| match frame.event {
+                Some(Event::LeftLobby(_) | Event::Error(_) | Event::Queued(_)) => Some(Err(frame)),
+                _ => (frame.request_id == request).then_some(Ok(())),
+            })
+            .await;
+        assert_eq!(until_then, Ok(()), "who plays has nothing to hear of the lobby");
+    }
+    table.play(2, "e7e5").await;
+    for node in nodes {
+        node.stop().await;
+    }
+    assert_whole(&redis).await;
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use crate::{
     support::{Player, Running, SignedIn, assert_sound, folder, request, soon, store},
 };
 
-const BINARY: &str = env!("CARGO_BIN_EXE_starvault");
+pub const BINARY: &str = env!("CARGO_BIN_EXE_starvault");
 
 fn serve(folder: &Path, ready: &Path, more: &[&str]) -> Child {
     Command::new(BINARY)
@@ -33,8 +33,6 @@ fn serve(folder: &Path, ready: &Path, more: &[&str]) -> Child {
             "--admin",
             "127.0.0.1:0",
         ])
-        .arg("--store")
-        .arg(format!("sqlite:{}", store(folder).display()))
         .arg("--signing-key")
         .arg(folder.join("signing-key.pem"))
         .arg("--ready-file")
@@ -58,10 +56,14 @@ async fn is_ready(ready: &Path) -> serde_json::Value {
     soon("the ready file is written", said).await
 }
 
+fn file(folder: &Path) -> String {
+    format!("sqlite:{}", store(folder).display())
+}
+
 fn check(folder: &Path, more: &[&str]) -> Output {
     Command::new(BINARY)
         .args(["journal", "check", "--json", "--store"])
-        .arg(format!("sqlite:{}", store(folder).display()))
+        .arg(file(folder))
         .args(more)
         .output()
         .unwrap()
@@ -71,7 +73,7 @@ fn check(folder: &Path, more: &[&str]) -> Output {
 async fn a_process_says_when_it_is_ready_and_ends_with_its_parent() {
     let folder = folder();
     let ready = folder.path().join("ready.json");
-    let mut child = serve(folder.path(), &ready, &[]);
+    let mut child = serve(folder.path(), &ready, &["--store", &file(folder.path())]);
     let said = is_ready(&ready).await;
     assert_eq!(
         (&said["pid"], &said["release"]),
@@ -195,7 +197,7 @@ fn a_wrong_command_line_could_not_run() {
     }
 }
 
-async fn guest(address: SocketAddr) -> SignedIn {
+pub async fn guest(address: SocketAddr) -> SignedIn {
     let guest = request(address, http::Method::POST, "/v1/guests", &[], String::new())
         .await
         .json();
@@ -205,33 +207,69 @@ async fn guest(address: SocketAddr) -> SignedIn {
     }
 }
 
-/// As everybody runs it: three processes, the usual times, and a signal that nothing can catch.
-#[tokio::test]
-async fn a_game_outlives_a_node_that_is_killed() {
-    let (folder, redis) = (folder(), RedisServer::start());
-    let mut nodes = Vec::new();
-    for name in ["a", "b", "c"] {
-        let ready = folder.path().join(name);
-        let child = serve(folder.path(), &ready, &["--nodes", &redis.url()]);
+/// A process that is one of several.
+pub struct Node {
+    child: Child,
+    pub address: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Node {
+    pub async fn start(folder: &Path, name: &str, arguments: &[&str]) -> Node {
+        let ready = folder.join(name);
+        let child = serve(folder, &ready, arguments);
         let said = is_ready(&ready).await;
-        let address = |name: &str| said[name].as_str().unwrap().parse::<SocketAddr>().unwrap();
-        nodes.push((child, address("address"), address("admin")));
+        let address = |name: &str| said[name].as_str().unwrap().parse().unwrap();
+        Node {
+            child,
+            address: address("address"),
+            admin: address("admin"),
+        }
     }
+
+    /// By a signal that nothing can catch.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub async fn stop(mut self) {
+        drop(self.child.stdin.take());
+        let ended = tokio::task::spawn_blocking(move || self.child.wait().unwrap());
+        assert!(soon("the process ends", ended).await.unwrap().success());
+    }
+}
+
+pub async fn know_each_other(nodes: &[Node]) {
+    let all = format!("\nstarvault_nodes_linked {}\n", nodes.len() - 1);
     let linked = async {
-        for (_, _, admin) in &nodes {
-            loop {
-                let figures = request(*admin, http::Method::GET, "/metrics", &[], String::new()).await;
-                if figures.text().contains("\nstarvault_nodes_linked 2\n") {
-                    break;
-                }
+        for node in nodes {
+            let figures = async || {
+                request(node.admin, http::Method::GET, "/metrics", &[], String::new())
+                    .await
+                    .text()
+            };
+            while !figures().await.contains(&all) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
     };
     soon("the nodes know each other", linked).await;
-    let (ada, bo) = (guest(nodes[0].1).await, guest(nodes[1].1).await);
-    let mut one = Player::connect(nodes[0].1, &ada, Codec::Json, None).await;
-    let mut two = Player::connect(nodes[1].1, &bo, Codec::Proto, None).await;
+}
+
+/// As on one machine: three processes over a file, the usual times.
+#[tokio::test]
+async fn a_game_outlives_a_node_that_is_killed() {
+    let (folder, redis) = (folder(), RedisServer::start());
+    let mut nodes = Vec::new();
+    for name in ["a", "b", "c"] {
+        let arguments = ["--store", &file(folder.path()), "--nodes", &redis.url()];
+        nodes.push(Node::start(folder.path(), name, &arguments).await);
+    }
+    know_each_other(&nodes).await;
+    let (ada, bo) = (guest(nodes[0].address).await, guest(nodes[1].address).await);
+    let mut one = Player::connect(nodes[0].address, &ada, Codec::Json, None).await;
+    let mut two = Player::connect(nodes[1].address, &bo, Codec::Proto, None).await;
     assert!(matches!(one.ask(join()).await, Event::Queued(_)));
     two.send(join()).await;
     let (seat_one, seat_two) = (one.matched().await, two.matched().await);
@@ -240,12 +278,10 @@ async fn a_game_outlives_a_node_that_is_killed() {
     table.play(2, "e7e5").await;
 
     // Of the one who had joined first, and the leader too.
-    let (mut killed, ..) = nodes.remove(0);
     let at = std::time::Instant::now();
-    killed.kill().unwrap();
-    killed.wait().unwrap();
-    table.white = Player::connect(nodes[0].1, &table.white_in, Codec::Json, None).await;
-    table.black = Player::connect(nodes[1].1, &table.black_in, Codec::Proto, None).await;
+    nodes.remove(0).kill();
+    table.white = Player::connect(nodes[0].address, &table.white_in, Codec::Json, None).await;
+    table.black = Player::connect(nodes[1].address, &table.black_in, Codec::Proto, None).await;
     let resumed = table.white.resume_in_time(&table.game_id, 0).await;
     assert_eq!(resumed.missed.len(), 3, "no move is lost");
     table.black.resume_in_time(&table.game_id, 3).await;
@@ -254,9 +290,8 @@ async fn a_game_outlives_a_node_that_is_killed() {
         "the next move was played {} ms after the kill",
         at.elapsed().as_millis()
     );
-    for (child, ..) in &mut nodes {
-        drop(child.stdin.take());
-        child.wait().unwrap();
+    for node in nodes {
+        node.stop().await;
     }
     assert_sound(&folder);
 }

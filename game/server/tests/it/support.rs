@@ -313,17 +313,38 @@ impl Player {
     }
 
     pub async fn send(&mut self, command: Command) -> u32 {
+        self.try_send(command).await.unwrap();
+        self.requests
+    }
+
+    /// Sends a command over a connection that may be gone.
+    pub async fn try_send(&mut self, command: Command) -> Result<(), tokio_websockets::Error> {
         self.requests += 1;
         let frame = ClientFrame {
             request_id: self.requests,
             command: Some(command),
         };
-        self.send_raw(match self.codec.encode(&frame).unwrap() {
+        let message = match self.codec.encode(&frame).unwrap() {
             Payload::Text(text) => Message::text(text),
             Payload::Binary(bytes) => Message::binary(bytes),
-        })
-        .await;
-        self.requests
+        };
+        soon("a message is sent", self.socket.send(message)).await
+    }
+
+    /// The next frame of a connection that may be gone: then `None`.
+    pub async fn try_next(&mut self) -> Option<ServerFrame> {
+        loop {
+            let message = self.socket.next().await?.ok()?;
+            if message.is_close() {
+                return None;
+            }
+            if let Some(text) = message.as_text() {
+                return Some(self.codec.decode_text(text).unwrap());
+            }
+            if message.is_binary() {
+                return Some(self.codec.decode_binary(message.as_payload()).unwrap());
+            }
+        }
     }
 
     pub async fn send_raw(&mut self, message: Message) {
