@@ -112,12 +112,7 @@ async fn scan(link: &Link, prefix: &str) -> Result<HashSet<String>, Fault> {
 }
 
 /// A game as it lies there at one moment.
-type Lying = (
-    HashMap<String, String>,
-    Vec<String>,
-    HashMap<String, Vec<u8>>,
-    Option<String>,
-);
+type Lying = (HashMap<String, Vec<u8>>, Vec<String>, Option<String>);
 
 async fn check_game(
     link: &Link,
@@ -131,9 +126,15 @@ async fn check_game(
     pipe.atomic();
     pipe.cmd("HGETALL").arg(&keys.head);
     pipe.cmd("LRANGE").arg(&keys.events).arg(0).arg(-1);
-    pipe.cmd("HGETALL").arg(&keys.answers);
     pipe.cmd("HGET").arg(keys.shard.running()).arg(game_id.as_str());
-    let (head, entries, answers, listed): Lying = link.ask_all(&pipe).await?;
+    let (head, entries, listed): Lying = link.ask_all(&pipe).await?;
+    let (answers, head): (HashMap<_, _>, HashMap<_, _>) = head
+        .into_iter()
+        .partition(|(field, _)| field.starts_with("w:") || field.starts_with("b:"));
+    let head: HashMap<String, String> = head
+        .into_iter()
+        .map(|(field, bytes)| (field, String::from_utf8_lossy(&bytes).into_owned()))
+        .collect();
     if head.is_empty() || head.contains_key("never") {
         return Ok(());
     }
@@ -211,7 +212,7 @@ fn check_answers(
     let mut broken = |what: String| report.find(FindingKind::Broken, Some(game_id), what);
     for ((seat, command_id), caused) in causes.iter() {
         let letter = if *seat == Color::White { 'w' } else { 'b' };
-        let kept = answers.get(&format!("{letter}{command_id}"));
+        let kept = answers.get(&format!("{letter}:{command_id}"));
         let kept = kept.and_then(|bytes| entry::kept(bytes).ok());
         let right = Answer::Accepted {
             sequence: caused.last,
@@ -229,7 +230,7 @@ fn check_answers(
         } else {
             Color::Black
         };
-        let command_id = field.get(1..).unwrap_or_default().to_owned();
+        let command_id = field.get(2..).unwrap_or_default().to_owned();
         match entry::kept(bytes) {
             Ok((_, Answer::Accepted { .. })) if causes.get(&(seat, command_id.clone())).is_none() => {
                 broken(format!(

@@ -106,11 +106,10 @@ pub(super) async fn apply(
     }
     if let Some(entry) = entry {
         let mut cmd = redis::cmd("FCALL");
-        cmd.arg("sv1_settle").arg(5);
+        cmd.arg("sv1_settle").arg(4);
         cmd.arg(keys.shard.ends())
             .arg(keys.head)
             .arg(keys.events)
-            .arg(keys.answers)
             .arg(keys.refusals)
             .arg(entry)
             .arg(options.ended_kept_ms);

@@ -4,72 +4,102 @@
 -- They compare and write; what an answer means is decided in Rust, by the same rule as for every engine.
 -- Never change a function that was released: another release may be running beside this one. Add a library.
 
--- One or more commands' results. KEYS: the shard's stream of ended games and its running games, then for each
--- result the game's head, events, answers and refusals. ARGV for each: game, owner, epoch, expected sequence,
--- player, command, hash, kind ("a" accepted, "r" refused, "n" look only), text (state digest, or the refusal), end ("" or when and how),
--- refusals kept, number of events, events. Answers for each what it found, and whether it wrote.
+-- Results of commands. KEYS for each: the game's head and events; then its refusals if the kind is "r"; or its shard's
+-- stream of ended games and its running games if it is "e". ARGV: refusals kept of a game; then for each result: kind ("a"
+-- accepted, "e" accepted and the game is over, "r" refused, "n" look only), owner, epoch, expected sequence, player,
+-- command, hash, text (state digest, or the refusal), number of events, events, and for "e" when and how it ended, and the game.
+-- Answers for each what it wrote for: the seat or "-", and the entry of a game that has ended; or, where it wrote nothing,
+-- what it found. A game whose keys hold something else fails alone.
 local function append(keys, args)
-  local found = {}
-  local k, a = 3, 1
+  local answers = {}
+  local refusals_max = tonumber(args[1])
+  local k, a = 1, 2
   while a <= #args do
-    local head, events, answers, refusals = keys[k], keys[k + 1], keys[k + 2], keys[k + 3]
-    local game, owner, epoch, expected = args[a], args[a + 1], args[a + 2], args[a + 3]
-    local player, command, hash, kind = args[a + 4], args[a + 5], args[a + 6], args[a + 7]
-    local text, ended, refusals_max = args[a + 8], args[a + 9], tonumber(args[a + 10])
-    local entries, first = tonumber(args[a + 11]), a + 12
-    k = k + 4
-    a = first + entries
-    local h = redis.call('HMGET', head, 'owner', 'epoch', 'sequence', 'white', 'black', 'ended')
-    if not h[1] then
-      found[#found + 1] = { 'unknown' }
+    local head, events = keys[k], keys[k + 1]
+    local kind, owner, epoch, expected = args[a], args[a + 1], args[a + 2], args[a + 3]
+    local player, command, hash, text = args[a + 4], args[a + 5], args[a + 6], args[a + 7]
+    local first = a + 9
+    local last = a + 8 + tonumber(args[a + 8])
+    local more = k + 2
+    k, a = more, last + 1
+    if kind == 'r' then
+      k = k + 1
+    elseif kind == 'e' then
+      k, a = k + 2, a + 2
+    end
+    local h
+    if player == '' then
+      h = redis.pcall('HMGET', head, 'owner', 'epoch', 'sequence', 'white', 'black', 'ended')
     else
-      local seat, kept = '', ''
+      h = redis.pcall('HMGET', head, 'owner', 'epoch', 'sequence', 'white', 'black', 'ended', 'w:' .. command,
+        'b:' .. command)
+    end
+    if h['err'] then
+      answers[#answers + 1] = { 'damaged', h['err'] }
+    elseif not h[1] then
+      answers[#answers + 1] = { 'unknown' }
+    else
+      local seat, kept = '-', false
       if player ~= '' then
         if player == h[4] then
-          seat = 'w'
+          seat, kept = 'w', h[7]
         elseif player == h[5] then
-          seat = 'b'
+          seat, kept = 'b', h[8]
         else
           seat = '?'
         end
-        if seat ~= '?' then
-          kept = redis.call('HGET', answers, seat .. command) or ''
-        end
       end
-      local may = h[1] == owner and h[2] == epoch and h[3] == expected and kept == '' and seat ~= '?'
-      local wrote, entry = '0', ''
+      local may = h[1] == owner and h[2] == epoch and h[3] == expected and not kept and seat ~= '?'
+      local wrote, failed = false, nil
       if may and kind == 'r' then
-        wrote = '1'
-        if seat ~= '' then
-          redis.call('HSET', answers, seat .. command, hash .. 'r' .. text)
-          if redis.call('RPUSH', refusals, seat .. command) > refusals_max then
-            redis.call('HDEL', answers, redis.call('LPOP', refusals))
+        wrote = seat
+        if seat ~= '-' then
+          local answer = seat .. ':' .. command
+          local listed = redis.pcall('RPUSH', keys[more], answer)
+          if type(listed) == 'table' then
+            wrote, failed = false, listed['err']
+          else
+            redis.call('HSET', head, answer, hash .. 'r' .. text)
+            if listed > refusals_max then
+              redis.call('HDEL', head, redis.call('LPOP', keys[more]))
+            end
           end
         end
-      elseif may and kind == 'a' and not h[6] then
-        wrote = '1'
+      elseif may and (kind == 'a' or kind == 'e') and not h[6] then
         local cause = '-\n'
-        if seat ~= '' then
+        if seat ~= '-' then
           cause = seat .. command .. '\n'
         end
-        for i = first, first + entries - 1 do
-          redis.call('RPUSH', events, cause .. args[i])
+        for i = first, last do
+          local pushed = redis.pcall('RPUSH', events, cause .. args[i])
+          if type(pushed) == 'table' then
+            failed = pushed['err']
+            break
+          end
         end
-        local sequence = string.format('%d', tonumber(expected) + entries)
-        redis.call('HSET', head, 'sequence', sequence, 'state', text)
-        if seat ~= '' then
-          redis.call('HSET', answers, seat .. command, hash .. 'a' .. sequence)
-        end
-        if ended ~= '' then
-          redis.call('HSET', head, 'ended', ended)
-          redis.call('HDEL', keys[2], game)
-          entry = redis.call('XADD', keys[1], '*', 'game', game)
+        if not failed then
+          wrote = seat
+          local sequence = string.format('%d', tonumber(expected) + last - first + 1)
+          if seat == '-' then
+            redis.call('HSET', head, 'sequence', sequence, 'state', text)
+          else
+            redis.call('HSET', head, 'sequence', sequence, 'state', text, seat .. ':' .. command, hash .. 'a' .. sequence)
+          end
+          if kind == 'e' then
+            redis.call('HSET', head, 'ended', args[last + 1])
+            redis.call('HDEL', keys[more + 1], args[last + 2])
+            wrote = seat .. redis.call('XADD', keys[more], '*', 'game', args[last + 2])
+          end
         end
       end
-      found[#found + 1] = { seat, h[1], h[2], h[3], h[4], h[5], h[6] and '1' or '0', kept, wrote, entry }
+      if failed then
+        answers[#answers + 1] = { 'damaged', failed }
+      else
+        answers[#answers + 1] = wrote or { seat, h[1], h[2], h[3], h[4], h[5], h[6] and '1' or '0', kept or '' }
+      end
     end
   end
-  return found
+  return answers
 end
 
 -- KEYS: head, events, the shard's running games. ARGV: game, owner, white, black, entry, state digest, progress before.
@@ -112,7 +142,7 @@ local function acquire(keys, args)
   return { h[1], epoch, h[3], redis.call('LRANGE', keys[2], 0, -1) }
 end
 
--- The end of a game has reached its players. KEYS: the shard's stream, head, events, answers, refusals.
+-- The end of a game has reached its players. KEYS: the shard's stream, head, events, refusals.
 -- ARGV: entry, for how long the game is kept from here on in milliseconds.
 local function settle(keys, args)
   redis.call('XACK', keys[1], 'progress', args[1])

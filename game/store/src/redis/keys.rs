@@ -66,12 +66,11 @@ impl Shard {
 #[derive(Clone, Debug)]
 pub(super) struct GameKeys {
     pub(super) shard: Shard,
-    /// A hash: owner, epoch, sequence, white, black, state, before, ended, settled.
+    /// A hash: owner, epoch, sequence, white, black, state, before, ended, settled; and for each command that was
+    /// answered, `w:COMMAND` or `b:COMMAND`: the hash of the command and its answer.
     pub(super) head: String,
     /// A list, the oldest first: the command that caused the event, and the event.
     pub(super) events: String,
-    /// A hash: seat and command id, to the hash of the command and its answer.
-    pub(super) answers: String,
     /// A list of the refusals among the answers, the oldest first.
     pub(super) refusals: String,
 }
@@ -83,7 +82,6 @@ impl GameKeys {
         GameKeys {
             head: key("h"),
             events: key("e"),
-            answers: key("a"),
             refusals: key("r"),
             shard,
         }

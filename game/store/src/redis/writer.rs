@@ -1,10 +1,10 @@
-//! Results of commands on their way into Redis. What waits goes together: one function call for each shard,
-//! and Redis syncs once for all that it reads at once. Few calls are under way at a time, so that the
-//! more there is to do, the more share a call.
+//! Results of commands on their way into Redis. What waits goes together: one function call, in a cluster one for
+//! each shard, and Redis syncs once for it. Few calls are under way at a time, so that the more there is to do,
+//! the more share a call.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use redis::Cmd;
+use redis::{Cmd, FromRedisValue, Value};
 use starvault_rules::{Color, EventKind, Outcome};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -47,16 +47,15 @@ pub(super) async fn run(link: Link, options: RedisOptions, mut mailbox: mpsc::Re
         if mailbox.recv_many(&mut batch, options.batch_max.max(1)).await == 0 {
             break;
         }
-        let mut by_shard: BTreeMap<Shard, Vec<Waiting>> = BTreeMap::new();
+        // A cluster takes calls whose keys lie in one slot; one Redis takes everything at once.
+        let mut calls: BTreeMap<Option<Shard>, Vec<Waiting>> = BTreeMap::new();
         for waiting in batch.drain(..) {
-            by_shard
-                .entry(Shard::of(&waiting.append.game_id))
-                .or_default()
-                .push(waiting);
+            let shard = link.is_cluster().then(|| Shard::of(&waiting.append.game_id));
+            calls.entry(shard).or_default().push(waiting);
         }
         let call = Arc::new(call);
-        for (shard, waiting) in by_shard {
-            let commit = commit(link.clone(), options, shard, waiting, call.clone(), busy.clone());
+        for waiting in calls.into_values() {
+            let commit = commit(link.clone(), options, waiting, call.clone(), busy.clone());
             tokio::spawn(commit);
         }
     }
@@ -67,7 +66,6 @@ pub(super) async fn run(link: Link, options: RedisOptions, mut mailbox: mpsc::Re
 async fn commit(
     link: Link,
     options: RedisOptions,
-    shard: Shard,
     waiting: Vec<Waiting>,
     call: Arc<OwnedSemaphorePermit>,
     busy: mpsc::Sender<()>,
@@ -82,8 +80,8 @@ async fn commit(
     if prepared.is_empty() {
         return;
     }
-    let cmd = command(shard, &prepared);
-    let found: Result<Vec<Vec<Vec<u8>>>, Fault> = link.ask(&cmd).await;
+    let cmd = command(&prepared);
+    let found: Result<Vec<Found>, Fault> = link.ask(&cmd).await;
     drop(call);
     let found = match found {
         Ok(found) if found.len() == prepared.len() => found,
@@ -123,10 +121,9 @@ async fn commit(
     }
 }
 
-/// What goes into the call for one result.
+/// What goes into the call for one result; see `append` in functions.lua.
 struct Prepared {
-    keys: GameKeys,
-    /// See `append` in functions.lua.
+    keys: Vec<String>,
     arguments: Vec<Vec<u8>>,
 }
 
@@ -140,7 +137,14 @@ impl Prepared {
             ),
             None => ("", "", &[][..]),
         };
-        let (mut kind, mut text, mut ended, mut entries) = ("n", String::new(), String::new(), Vec::new());
+        let GameKeys {
+            shard,
+            head,
+            events,
+            refusals,
+        } = GameKeys::of(&append.game_id);
+        let mut keys = vec![head, events];
+        let (mut kind, mut text, mut entries, mut end) = ("n", String::new(), Vec::new(), Vec::new());
         match &append.decision {
             // What no owner can have decided is looked up only: the rule says what is wrong with it.
             _ if rule::check_decision(append).is_err() => {}
@@ -152,81 +156,111 @@ impl Prepared {
                 if let Some(event) = events.last()
                     && let EventKind::Ended { winner, reason } = &event.kind
                 {
+                    kind = "e";
                     let outcome = Outcome {
                         winner: *winner,
                         reason: *reason,
                     };
-                    ended = to_json(&ends::End {
-                        outcome,
-                        at_ms: event.at_ms,
-                    })?;
+                    let at_ms = event.at_ms;
+                    end = vec![
+                        to_json(&ends::End { outcome, at_ms })?,
+                        append.game_id.to_string(),
+                    ];
+                    keys.extend([shard.ends(), shard.running()]);
                 }
             }
             Decision::Rejected { code, message } => {
                 (kind, text) = ("r", entry::of_refusal(code, message, append.expected_sequence)?);
+                keys.push(refusals);
             }
         }
         let mut arguments: Vec<Vec<u8>> = vec![
-            append.game_id.as_str().into(),
+            kind.into(),
             entry::of_owner(&append.owner)?.into(),
             append.epoch.0.to_string().into(),
             append.expected_sequence.to_string().into(),
             player.into(),
             command.into(),
             hash.into(),
-            kind.into(),
             text.into(),
-            ended.into(),
-            REFUSALS_PER_GAME_MAX.to_string().into(),
             entries.len().to_string().into(),
         ];
-        arguments.extend(entries.into_iter().map(String::into_bytes));
-        Ok(Prepared {
-            keys: GameKeys::of(&append.game_id),
-            arguments,
-        })
+        arguments.extend(entries.into_iter().chain(end).map(String::into_bytes));
+        Ok(Prepared { keys, arguments })
     }
 }
 
-fn command(shard: Shard, prepared: &[(Append, Prepared, Reply)]) -> Cmd {
+fn command(prepared: &[(Append, Prepared, Reply)]) -> Cmd {
+    let keys = || prepared.iter().flat_map(|(_, prepared, _)| &prepared.keys);
     let mut cmd = redis::cmd("FCALL");
-    cmd.arg("sv1_append").arg(2 + 4 * prepared.len());
-    cmd.arg(shard.ends()).arg(shard.running());
-    for (_, Prepared { keys, .. }, _) in prepared {
-        cmd.arg(&keys.head)
-            .arg(&keys.events)
-            .arg(&keys.answers)
-            .arg(&keys.refusals);
+    cmd.arg("sv1_append").arg(keys().count());
+    for key in keys() {
+        cmd.arg(key);
     }
-    for (_, Prepared { arguments, .. }, _) in prepared {
-        for argument in arguments {
-            cmd.arg(argument);
-        }
+    cmd.arg(REFUSALS_PER_GAME_MAX);
+    for argument in prepared.iter().flat_map(|(_, prepared, _)| &prepared.arguments) {
+        cmd.arg(argument);
     }
     cmd
 }
 
-/// What became of a result, by what the call found and whether it wrote; and the place in the stream of a
-/// game that has ended.
-fn judge(append: &Append, found: &[Vec<u8>]) -> Result<(AppendOutcome, Option<String>), Fault> {
-    let damaged = |what: &str| Fault::Corrupt(format!("the head of game {}: {what}", append.game_id));
+/// What the function says of one result.
+#[derive(Debug)]
+enum Found {
+    /// It wrote; for which seat, and the entry of a game that has ended.
+    Wrote(String),
+    /// It wrote nothing, since this lies there.
+    There(Vec<Vec<u8>>),
+}
+
+impl FromRedisValue for Found {
+    fn from_redis_value(value: Value) -> Result<Found, redis::ParsingError> {
+        match value {
+            Value::Array(_) => Vec::from_redis_value(value).map(Found::There),
+            other => String::from_redis_value(other).map(Found::Wrote),
+        }
+    }
+}
+
+/// What became of a result, by what the call wrote or found; and the place in the stream of a game that has ended.
+fn judge(append: &Append, found: &Found) -> Result<(AppendOutcome, Option<String>), Fault> {
+    match found {
+        Found::Wrote(what) => wrote(append, what),
+        Found::There(found) => Ok((refused(append, found)?, None)),
+    }
+}
+
+/// The function has compared all that the rule compares before it wrote.
+fn wrote(append: &Append, what: &str) -> Result<(AppendOutcome, Option<String>), Fault> {
+    let damaged = || {
+        let game_id = &append.game_id;
+        Fault::Corrupt(format!(
+            "what was written for game {game_id} is not what was asked"
+        ))
+    };
+    let (seat, stream_entry) = what.split_at_checked(1).ok_or_else(damaged)?;
+    if matches!(seat, "w" | "b") != append.command.is_some() {
+        return Err(damaged());
+    }
+    let sequence = match &append.decision {
+        Decision::Accepted { events, .. } => events.last().ok_or_else(damaged)?.sequence,
+        Decision::Rejected { .. } => append.expected_sequence,
+    };
+    let stream_entry = (!stream_entry.is_empty()).then(|| stream_entry.to_owned());
+    Ok((AppendOutcome::Committed { sequence }, stream_entry))
+}
+
+/// The rule says why nothing was written.
+fn refused(append: &Append, found: &[Vec<u8>]) -> Result<AppendOutcome, Fault> {
+    let damaged = |what: &str| Fault::Corrupt(format!("game {}: {what}", append.game_id));
     let text = |bytes: &Vec<u8>| String::from_utf8(bytes.clone()).map_err(|_| damaged("it is not text"));
-    let [
-        seat,
-        owner,
-        epoch,
-        sequence,
-        white,
-        black,
-        ended,
-        kept,
-        wrote,
-        stream_entry,
-    ] = found
-    else {
-        return Err(Fault::Store(StoreError::UnknownGame {
-            game_id: append.game_id.clone(),
-        }));
+    let [seat, owner, epoch, sequence, white, black, ended, kept] = found else {
+        return Err(match found {
+            [damage, what] if damage == b"damaged" => damaged(&String::from_utf8_lossy(what)),
+            _ => Fault::Store(StoreError::UnknownGame {
+                game_id: append.game_id.clone(),
+            }),
+        });
     };
     let number = |bytes: &Vec<u8>| {
         text(bytes)?
@@ -261,14 +295,9 @@ fn judge(append: &Append, found: &[Vec<u8>]) -> Result<(AppendOutcome, Option<St
             entry::kept(kept).map(Some)
         }
     })?;
-    let wrote = wrote == b"1";
     match ruling {
-        Ruling::Settled(outcome) if !wrote => Ok((outcome, None)),
-        Ruling::Write { committed, .. } if wrote => {
-            let stream_entry = text(stream_entry)?;
-            Ok((committed, (!stream_entry.is_empty()).then_some(stream_entry)))
-        }
+        Ruling::Settled(outcome) => Ok(outcome),
         // The rule and the function disagree: one of them is not of this release.
-        _ => Err(damaged("what was written is not what the rule says")),
+        Ruling::Write { .. } => Err(damaged("nothing was written where the rule says so")),
     }
 }

@@ -195,12 +195,50 @@ async fn refusals_are_kept_up_to_a_limit() {
     for n in 0..300 {
         room.give(Color::White, &format!("c{n}"), &wrong).await;
     }
-    let answers = key_of(&server, "a", "g1").await;
-    assert_eq!(raw::<i64>(&server, &format!("HLEN {answers}")).await, 256);
+    let head = key_of(&server, "h", "g1").await;
+    let fields: Vec<String> = raw(&server, &format!("HKEYS {head}")).await;
+    assert_eq!(fields.iter().filter(|field| field.starts_with("w:")).count(), 256);
     let again = room.give(Color::White, "c299", &wrong).await;
     assert!(matches!(again, AppendOutcome::Repeated { .. }), "{again:?}");
     let forgotten = room.give(Color::White, "c0", &wrong).await;
     assert_eq!(forgotten, AppendOutcome::Committed { sequence: 1 });
+}
+
+#[tokio::test]
+async fn a_game_that_is_damaged_holds_no_other_up() {
+    let server = RedisServer::start();
+    let journal = open(&server, FAST).await;
+    let mut rooms = Vec::new();
+    for id in ["g1", "g2", "g3", "g4"] {
+        rooms.push(Room::begin(&journal, id, owner("v1")).await);
+    }
+    let [one, two, three, four] = &mut rooms[..] else {
+        panic!("four")
+    };
+    for (part, id) in [("h", "g1"), ("e", "g2"), ("r", "g3")] {
+        let key = match part {
+            // Not there before the first refusal.
+            "r" => key_of(&server, "h", id).await.replace(":h:", ":r:"),
+            _ => key_of(&server, part, id).await,
+        };
+        let _: String = raw(&server, &format!("SET {key} text")).await;
+    }
+    let wrong = Command::Move {
+        uci: "e2e5".into(),
+        expected_sequence: 1,
+    };
+    // All of them in one call.
+    let (one, two, three, four) = tokio::join!(
+        one.attempt(Color::White, "c1", &Command::Resign),
+        two.attempt(Color::White, "c1", &Command::Resign),
+        three.attempt(Color::White, "c1", &wrong),
+        four.attempt(Color::White, "c1", &Command::Resign),
+    );
+    for (id, damaged) in [("g1", one), ("g2", two), ("g3", three)] {
+        let error = damaged.unwrap_err().to_string();
+        assert!(error.contains(id) && error.contains("WRONGTYPE"), "{error}");
+    }
+    assert_eq!(four.unwrap(), AppendOutcome::Committed { sequence: 2 });
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use starvault_rules::{
 };
 use starvault_store::{
     Append, AppendOutcome, CommandKey, CreateOutcome, Decision, Epoch, Journal, NewGame, NewPlayer, Owner,
-    SqliteJournal, SqliteOptions, payload_hash,
+    SqliteJournal, SqliteOptions, StoreError, payload_hash,
 };
 
 pub const START_MS: i64 = 1_700_000_000_000;
@@ -162,13 +162,23 @@ impl<J: Journal> Room<J> {
 
     /// Gives a command as a player does; the game moves on when it is committed.
     pub async fn give(&mut self, by: Color, command_id: &str, command: &Command) -> AppendOutcome {
+        self.attempt(by, command_id, command).await.unwrap()
+    }
+
+    /// The same, where the store may fail.
+    pub async fn attempt(
+        &mut self,
+        by: Color,
+        command_id: &str,
+        command: &Command,
+    ) -> Result<AppendOutcome, StoreError> {
         let (decision, after) = self.decide(by, command);
         let append = self.append_of(Some(self.key(by, command_id, command)), decision);
-        let outcome = self.journal.append(append).await.unwrap();
+        let outcome = self.journal.append(append).await?;
         if matches!(outcome, AppendOutcome::Committed { .. }) {
             self.game = after;
         }
-        outcome
+        Ok(outcome)
     }
 
     /// The command of the side to move.

@@ -30,11 +30,7 @@ const PLANTED: [(&str, FindingKind, &str); 8] = [
         FindingKind::Broken,
         "not listed as a running game",
     ),
-    (
-        "HDEL ANSWERS wc1",
-        FindingKind::Broken,
-        "the answer to command c1",
-    ),
+    ("HDEL HEAD w:c1", FindingKind::Broken, "the answer to command c1"),
     (
         "HSET sv:{players}:p:w-g1 version 9",
         FindingKind::Broken,
@@ -59,7 +55,7 @@ async fn the_check_finds_what_is_planted() {
         assert!(report.is_clean(), "{report:?}");
         assert_eq!((report.games, report.events), (1, 4));
         let mut keys = HashMap::new();
-        for (name, part) in [("EVENTS", "e"), ("HEAD", "h"), ("ANSWERS", "a")] {
+        for (name, part) in [("EVENTS", "e"), ("HEAD", "h")] {
             keys.insert(name, key_of(&server, part, "g1").await);
         }
         let running = keys["HEAD"].replace(":h:g1", ":running");
