@@ -165,9 +165,8 @@ async fn play(course: &Course, n: usize, who: SignedIn) -> Side {
                 (there, sent) = (true, None);
             }
             Some(Event::Ack(ack)) => {
-                if side.acknowledged.insert(ack.command_id, ack.sequence).is_none() {
-                    course.count();
-                }
+                side.acknowledged.insert(ack.command_id, ack.sequence);
+                course.count();
             }
             Some(Event::Error(error)) => match error.code() {
                 Code::Unavailable | Code::NotInGame if side.reconnects > 0 => {

@@ -43,9 +43,14 @@ pub(super) fn owner(text: &str) -> Result<Owner, Fault> {
     Ok(Owner { release, instance })
 }
 
-/// The refusal of a command as it is kept behind its hash and an `r`.
-pub(super) fn of_refusal(code: &str, message: &str, sequence: u32) -> Result<String, Fault> {
-    Ok(to_json(&(code, message, sequence))?)
+/// What is kept behind a command's hash when it was accepted.
+pub(super) fn of_acceptance(sequence: u32) -> Vec<u8> {
+    format!("a{sequence}").into_bytes()
+}
+
+/// What is kept behind a command's hash when it was refused.
+pub(super) fn of_refusal(code: &str, message: &str, sequence: u32) -> Result<Vec<u8>, Fault> {
+    Ok(format!("r{}", to_json(&(code, message, sequence))?).into_bytes())
 }
 
 /// A kept answer: the hash of the command, then `a` and the sequence, or `r` and the refusal.
@@ -94,8 +99,7 @@ mod tests {
         };
         assert_eq!(owner(&of_owner(&owner_of).unwrap()).unwrap(), owner_of);
         let mut bytes = vec![7; HASH_BYTES];
-        bytes.extend(b"r");
-        bytes.extend(of_refusal("not_your_turn", "wait\n", 3).unwrap().bytes());
+        bytes.extend(of_refusal("not_your_turn", "wait\n", 3).unwrap());
         let answer = Answer::Rejected {
             code: "not_your_turn".into(),
             message: "wait\n".into(),

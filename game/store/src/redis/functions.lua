@@ -7,7 +7,8 @@
 -- Results of commands. KEYS for each: the game's head and events; then its refusals if the kind is "r"; or its shard's
 -- stream of ended games and its running games if it is "e". ARGV: refusals kept of a game; then for each result: kind ("a"
 -- accepted, "e" accepted and the game is over, "r" refused, "n" look only), owner, epoch, expected sequence, player,
--- command, hash, text (state digest, or the refusal), number of events, events, and for "e" when and how it ended, and the game.
+-- command, the answer to keep, sequence after it, state digest, number of events, events, and for "e" when and how it ended, and
+-- the game.
 -- Answers for each what it wrote for: the seat or "-", and the entry of a game that has ended; or, where it wrote nothing,
 -- what it found. A game whose keys hold something else fails alone.
 local function append(keys, args)
@@ -17,9 +18,9 @@ local function append(keys, args)
   while a <= #args do
     local head, events = keys[k], keys[k + 1]
     local kind, owner, epoch, expected = args[a], args[a + 1], args[a + 2], args[a + 3]
-    local player, command, hash, text = args[a + 4], args[a + 5], args[a + 6], args[a + 7]
-    local first = a + 9
-    local last = a + 8 + tonumber(args[a + 8])
+    local player, command, answer, sequence = args[a + 4], args[a + 5], args[a + 6], args[a + 7]
+    local state, first = args[a + 8], a + 10
+    local last = a + 9 + args[a + 9]
     local more = k + 2
     k, a = more, last + 1
     if kind == 'r' then
@@ -54,12 +55,12 @@ local function append(keys, args)
       if may and kind == 'r' then
         wrote = seat
         if seat ~= '-' then
-          local answer = seat .. ':' .. command
-          local listed = redis.pcall('RPUSH', keys[more], answer)
+          local field = seat .. ':' .. command
+          local listed = redis.pcall('RPUSH', keys[more], field)
           if type(listed) == 'table' then
             wrote, failed = false, listed['err']
           else
-            redis.call('HSET', head, answer, hash .. 'r' .. text)
+            redis.call('HSET', head, field, answer)
             if listed > refusals_max then
               redis.call('HDEL', head, redis.call('LPOP', keys[more]))
             end
@@ -79,11 +80,10 @@ local function append(keys, args)
         end
         if not failed then
           wrote = seat
-          local sequence = string.format('%d', tonumber(expected) + last - first + 1)
           if seat == '-' then
-            redis.call('HSET', head, 'sequence', sequence, 'state', text)
+            redis.call('HSET', head, 'sequence', sequence, 'state', state)
           else
-            redis.call('HSET', head, 'sequence', sequence, 'state', text, seat .. ':' .. command, hash .. 'a' .. sequence)
+            redis.call('HSET', head, 'sequence', sequence, 'state', state, seat .. ':' .. command, answer)
           end
           if kind == 'e' then
             redis.call('HSET', head, 'ended', args[last + 1])

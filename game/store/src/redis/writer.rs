@@ -2,11 +2,17 @@
 //! each shard, and Redis syncs once for it. Few calls are under way at a time, so that the more there is to do,
 //! the more share a call.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use redis::{Cmd, FromRedisValue, Value};
 use starvault_rules::{Color, EventKind, Outcome};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::{
     RedisOptions, ends, entry,
@@ -23,6 +29,9 @@ use crate::{
 /// Refusals kept for each game, the newest; as in every engine.
 const REFUSALS_PER_GAME_MAX: u32 = crate::sqlite::append::REJECTIONS_PER_GAME_MAX;
 
+/// So few results are not worth being shared out over two calls.
+const SHARE_MIN: usize = 16;
+
 const OPERATION: &str = "append to a game";
 
 type Reply = oneshot::Sender<Result<AppendOutcome, StoreError>>;
@@ -36,38 +45,96 @@ pub(super) struct Waiting {
 /// Runs until nobody can send any more, and everything that waited has its answer.
 pub(super) async fn run(link: Link, options: RedisOptions, mut mailbox: mpsc::Receiver<Waiting>) {
     let calls = Arc::new(Semaphore::new(options.calls_max.max(1)));
+    let under_way = Arc::new(UnderWay::default());
     // Whoever holds a sender still has somebody to answer.
     let (busy, mut idle) = mpsc::channel::<()>(1);
     let mut batch = Vec::new();
     loop {
         // First the right to call, then what waits by then.
-        let Ok(call) = calls.clone().acquire_owned().await else {
+        let Ok(permit) = calls.clone().acquire_owned().await else {
             return;
         };
-        if mailbox.recv_many(&mut batch, options.batch_max.max(1)).await == 0 {
+        if mailbox.recv_many(&mut batch, 1).await == 0 {
             break;
         }
+        // While Redis has something to do, there is time to gather as much: then the next call is ready when
+        // it has done that, and the disk is synced for many at once.
+        loop {
+            let results = under_way.results.load(Ordering::Relaxed);
+            let waiting = batch.len() + mailbox.len();
+            if waiting >= results || waiting >= options.batch_max {
+                break;
+            }
+            let room = options.batch_max - batch.len();
+            tokio::select! {
+                () = under_way.less.notified() => {}
+                more = mailbox.recv_many(&mut batch, room) => if more == 0 { break },
+            }
+        }
+        let results = under_way.results.load(Ordering::Relaxed);
+        let share = (results + batch.len() + mailbox.len())
+            .div_ceil(2)
+            .max(SHARE_MIN)
+            .min(options.batch_max);
+        while batch.len() < share
+            && let Ok(waiting) = mailbox.try_recv()
+        {
+            batch.push(waiting);
+        }
         // A cluster takes calls whose keys lie in one slot; one Redis takes everything at once.
-        let mut calls: BTreeMap<Option<Shard>, Vec<Waiting>> = BTreeMap::new();
+        let mut groups: BTreeMap<Option<Shard>, Vec<Waiting>> = BTreeMap::new();
         for waiting in batch.drain(..) {
             let shard = link.is_cluster().then(|| Shard::of(&waiting.append.game_id));
-            calls.entry(shard).or_default().push(waiting);
+            groups.entry(shard).or_default().push(waiting);
         }
-        let call = Arc::new(call);
-        for waiting in calls.into_values() {
-            let commit = commit(link.clone(), options, waiting, call.clone(), busy.clone());
-            tokio::spawn(commit);
+        let permit = Arc::new(permit);
+        for waiting in groups.into_values() {
+            let call = Call::new(under_way.clone(), waiting.len(), permit.clone());
+            tokio::spawn(commit(link.clone(), options, waiting, call, busy.clone()));
         }
     }
     drop(busy);
     idle.recv().await;
 }
 
+/// Results that Redis has been given and not answered.
+#[derive(Debug, Default)]
+struct UnderWay {
+    results: AtomicUsize,
+    less: Notify,
+}
+
+/// A call that is under way.
+#[derive(Debug)]
+struct Call {
+    under_way: Arc<UnderWay>,
+    results: usize,
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+impl Call {
+    fn new(under_way: Arc<UnderWay>, results: usize, permit: Arc<OwnedSemaphorePermit>) -> Call {
+        under_way.results.fetch_add(results, Ordering::Relaxed);
+        Call {
+            under_way,
+            results,
+            _permit: permit,
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.under_way.results.fetch_sub(self.results, Ordering::Relaxed);
+        self.under_way.less.notify_one();
+    }
+}
+
 async fn commit(
     link: Link,
     options: RedisOptions,
     waiting: Vec<Waiting>,
-    call: Arc<OwnedSemaphorePermit>,
+    call: Call,
     busy: mpsc::Sender<()>,
 ) {
     let mut prepared = Vec::with_capacity(waiting.len());
@@ -129,13 +196,13 @@ struct Prepared {
 
 impl Prepared {
     fn of(append: &Append) -> Result<Prepared, Fault> {
-        let (player, command, hash) = match &append.command {
+        let (player, command, mut answer) = match &append.command {
             Some(key) => (
                 key.player_id.as_str(),
                 key.command_id.as_str(),
-                &key.payload_hash[..],
+                key.payload_hash.to_vec(),
             ),
-            None => ("", "", &[][..]),
+            None => ("", "", Vec::new()),
         };
         let GameKeys {
             shard,
@@ -144,12 +211,15 @@ impl Prepared {
             refusals,
         } = GameKeys::of(&append.game_id);
         let mut keys = vec![head, events];
-        let (mut kind, mut text, mut entries, mut end) = ("n", String::new(), Vec::new(), Vec::new());
+        let (mut kind, mut state_digest, mut entries, mut end) = ("n", String::new(), Vec::new(), Vec::new());
+        let mut sequence = append.expected_sequence;
         match &append.decision {
             // What no owner can have decided is looked up only: the rule says what is wrong with it.
             _ if rule::check_decision(append).is_err() => {}
             Decision::Accepted { events, state } => {
-                (kind, text) = ("a", ends::state_digest(state)?);
+                (kind, state_digest) = ("a", ends::state_digest(state)?);
+                sequence = state.sequence;
+                answer.extend(entry::of_acceptance(sequence));
                 for event in events {
                     entries.push(to_json(event)?);
                 }
@@ -170,7 +240,8 @@ impl Prepared {
                 }
             }
             Decision::Rejected { code, message } => {
-                (kind, text) = ("r", entry::of_refusal(code, message, append.expected_sequence)?);
+                kind = "r";
+                answer.extend(entry::of_refusal(code, message, sequence)?);
                 keys.push(refusals);
             }
         }
@@ -181,8 +252,9 @@ impl Prepared {
             append.expected_sequence.to_string().into(),
             player.into(),
             command.into(),
-            hash.into(),
-            text.into(),
+            answer,
+            sequence.to_string().into(),
+            state_digest.into(),
             entries.len().to_string().into(),
         ];
         arguments.extend(entries.into_iter().chain(end).map(String::into_bytes));
