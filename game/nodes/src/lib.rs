@@ -20,7 +20,7 @@ use std::{sync::Arc, time::Duration};
 pub use bus::{Bus, Idle, LinkLost, Receiver};
 pub use connect::{ConnectError, RedisUrl};
 pub use figures::Figures;
-pub use membership::{Leader, Lease, Membership, Standing, View};
+pub use membership::{Leader, Lease, Membership, Standing, View, leave_games_of};
 pub use message::{
     Attach, Begin, Begun, Body, Closed, Command, Frame, Here, NotHere, Open, Ping, Pong, Rematched,
     Returning, Seated, Shut, Take, Wait, Waiting, Who,

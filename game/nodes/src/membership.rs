@@ -152,6 +152,20 @@ pub struct Membership {
     left: CancellationToken,
 }
 
+/// Says that an instance that does not exist has games, so that whoever leads spreads them over the nodes.
+///
+/// # Errors
+/// Redis cannot be reached.
+pub async fn leave_games_of(url: &RedisUrl, release: &str, instance: &str) -> Result<(), String> {
+    let mut connection = url.connect().await.map_err(|error| error.to_string())?;
+    let added: redis::RedisResult<i64> = redis::cmd("SADD")
+        .arg(format!("sv:owners:{release}"))
+        .arg(instance)
+        .query_async(&mut connection)
+        .await;
+    added.map(drop).map_err(|error| error.to_string())
+}
+
 impl Membership {
     /// Gives the first sign of life; the task gives the others, until `stop` or [`Self::leave`].
     ///

@@ -5,6 +5,7 @@
 use std::{
     fmt::{Display, Write as _},
     sync::Arc,
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -13,7 +14,14 @@ use tokio::{net::TcpListener, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    address::Addresses, app::App, build_info, config::Limits, metrics::GameMetrics, net, nodes::Nodes,
+    address::Addresses,
+    app::App,
+    build_info,
+    config::Limits,
+    game_copies::{GameCopies, Sink},
+    metrics::GameMetrics,
+    net,
+    nodes::Nodes,
     snapshots::NamedFigures,
 };
 use starvault_snapshots::SinkFigures;
@@ -79,6 +87,9 @@ fn text(app: &App) -> String {
     }
     let now_ms = app.config.time.now_ms();
     tell_snapshots(&mut page, &app.snapshots, now_ms);
+    if let Some(copies) = &app.copies {
+        tell_game_copies(&mut page, copies, now_ms);
+    }
     page.0
 }
 
@@ -193,6 +204,55 @@ fn tell_nodes(page: &mut Page, nodes: &Nodes) {
             &format!("{{direction=\"{direction}\"}}"),
             counted,
         );
+    }
+}
+
+fn tell_game_copies(page: &mut Page, copies: &GameCopies, now_ms: i64) {
+    type Read = fn(&Sink, i64) -> f64;
+    fn count(value: &AtomicU64) -> f64 {
+        value.load(Ordering::Relaxed) as f64
+    }
+    let families: [(&str, &str, &str, Read); 5] = [
+        (
+            "gauge",
+            "waiting",
+            "Games whose copy in the store is not the newest.",
+            |sink, _| sink.backlog().0 as f64,
+        ),
+        (
+            "gauge",
+            "lag_seconds",
+            "How long the first of them has waited: what losing the journal now would cost.",
+            |sink, now_ms| {
+                let since = sink.backlog().1;
+                since.map_or(0.0, |since| now_ms.saturating_sub(since).max(0) as f64 / 1000.0)
+            },
+        ),
+        (
+            "counter",
+            "rows_total",
+            "Copies of games written to the store.",
+            |sink, _| count(&sink.copied),
+        ),
+        (
+            "counter",
+            "failures_total",
+            "Attempts that the store failed.",
+            |sink, _| count(&sink.failures),
+        ),
+        (
+            "counter",
+            "left_out_total",
+            "Games that were not noted, since too many waited.",
+            |sink, _| count(&sink.left_out),
+        ),
+    ];
+    for (kind, name, help, read) in families {
+        let name = format!("game_copies_{name}");
+        page.family(kind, &name, help);
+        for sink in copies.sinks() {
+            page.sample(&name, &format!("{{store=\"{}\"}}", sink.name), read(sink, now_ms));
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod data;
 mod dead_letters;
+mod recover;
 
 use std::{
     fs,
@@ -28,6 +29,7 @@ use crate::{
 };
 use data::{DataCommand, TwoStores, UrlText};
 use dead_letters::DeadLettersCommand;
+use recover::RecoverArgs;
 
 /// Starvault 星穹棋局: the backend of an online three-check chess.
 #[derive(Debug, Parser)]
@@ -49,6 +51,8 @@ enum Command {
     /// Look into the snapshot stores.
     #[command(subcommand)]
     Data(DataCommand),
+    /// Fill an empty Redis from the copies in both snapshot stores, after the one before was lost.
+    Recover(RecoverArgs),
     /// Ended games of a store in Redis whose players could not be told.
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
@@ -201,6 +205,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Journal(JournalCommand::Check(arguments)) => check(&arguments),
         Command::Migrate(stores) => data::migrate(&stores),
         Command::Data(command) => data::data(&command),
+        Command::Recover(arguments) => recover::run(&arguments),
         Command::DeadLetters(command) => dead_letters::run(&command),
     };
     outcome.unwrap_or_else(|error| {

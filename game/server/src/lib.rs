@@ -16,6 +16,7 @@ mod commands;
 mod config;
 mod emotes;
 mod error;
+mod game_copies;
 mod grpc;
 mod http;
 mod inject;

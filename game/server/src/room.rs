@@ -30,6 +30,7 @@ use self::{
 use crate::{
     config::Limits,
     emotes::{Host, Seats},
+    game_copies::GameCopies,
     inject::Injector,
     link::SharedFrame,
     lobby::FromRoom,
@@ -51,6 +52,17 @@ pub struct RoomContext {
     /// The lobby, for what it has to know of games.
     pub lobby: mpsc::Sender<FromRoom>,
     pub metrics: Arc<GameMetrics>,
+    /// Told of games that have gone on, if they are copied.
+    pub copies: Option<GameCopies>,
+}
+
+impl RoomContext {
+    /// The game has gone on, or is here since a moment ago.
+    pub fn note_for_copies(&self, game_id: &GameId) {
+        if let Some(copies) = &self.copies {
+            copies.note(game_id);
+        }
+    }
 }
 
 /// What a room can be told.

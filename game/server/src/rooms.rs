@@ -244,6 +244,8 @@ impl Table {
     }
 
     fn room(&self, epoch: Epoch, game: Game, events: Vec<Event>) -> Room {
+        // Also where another process had it: what that one noted may have gone with it.
+        self.context.note_for_copies(game.id());
         Room::new(self.context.clone(), self.rooms.clone(), epoch, game, events)
     }
 

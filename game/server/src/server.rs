@@ -22,6 +22,7 @@ use crate::{
     build_info,
     config::Config,
     error::StartError,
+    game_copies::GameCopies,
     grpc::Grpc,
     http,
     inject::Injector,
@@ -68,6 +69,12 @@ impl Server {
         let (tokens, executable_sha256) = opening.await.map_err(|_| StartError::Interrupted)??;
         let instance = uuid::Uuid::new_v4().simple().to_string();
         let journal = Store::open(&config.store, &instance).await?;
+        let stop_games = CancellationToken::new();
+        let mut games = JoinSet::new();
+        let copies = config
+            .snapshots
+            .as_ref()
+            .map(|stores| GameCopies::start(stores, &journal, &config.time, &mut games, &stop_games));
         let injector = Injector::new(config.injection);
         let (to_lobby, from_rooms) = mpsc::channel(TOLD_MAX);
         let metrics = Arc::new(GameMetrics::default());
@@ -82,9 +89,8 @@ impl Server {
             injector: injector.clone(),
             lobby: to_lobby,
             metrics: metrics.clone(),
+            copies: copies.clone(),
         };
-        let stop_games = CancellationToken::new();
-        let mut games = JoinSet::new();
         let joined = Nodes::join(&config, &context.owner.instance, stop_games.clone()).await?;
         let nodes = joined.as_ref().map(|(nodes, _)| nodes.clone());
         // Among several nodes, what games say goes to whoever leads.
@@ -129,6 +135,7 @@ impl Server {
             rooms,
             nodes,
             metrics,
+            copies,
             snapshots,
             draining,
             sessions: TaskTracker::new(),

@@ -23,6 +23,7 @@ pub use journal::{
     EquipOutcome, Journal, NewGame, NewPlayer, Owner, Ownership, Profile, payload_hash,
 };
 pub use redis::{
-    DeadLetter, DeadLetters, RedisJournal, RedisOptions, RedisOutbox, RedisTrouble, RedisUrl, check_redis,
+    DeadLetter, DeadLetters, RedisJournal, RedisOptions, RedisOutbox, RedisRestore, RedisTrouble, RedisUrl,
+    Restored, check_redis,
 };
 pub use sqlite::{Outbox, OutboxRow, SqliteJournal, SqliteOptions, WriterStats};

@@ -79,7 +79,7 @@ pub(super) struct TwoStores {
 }
 
 impl TwoStores {
-    fn urls(&self) -> anyhow::Result<[StoreUrl; 2]> {
+    pub(super) fn urls(&self) -> anyhow::Result<[StoreUrl; 2]> {
         two_stores(&self.primary, &self.secondary)
     }
 }

@@ -79,7 +79,10 @@ impl Room {
             match self.context.journal.append(append).await {
                 Ok(AppendOutcome::Committed { .. }) => {
                     return Ok(match applied {
-                        Ok(step) => Committed::Applied(step),
+                        Ok(step) => {
+                            self.context.note_for_copies(self.game.id());
+                            Committed::Applied(step)
+                        }
                         Err(answer) => Committed::Answered {
                             answer,
                             repeated: false,

@@ -36,6 +36,8 @@ mod progress;
 #[cfg(test)]
 mod raw;
 #[cfg(test)]
+mod recovery;
+#[cfg(test)]
 mod rematch;
 #[cfg(test)]
 mod rooms;

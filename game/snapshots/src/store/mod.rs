@@ -262,6 +262,32 @@ impl Store {
         on!(self, "repair a row", session => session.replace(seen, row))
     }
 
+    /// Writes copies of games in one transaction, the game's id in the place of the player's. A row with an older or
+    /// the same version changes nothing.
+    ///
+    /// # Errors
+    /// The store fails, and nothing was written.
+    pub async fn put_games(&self, rows: &[Row]) -> Result<(), SnapshotError> {
+        on!(self, "write games", session => session.put_games(rows))
+    }
+
+    /// Copies of games behind this key in the order of their keys; `deleted` where a game is over.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn games(&self, after: &[u8], limit: usize) -> Result<Vec<Row>, SnapshotError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        on!(self, "read games", session => session.games(after, limit))
+    }
+
+    /// Forgets that games ended before this moment were here.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn forget_games(&self, before_us: i64) -> Result<(), SnapshotError> {
+        on!(self, "forget games", session => session.forget_games(before_us))
+    }
+
     /// Closes the connection; the next operation makes a new one.
     pub async fn close(&self) {
         match &self.sessions {

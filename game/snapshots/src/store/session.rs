@@ -206,12 +206,22 @@ where
             lease.done();
             return Ok(false);
         }
-        let mut rest = batch.rows.as_slice();
+        Self::write(connection, sql::PLAYERS_TABLE, &batch.rows).await?;
+        sqlx::raw_sql("COMMIT").execute(&mut *connection).await?;
+        lease.done();
+        Ok(true)
+    }
+
+    async fn write(
+        connection: &mut DB::Connection,
+        table: sql::Table,
+        mut rest: &[Row],
+    ) -> Result<(), sqlx::Error> {
         while !rest.is_empty() {
             let sizes = sql::INSERT_ROWS.iter();
             let size = sizes.copied().find(|size| *size <= rest.len()).unwrap_or(1);
             let (now, later) = rest.split_at(size);
-            let mut insert = sqlx::query(AssertSqlSafe(DB::SQL.insert(size)));
+            let mut insert = sqlx::query(AssertSqlSafe(DB::SQL.insert(table, size)));
             for row in now {
                 insert = insert
                     .bind(row.player_id.as_slice())
@@ -224,9 +234,53 @@ where
             insert.execute(&mut *connection).await?;
             rest = later;
         }
+        Ok(())
+    }
+
+    /// Writes games, each only over an older version.
+    pub(super) async fn put_games(&self, rows: &[Row]) -> Result<(), sqlx::Error> {
+        let mut lease = self.lease().await?;
+        let connection = &mut lease.connection;
+        sqlx::raw_sql(DB::SQL.begin).execute(&mut *connection).await?;
+        Self::write(connection, sql::GAMES_TABLE, rows).await?;
         sqlx::raw_sql("COMMIT").execute(&mut *connection).await?;
         lease.done();
-        Ok(true)
+        Ok(())
+    }
+
+    /// Games behind this key.
+    pub(super) async fn games(&self, after: &[u8], limit: i64) -> Result<Vec<Row>, sqlx::Error> {
+        let mut lease = self.lease().await?;
+        let found = sqlx::query(sql::GAMES_PAGE)
+            .bind(after)
+            .bind(limit)
+            .fetch_all(&mut lease.connection)
+            .await?;
+        let bytes =
+            |row: &DB::Row, at: usize| Ok::<_, sqlx::Error>(row.try_get_unchecked::<&[u8], _>(at)?.to_vec());
+        let rows = found.iter().map(|row| {
+            Ok(Row {
+                player_id: bytes(row, 0)?,
+                version: row.try_get_unchecked(1)?,
+                deleted: row.try_get_unchecked(2)?,
+                body: bytes(row, 3)?,
+                sha256: bytes(row, 4)?,
+                written_at_us: row.try_get_unchecked(5)?,
+            })
+        });
+        let rows = rows.collect::<Result<_, sqlx::Error>>()?;
+        lease.done();
+        Ok(rows)
+    }
+
+    pub(super) async fn forget_games(&self, before_us: i64) -> Result<(), sqlx::Error> {
+        let mut lease = self.lease().await?;
+        sqlx::query(sql::FORGET_GAMES)
+            .bind(before_us)
+            .execute(&mut lease.connection)
+            .await?;
+        lease.done();
+        Ok(())
     }
 
     pub(super) async fn page(&self, range: &KeyRange, limit: i64) -> Result<Page, sqlx::Error> {
@@ -341,7 +395,7 @@ where
                     .await?
             }
             None => {
-                sqlx::query(AssertSqlSafe(DB::SQL.insert(1)))
+                sqlx::query(AssertSqlSafe(DB::SQL.insert(sql::PLAYERS_TABLE, 1)))
                     .bind(row.player_id.as_slice())
                     .bind(row.version)
                     .bind(row.deleted)

@@ -35,7 +35,9 @@ pub struct Step {
 }
 
 /// Step n of the schema is `STEPS[n - 1]`. Never change one that was released; add.
-pub const STEPS: &[Step] = &[Step {
+pub const STEPS: &[Step] = &[PROFILES, GAMES];
+
+const PROFILES: Step = Step {
     name: "player_snapshots, snapshot_cursors",
     additive: true,
     mysql: &[
@@ -70,10 +72,50 @@ pub const STEPS: &[Step] = &[Step {
             newest INTEGER NOT NULL
         ) STRICT, WITHOUT ROWID",
     ],
-}];
+};
+
+/// Whole games: each is read once, after a disaster, so MEDIUMBLOB does.
+const GAMES: Step = Step {
+    name: "game_snapshots",
+    additive: true,
+    mysql: &["CREATE TABLE IF NOT EXISTS game_snapshots (
+            game_id VARBINARY(64) NOT NULL,
+            version BIGINT NOT NULL,
+            deleted TINYINT NOT NULL,
+            body MEDIUMBLOB NOT NULL,
+            sha256 VARBINARY(32) NOT NULL,
+            written_at_us BIGINT NOT NULL,
+            PRIMARY KEY (game_id)
+        ) ENGINE=InnoDB"],
+    sqlite: &["CREATE TABLE IF NOT EXISTS game_snapshots (
+            game_id BLOB NOT NULL PRIMARY KEY,
+            version INTEGER NOT NULL,
+            deleted INTEGER NOT NULL,
+            body BLOB NOT NULL,
+            sha256 BLOB NOT NULL,
+            written_at_us INTEGER NOT NULL
+        ) STRICT"],
+};
+
+/// A table of snapshots, and the column of its key.
+#[derive(Clone, Copy)]
+pub struct Table {
+    name: &'static str,
+    key: &'static str,
+}
+
+pub const PLAYERS_TABLE: Table = Table {
+    name: "player_snapshots",
+    key: "player_id",
+};
+
+pub const GAMES_TABLE: Table = Table {
+    name: "game_snapshots",
+    key: "game_id",
+};
 
 /// Columns that this program reads or writes.
-pub const COLUMNS: [(&str, &[&str]); 2] = [
+pub const COLUMNS: [(&str, &[&str]); 3] = [
     (
         "player_snapshots",
         &[
@@ -86,6 +128,10 @@ pub const COLUMNS: [(&str, &[&str]); 2] = [
         ],
     ),
     ("snapshot_cursors", &["source", "position", "newest"]),
+    (
+        "game_snapshots",
+        &["game_id", "version", "deleted", "body", "sha256", "written_at_us"],
+    ),
 ];
 
 /// What one kind of database is told. Parameters are `?` everywhere.
@@ -96,7 +142,7 @@ pub struct Sql {
     /// Of the table whose name is the parameter.
     pub columns: &'static str,
     pub add_cursor: &'static str,
-    insert_from: &'static str,
+    /// With the names of the table and its key left out.
     insert_on_conflict: &'static str,
     /// Count, digest, digits that the digest is of, broken rows. `None`: hash the rows here.
     pub summary: Option<&'static str>,
@@ -115,7 +161,6 @@ pub const MYSQL: Sql = Sql {
     columns: "SELECT CAST(column_name AS BINARY) FROM information_schema.columns
         WHERE table_schema = DATABASE() AND table_name = ?",
     add_cursor: "INSERT IGNORE INTO snapshot_cursors (source, position, newest) VALUES (?, 0, 0)",
-    insert_from: "INSERT INTO player_snapshots (player_id, version, deleted, body, sha256, written_at_us) VALUES ",
     insert_on_conflict: " ON DUPLICATE KEY UPDATE
         deleted = IF(VALUES(version) > version, VALUES(deleted), deleted),
         body = IF(VALUES(version) > version, VALUES(body), body),
@@ -147,19 +192,25 @@ pub const SQLITE: Sql = Sql {
     add_step: "INSERT OR IGNORE INTO snapshot_steps (step, name, additive) VALUES (?, ?, ?)",
     columns: "SELECT CAST(name AS BLOB) FROM pragma_table_info(CAST(? AS TEXT))",
     add_cursor: "INSERT OR IGNORE INTO snapshot_cursors (source, position, newest) VALUES (?, 0, 0)",
-    insert_from: "INSERT INTO player_snapshots (player_id, version, deleted, body, sha256, written_at_us) VALUES ",
-    insert_on_conflict: " ON CONFLICT (player_id) DO UPDATE SET
+    insert_on_conflict: " ON CONFLICT ({key}) DO UPDATE SET
         deleted = excluded.deleted, body = excluded.body, sha256 = excluded.sha256,
         written_at_us = excluded.written_at_us, version = excluded.version
-        WHERE excluded.version > player_snapshots.version",
+        WHERE excluded.version > {table}.version",
     summary: None,
 };
 
 impl Sql {
     /// Writes `rows` rows, each only over an older version.
-    pub fn insert(&self, rows: usize) -> String {
+    pub fn insert(&self, table: Table, rows: usize) -> String {
+        let Table { name, key } = table;
         let values = ["(?, ?, ?, ?, ?, ?)"].repeat(rows).join(", ");
-        [self.insert_from, &values, self.insert_on_conflict].concat()
+        let on_conflict = self
+            .insert_on_conflict
+            .replace("{key}", key)
+            .replace("{table}", name);
+        format!(
+            "INSERT INTO {name} ({key}, version, deleted, body, sha256, written_at_us) VALUES {values}{on_conflict}"
+        )
     }
 }
 
@@ -178,3 +229,9 @@ pub const KEY_AT: &str = "SELECT player_id FROM player_snapshots
 pub const REPLACE: &str = "UPDATE player_snapshots
     SET version = ?, deleted = ?, body = ?, sha256 = ?, written_at_us = ?
     WHERE player_id = ? AND version = ? AND deleted = ? AND body = ? AND sha256 = ? AND written_at_us = ?";
+/// Games, those that are over among them, in the order of their keys.
+pub const GAMES_PAGE: &str =
+    "SELECT game_id, version, deleted, body, sha256, written_at_us FROM game_snapshots
+    WHERE game_id > ? ORDER BY game_id LIMIT ?";
+/// What is left of games that ended before.
+pub const FORGET_GAMES: &str = "DELETE FROM game_snapshots WHERE deleted = 1 AND written_at_us < ?";

@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use starvault_snapshots::{SnapshotError, Store, StoreUrl, VerifyOptions, pace::batch, verify};
+use starvault_snapshots::{SnapshotError, Store, StoreUrl, VerifyOptions, pace::batch, row::Row, verify};
 
 use crate::{
     mariadb::MariaDb,
@@ -15,6 +15,7 @@ on_each_kind!(
     a_newer_schema_that_does_not_only_add_is_refused,
     a_missing_column_is_named,
     a_store_without_tables_says_what_to_do,
+    a_copy_of_a_game_is_never_older_than_one_before,
 );
 
 fn url(text: &str) -> StoreUrl {
@@ -34,6 +35,38 @@ async fn migrating_twice_and_at_the_same_time_does_no_harm(kind: Kind) {
     assert!(stores.primary.row(b"p").await.unwrap().is_some());
 }
 
+async fn a_copy_of_a_game_is_never_older_than_one_before(kind: Kind) {
+    let stores = Stores::new(kind).await;
+    let game = |id: &str, version: i64, deleted: i64| Row {
+        player_id: id.into(),
+        version,
+        deleted,
+        // Longer than a profile may be.
+        body: vec![
+            b'm';
+            if deleted == 0 {
+                40_000 + version as usize
+            } else {
+                0
+            }
+        ],
+        sha256: vec![7; 32],
+        written_at_us: version,
+    };
+    let store = &stores.primary;
+    let both = [game("a", 2, 0), game("b", 5, 0)];
+    store.put_games(&both).await.unwrap();
+    assert_eq!(store.games(b"", 10).await.unwrap(), both);
+    // Late, newer, and over.
+    let later = [game("a", 1, 0), game("b", 6, 0), game("c", 9, 1)];
+    store.put_games(&later).await.unwrap();
+    let expected = [game("a", 2, 0), game("b", 6, 0), game("c", 9, 1)];
+    assert_eq!(store.games(b"", 10).await.unwrap(), expected);
+    assert_eq!(store.games(b"a", 1).await.unwrap(), expected[1..2]);
+    store.forget_games(10).await.unwrap();
+    assert_eq!(store.games(b"", 10).await.unwrap(), expected[..2]);
+}
+
 async fn a_newer_release_may_add_beside_this_one(kind: Kind) {
     let stores = Stores::new(kind).await;
     for side in [0, 1] {
@@ -46,7 +79,7 @@ async fn a_newer_release_may_add_beside_this_one(kind: Kind) {
         stores
             .run(
                 side,
-                "INSERT INTO snapshot_steps (step, name, additive) VALUES (2, X'72', 1)",
+                "INSERT INTO snapshot_steps (step, name, additive) VALUES (3, X'72', 1)",
             )
             .await;
     }
@@ -60,8 +93,8 @@ async fn a_newer_release_may_add_beside_this_one(kind: Kind) {
         matches!(
             error,
             SnapshotError::NewerSchema {
-                found: 2,
-                known: 1,
+                found: 3,
+                known: 2,
                 ..
             }
         ),
@@ -74,7 +107,7 @@ async fn a_newer_schema_that_does_not_only_add_is_refused(kind: Kind) {
     stores
         .run(
             1,
-            "INSERT INTO snapshot_steps (step, name, additive) VALUES (2, X'72', 0)",
+            "INSERT INTO snapshot_steps (step, name, additive) VALUES (3, X'72', 0)",
         )
         .await;
     let verified = verify(
@@ -197,7 +230,7 @@ async fn a_connection_is_encrypted_and_the_server_is_who_it_says() {
     let address = server.database("tls").await;
     let with = |mode: &str, ca: &Path| format!("{address}?ssl-mode={mode}&ssl-ca={}", ca.display());
     let verified = with("VERIFY_IDENTITY", &authority);
-    assert_eq!(Store::migrate(&url(&verified)).await.unwrap(), 1);
+    assert_eq!(Store::migrate(&url(&verified)).await.unwrap(), 2);
     let elsewhere = tempfile::tempdir().unwrap();
     let [stranger, _, _] = certificate(elsewhere.path());
     for (refused, why) in [

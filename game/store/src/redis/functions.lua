@@ -117,6 +117,21 @@ local function create_game(keys, args)
   return 'created'
 end
 
+-- A game whose Redis is lost, as its newest copy has it. KEYS: head, events, the shard's running games. ARGV: game, owner,
+-- white, black, state digest, progress before, sequence, entries.
+local function restore_game(keys, args)
+  if redis.call('EXISTS', keys[1]) == 1 then
+    return 0
+  end
+  redis.call('HSET', keys[1], 'owner', args[2], 'epoch', '1', 'sequence', args[7], 'white', args[3], 'black', args[4],
+    'state', args[5], 'before', args[6])
+  for i = 8, #args do
+    redis.call('RPUSH', keys[2], args[i])
+  end
+  redis.call('HSET', keys[3], args[1], args[2])
+  return 1
+end
+
 -- Sees to it that a game that does not exist never will: whoever is about to create it is told. KEYS: head.
 -- ARGV: for how long, in milliseconds.
 local function forbid_game(keys, args)
@@ -261,6 +276,7 @@ end
 
 redis.register_function('sv1_append', append)
 redis.register_function('sv1_create_game', create_game)
+redis.register_function('sv1_restore_game', restore_game)
 redis.register_function('sv1_forbid_game', forbid_game)
 redis.register_function('sv1_acquire', acquire)
 redis.register_function('sv1_settle', settle)

@@ -13,6 +13,7 @@ mod games;
 mod keys;
 mod link;
 mod players;
+mod restore;
 mod writer;
 
 use std::{
@@ -26,6 +27,7 @@ use fault::Fault;
 pub use fault::RedisTrouble;
 use link::Link;
 pub use link::RedisUrl;
+pub use restore::{RedisRestore, Restored};
 use starvault_rules::{Event, GameId, PlayerId};
 use tokio::{
     sync::{mpsc, oneshot},

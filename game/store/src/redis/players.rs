@@ -67,7 +67,7 @@ pub(super) async fn equip(
 }
 
 /// Keeps a profile in the place of its version `before`; false if that is not the newest one.
-async fn put(link: &Link, before: i64, profile: &Profile, at_ms: i64) -> Result<bool, Fault> {
+pub(super) async fn put(link: &Link, before: i64, profile: &Profile, at_ms: i64) -> Result<bool, Fault> {
     profile
         .progress
         .check()
