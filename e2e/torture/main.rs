@@ -3,6 +3,7 @@
 //! notes of their games, and the store on the disk. Started by `cargo xtask torture`, which builds first.
 
 mod history;
+mod recovery;
 mod server;
 mod store;
 
@@ -30,6 +31,17 @@ Examples:
 
 Exit codes: 0 nothing was lost, 1 something was, 2 it could not run.")]
     Store(StoreOptions),
+    /// A Redis that loses everything under load: games come back from their copies, and what that cost is measured.
+    #[command(after_help = "\
+Examples:
+  cargo xtask torture recovery --rounds 5
+  cargo xtask torture recovery --rounds 1 --players 400 --json
+
+Keys: loss_window_ms, how long before the end the oldest move was played that is gone (the worst and the median round); \
+moves_lost and moves_told; games, and games_lost of them.
+
+Exit codes: 0 every game came back within the window, 1 one did not, 2 it could not run.")]
+    Recovery(RecoveryOptions),
 }
 
 /// What keeps the games.
@@ -76,11 +88,37 @@ pub struct StoreOptions {
     bench: bool,
 }
 
+#[derive(Debug, Clone, Args)]
+pub struct RecoveryOptions {
+    /// How often everything is lost; each time from the beginning.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub rounds: u32,
+    /// Players who play meanwhile.
+    #[arg(long, default_value_t = 80, value_parser = clap::value_parser!(u32).range(2..=2_000))]
+    pub players: u32,
+    /// Decides moves, pauses and the moments of the losses.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// A move that is lost was played this long before the end at most (milliseconds).
+    #[arg(long, default_value_t = 2_000)]
+    pub window_max: u64,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    /// The `starvault` to torture.
+    #[arg(long, value_name = "PROGRAM", hide = true)]
+    pub server: PathBuf,
+    /// Given by cargo; means nothing here.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
 fn main() -> ExitCode {
-    let Cli {
-        what: What::Store(options),
-    } = Cli::parse();
-    match store::run(&options) {
+    let done = match Cli::parse().what {
+        What::Store(options) => store::run(&options),
+        What::Recovery(options) => recovery::run(&options),
+    };
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {

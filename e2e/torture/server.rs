@@ -16,20 +16,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 pub struct Server {
     program: PathBuf,
     folder: PathBuf,
-    store: String,
+    arguments: Vec<String>,
     pub address: SocketAddr,
     child: Child,
 }
 
 impl Server {
     /// Starts it on a free port.
-    pub fn start(program: &Path, folder: &Path, store: String) -> anyhow::Result<Self> {
+    pub fn start(program: &Path, folder: &Path, arguments: Vec<String>) -> anyhow::Result<Self> {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (child, address) = spawn(program, folder, &store, any)?;
+        let (child, address) = spawn(program, folder, &arguments, any)?;
         Ok(Self {
             program: program.to_owned(),
             folder: folder.to_owned(),
-            store,
+            arguments,
             address,
             child,
         })
@@ -37,14 +37,19 @@ impl Server {
 
     /// SIGKILL: nothing is finished, nothing is flushed. Then a new process, after `between`.
     pub fn kill_and_restart(&mut self, between: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+        self.kill()?;
+        between()?;
+        let (child, _) = spawn(&self.program, &self.folder, &self.arguments, self.address)?;
+        self.child = child;
+        Ok(())
+    }
+
+    pub fn kill(&mut self) -> anyhow::Result<()> {
         if let Some(status) = self.child.try_wait()? {
             bail!("the server had ended by itself: {status}");
         }
         self.child.kill().context("cannot kill the server")?;
         self.child.wait()?;
-        between()?;
-        let (child, _) = spawn(&self.program, &self.folder, &self.store, self.address)?;
-        self.child = child;
         Ok(())
     }
 
@@ -75,7 +80,7 @@ impl Drop for Server {
 fn spawn(
     program: &Path,
     folder: &Path,
-    store: &str,
+    arguments: &[String],
     listen: SocketAddr,
 ) -> anyhow::Result<(Child, SocketAddr)> {
     let ready = folder.join("ready.json");
@@ -90,7 +95,7 @@ fn spawn(
     let mut child = Command::new(program)
         .args(["serve", "--release", "v1", "--exit-on-stdin-close", "--listen"])
         .arg(listen.to_string())
-        .args(["--store", store])
+        .args(arguments)
         .arg("--signing-key")
         .arg(folder.join("key.pem"))
         .arg("--ready-file")

@@ -43,7 +43,11 @@ pub fn run(options: &StoreOptions) -> anyhow::Result<bool> {
         Backend::Redis => Disk::Redis(RedisServer::start()),
     };
     let store = disk.address();
-    let mut server = Server::start(&options.server, folder.path(), store.clone())?;
+    let mut server = Server::start(
+        &options.server,
+        folder.path(),
+        vec!["--store".to_owned(), store.clone()],
+    )?;
     let acknowledged = folder.path().join("acknowledged.jsonl");
     let notes = folder.path().join("history.jsonl");
     let config = RecoveryConfig {
@@ -196,7 +200,7 @@ async fn kill(
 }
 
 /// Evenly from 0 to 1 (SplitMix64).
-fn next(state: &mut u64) -> f64 {
+pub fn next(state: &mut u64) -> f64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut z = *state;
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -140,7 +140,9 @@ fn torture() -> anyhow::Result<bool> {
             return Ok(false);
         }
     }
-    Ok(true)
+    Ok(!finds_losses(
+        &["recovery", "--rounds", "1", "--players", "20"].map(String::from),
+    )?)
 }
 
 fn finds_losses(arguments: &[String]) -> anyhow::Result<bool> {
