@@ -2,6 +2,7 @@
 
 use std::{path::Path, process::Command as Program};
 
+use sha2::{Digest as _, Sha256};
 use starvault_server::{Config, SnapshotStores};
 use starvault_testing::RedisServer;
 use starvault_wire::{
@@ -42,20 +43,27 @@ async fn copied(server: &Running) {
     }
 }
 
+/// A node whose games and players are copied to both stores.
+fn with_copies(folder: &Path, redis: &RedisServer) -> impl Fn(&mut Config) + Send + Clone + 'static {
+    let (node, stores) = (node(redis), STORES.map(|name| url(folder, name)));
+    move |config: &mut Config| {
+        node(config);
+        let [primary, secondary] = stores.each_ref().map(|url| url.parse().unwrap());
+        config.snapshots = Some(SnapshotStores { primary, secondary });
+    }
+}
+
+/// The file of a store, to look at and to damage.
+fn opened(folder: &Path, name: &str) -> rusqlite::Connection {
+    rusqlite::Connection::open(folder.join(format!("{name}.sqlite"))).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn games_go_on_after_their_redis_was_lost() {
     let (folder, redis) = (folder(), RedisServer::start());
     let path = folder.path();
     assert_eq!(run(path, &["migrate"]).0, Some(0));
-    let with_copies = {
-        let node = node(&redis);
-        let stores = STORES.map(|name| url(path, name));
-        move |config: &mut Config| {
-            node(config);
-            let [primary, secondary] = stores.each_ref().map(|url| url.parse().unwrap());
-            config.snapshots = Some(SnapshotStores { primary, secondary });
-        }
-    };
+    let with_copies = with_copies(path, &redis);
     let (server, threads) = Running::start_apart(&folder, "v1.2", with_copies.clone()).await;
     let mut goes_on = two_in_a_game(&server, &server).await;
     goes_on.play(1, "e2e4").await;
@@ -72,7 +80,7 @@ async fn games_go_on_after_their_redis_was_lost() {
     copied(&server).await;
     // What comes now is in no copy.
     let held = STORES.map(|name| {
-        let connection = rusqlite::Connection::open(path.join(format!("{name}.sqlite"))).unwrap();
+        let connection = opened(path, name);
         connection.execute_batch("BEGIN IMMEDIATE").unwrap();
         connection
     });
@@ -149,4 +157,124 @@ async fn games_go_on_after_their_redis_was_lost() {
     assert_whole(&redis).await;
     let (code, report, said) = run(path, &["data", "verify", "--json"]);
     assert_eq!(code, Some(0), "{report}{said}");
+}
+
+/// The row of a game's copy, but for its key.
+type Copied = (i64, Vec<u8>, Vec<u8>, i64);
+
+fn row(of: &rusqlite::Connection, game_id: &str) -> Copied {
+    let sql = "SELECT version, body, sha256, written_at_us FROM game_snapshots WHERE game_id = ?";
+    of.query_row(sql, [game_id.as_bytes()], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+    })
+    .unwrap()
+}
+
+fn put(into: &rusqlite::Connection, game_id: &str, (version, body, sha256, at_us): Copied) {
+    let sql =
+        "UPDATE game_snapshots SET version = ?, body = ?, sha256 = ?, written_at_us = ? WHERE game_id = ?";
+    let changed = into.execute(sql, (version, body, sha256, at_us, game_id.as_bytes()));
+    assert_eq!(changed.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_is_damaged_or_old_gives_way_to_the_other_stores_and_is_told() {
+    let (folder, redis) = (folder(), RedisServer::start());
+    let path = folder.path();
+    assert_eq!(run(path, &["migrate"]).0, Some(0));
+    let with_copies = with_copies(path, &redis);
+    let (server, threads) = Running::start_apart(&folder, "v1.2", with_copies.clone()).await;
+    let mut tables = Vec::new();
+    for _ in 0..4 {
+        let mut table = two_in_a_game(&server, &server).await;
+        table.play(1, "e2e4").await;
+        tables.push(table);
+    }
+    copied(&server).await;
+    let [primary, secondary] = STORES.map(|name| opened(path, name));
+    let old = row(&secondary, &tables[1].game_id);
+    for table in &mut tables {
+        table.play(2, "e7e5").await;
+    }
+    copied(&server).await;
+    server.kill(threads);
+    redis.lose_everything();
+    redis.go_on();
+
+    let [half, behind, gone, no_game] = [0, 1, 2, 3].map(|at| tables[at].game_id.clone());
+    let flipped = |of: &rusqlite::Connection, game_id: &str| {
+        let (version, mut body, sha256, at_us) = row(of, game_id);
+        let at = body.len() / 2;
+        body[at] ^= 1;
+        put(of, game_id, (version, body, sha256, at_us));
+    };
+    flipped(&primary, &half);
+    put(&secondary, &behind, old);
+    flipped(&primary, &gone);
+    flipped(&secondary, &gone);
+    // Whole by its digest, and no game: the same events, twice.
+    for store in [&primary, &secondary] {
+        let (version, body, _, at_us) = row(store, &no_game);
+        let events: Vec<serde_json::Value> = serde_json::from_slice(&body).unwrap();
+        let body = serde_json::to_vec(&[events.clone(), events].concat()).unwrap();
+        let sha256 = Sha256::digest(&body).to_vec();
+        put(store, &no_game, (version, body, sha256, at_us));
+    }
+    let damaged_player = tables[0].white_in.player_id.clone();
+    let sql = "UPDATE player_snapshots SET sha256 = zeroblob(32) WHERE player_id = ?";
+    assert_eq!(primary.execute(sql, [damaged_player.as_bytes()]).unwrap(), 1);
+    drop((primary, secondary));
+
+    let recover = ["recover", "--store", &redis.url(), "--release", "v1.2", "--json"];
+    let (code, report, said) = run(path, &recover);
+    assert_eq!(code, Some(1), "{report}{said}");
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(
+        (&report["players"], &report["games"]),
+        (&8.into(), &2.into()),
+        "{report}"
+    );
+    let mut running: Vec<_> = report["running"].as_array().unwrap().iter().collect();
+    running.sort_by_key(|game| game["game_id"] != half.as_str());
+    for (running, game_id) in running.into_iter().zip([&half, &behind]) {
+        assert_eq!(
+            (&running["game_id"], &running["sequence"]),
+            (&game_id.as_str().into(), &3.into())
+        );
+    }
+    let unreadable: Vec<_> = report["unreadable"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|what| what.as_str().unwrap())
+        .collect();
+    let times = |what: &str, store: &str| {
+        let is_told = |told: &&&str| told.contains(what) && told.contains(store);
+        unreadable.iter().filter(is_told).count()
+    };
+    assert_eq!(
+        [
+            times(&damaged_player, "primary"),
+            times(&half, "primary"),
+            times(&gone, "primary"),
+            times(&gone, "secondary"),
+            times(&no_game, ""),
+        ],
+        [1; 5],
+        "{unreadable:?}"
+    );
+    assert_eq!(unreadable.len(), 5, "{unreadable:?}");
+
+    let server = Running::start(&folder, "v1.2", with_copies).await;
+    // Whose game is gone is free for another one.
+    for table in &tables {
+        let is_there = [&half, &behind].contains(&&table.game_id);
+        let profile = server.profile(&table.white_in).await;
+        assert_eq!(
+            profile.active_game_id,
+            if is_there { table.game_id.as_str() } else { "" }
+        );
+    }
+    server.stop().await;
+    assert_whole(&redis).await;
 }
