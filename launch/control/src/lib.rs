@@ -7,6 +7,7 @@
 pub mod board;
 pub mod cli;
 pub mod commands;
+pub mod conformance;
 pub mod console;
 pub mod dashboard;
 pub mod engine;
