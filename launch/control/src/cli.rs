@@ -1,5 +1,7 @@
 //! The command line: what can be asked for, with help that teaches by example. Parses only.
 
+pub mod contract;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -21,6 +23,7 @@ Examples:
   tminus launch plans/my-launch.yaml --out launch --var gateway=http://127.0.0.1:8080
   tminus sign-off --out launch --item load-test --role qa --key qa.pem
   tminus verify out/checklist.pdf         check every tick against the record, offline
+  tminus contract diff api/v1.yaml api/v2.yaml    what the second breaks for clients of the first
 
 Exit codes: 0 all well, 1 a check failed, 2 could not run (the reason and what to do are printed).";
 
@@ -62,6 +65,11 @@ and the reason is printed.")]
         #[command(subcommand)]
         command: PlanCommand,
     },
+    /// Compare two versions of an API contract: what breaks clients, with the lines of both
+    Contract {
+        #[command(subcommand)]
+        command: ContractCommand,
+    },
     /// Sign an item of a launch with a role's key, while it runs or between runs
     #[command(after_help = "\
 Examples:
@@ -95,6 +103,19 @@ Examples:
   tminus plan check plans/my-launch.yaml
   tminus plan check plans/my-launch.yaml --json")]
     Check(PlanCheck),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ContractCommand {
+    /// Say what a client written against BASE meets in REVISION (OpenAPI 3.0 or 3.1, JSON or YAML)
+    #[command(after_help = contract::DIFF_EXAMPLES)]
+    Diff(contract::ContractDiff),
+    /// List the rules: name, level, what each speaks of
+    #[command(after_help = "\
+Examples:
+  tminus contract rules
+  tminus contract rules --json | jq -r '.rules[] | select(.level == \"error\") | .rule'")]
+    Rules(contract::ContractRules),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]

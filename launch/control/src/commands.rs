@@ -1,5 +1,6 @@
 //! What each command does. Each answers how it ended; errors go up to `main`.
 
+mod contract;
 mod issue;
 mod launch;
 mod plan;
@@ -7,7 +8,7 @@ mod rehearse;
 mod sign_off;
 mod verify;
 
-use crate::cli::{Cli, Command, Keygen, PlanCommand};
+use crate::cli::{Cli, Command, ContractCommand, Keygen, PlanCommand};
 use crate::error::{Exit, Result};
 use crate::keys;
 
@@ -22,6 +23,12 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::Plan {
             command: PlanCommand::Check(args),
         } => plan::check(&args),
+        Command::Contract {
+            command: ContractCommand::Diff(args),
+        } => contract::diff(&args),
+        Command::Contract {
+            command: ContractCommand::Rules(args),
+        } => Ok(contract::rules(&args)),
         Command::SignOff(args) => sign_off::run(args).await,
         Command::Verify(args) => verify::run(&args),
         Command::Keygen(args) => keygen(&args),
@@ -35,6 +42,12 @@ pub const fn wants_json(cli: &Cli) -> bool {
         Command::Launch(args) => args.json,
         Command::Plan {
             command: PlanCommand::Check(args),
+        } => args.json,
+        Command::Contract {
+            command: ContractCommand::Diff(args),
+        } => args.is_json(),
+        Command::Contract {
+            command: ContractCommand::Rules(args),
         } => args.json,
         Command::SignOff(args) => args.json,
         Command::Verify(args) => args.json,

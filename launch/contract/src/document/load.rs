@@ -259,6 +259,52 @@ impl Spec {
             found.insert(at.id, target);
         }
         self.references = found;
+        if self.siblings_count() {
+            self.apply_siblings();
+        }
+    }
+
+    /// From 3.1 on, what stands beside a `$ref` adds to what it leads to; before, it is ignored.
+    fn siblings_count(&self) -> bool {
+        let version = self.root().get("openapi").map(At::render).unwrap_or_default();
+        !matches!(version.as_str(), "3" | "3.0") && !version.starts_with("3.0.")
+    }
+
+    fn apply_siblings(&mut self) {
+        let mut merged = Vec::new();
+        for (id, target) in &self.references {
+            let at = At { spec: self, id: *id };
+            let (Ok(_), Value::Object(object)) = (target, at.value()) else {
+                continue;
+            };
+            if object.members.len() < 2 {
+                continue;
+            }
+            let Ok(target) = self.follow(at) else {
+                continue;
+            };
+            let Value::Object(target) = target.value() else {
+                continue;
+            };
+            let mut members = target.members.to_vec();
+            for (name, member) in object.members.iter().filter(|(name, _)| &**name != "$ref") {
+                match members.iter_mut().find(|(known, _)| known == name) {
+                    Some(known) => known.1 = *member,
+                    None => members.push((name.clone(), *member)),
+                }
+            }
+            let size = self.node(*id).size;
+            merged.push((*id, members, at.mark(), size));
+        }
+        for (id, members, mark, size) in merged {
+            let new = NodeId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
+            self.nodes.push(Node {
+                value: Value::Object(Object::new(members)),
+                mark,
+                size,
+            });
+            self.references.insert(id, Ok(new));
+        }
     }
 
     fn locate(&self, from: Mark, reference: &str) -> Result<NodeId, String> {
