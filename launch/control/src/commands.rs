@@ -1,6 +1,7 @@
 //! What each command does. Each answers how it ended; errors go up to `main`.
 
 mod contract;
+mod contract_check;
 mod issue;
 mod launch;
 mod plan;
@@ -25,7 +26,13 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         } => plan::check(&args),
         Command::Contract {
             command: ContractCommand::Check(args),
-        } => contract::check(&args).await,
+        } => contract_check::run(&args).await,
+        Command::Contract {
+            command: ContractCommand::Diff(args),
+        } => contract::diff(&args),
+        Command::Contract {
+            command: ContractCommand::Rules(args),
+        } => Ok(contract::rules(&args)),
         Command::SignOff(args) => sign_off::run(args).await,
         Command::Verify(args) => verify::run(&args),
         Command::Keygen(args) => keygen(&args),
@@ -42,6 +49,12 @@ pub const fn wants_json(cli: &Cli) -> bool {
         } => args.json,
         Command::Contract {
             command: ContractCommand::Check(args),
+        } => args.json,
+        Command::Contract {
+            command: ContractCommand::Diff(args),
+        } => args.is_json(),
+        Command::Contract {
+            command: ContractCommand::Rules(args),
         } => args.json,
         Command::SignOff(args) => args.json,
         Command::Verify(args) => args.json,

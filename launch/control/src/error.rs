@@ -41,6 +41,8 @@ pub enum Kind {
     Environment,
     /// A child process (backend, gateway) did not start or ended by itself.
     Process,
+    /// Two API contracts cannot be compared.
+    Contract,
     /// The launch record is damaged or cannot be written.
     Record,
     /// The checklist could not be rendered or read.

@@ -1,155 +1,166 @@
-//! `tminus contract …`: what a service promises, beside what it does.
+//! `tminus contract diff` and `rules`: reads the files and the clock, prints what was found.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
-use std::time::Duration;
 
-use serde_json::{Value, json};
-use tminus_conformance::{Hints, Spec};
+use serde_json::json;
+use tminus_contract::ignore::Sifted;
+use tminus_contract::report::{Format, Report};
+use tminus_contract::{
+    ContractError, Date, Files, IgnoreList, Level, Limits, Profile, Settings, Spec, compare, severity,
+};
 
-use crate::cli::ContractCheck;
-use crate::conformance::{self, Check, Report};
-use crate::error::{CliError, Exit, Kind, Result};
-use crate::gates::http;
+use crate::cli::contract::{ContractDiff, ContractFormat, ContractRules, FailOn, Levels};
+use crate::error::{CliError, Exit, Kind, Result, io_words};
 
-/// A document that is fetched is read up to this length.
-const DOCUMENT_BYTES_MAX: usize = tminus_conformance::limits::DOCUMENT_BYTES_MAX;
+/// A file of levels or of decisions.
+const POLICY_BYTES_MAX: u64 = 1 << 20;
 
-pub(super) async fn check(args: &ContractCheck) -> Result<Exit> {
-    let text = document(&args.spec).await?;
-    let spec = Spec::read(&text).map_err(|error| {
-        CliError::new(Kind::Usage, format!("{}: {error}", args.spec))
-            .hint("`--spec` takes an OpenAPI 3.0 or 3.1 document, JSON or YAML")
-    })?;
-    let mut hints = Hints::default();
-    for (name, value) in &args.values {
-        // A text that is no JSON means itself.
-        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.clone()));
-        hints.values.insert(name.clone(), value);
+/// Files by the names that references lead to: paths, as seen from where the command runs.
+struct Disk {
+    bytes_max: u64,
+}
+
+impl Files for Disk {
+    fn read(&self, name: &str) -> std::result::Result<Vec<u8>, String> {
+        read(Path::new(name), self.bytes_max).map_err(|error| io_words(&error))
     }
-    for (list, is_credential) in [(&args.headers, false), (&args.credentials, true)] {
-        for (name, value) in list {
-            hints.headers.push((name.clone(), value.clone()));
-            if is_credential {
-                hints.credentials.push(name.to_ascii_lowercase());
+}
+
+/// One byte more than allowed at most: enough to see that it is too long.
+fn read(path: &Path, bytes_max: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+pub(super) fn diff(args: &ContractDiff) -> Result<Exit> {
+    let settings = settings(args)?;
+    let ignore = match &args.ignore {
+        Some(path) => {
+            let name = path.display().to_string();
+            IgnoreList::parse(&name, &policy(path)?).map_err(refused)?
+        }
+        None => IgnoreList::default(),
+    };
+    let base = load(&args.base)?;
+    let revision = load(&args.revision)?;
+    let findings = compare(&base, &revision, &settings).map_err(refused)?;
+    let sifted: Sifted = ignore.sift(findings, settings.today);
+    let (base, revision) = (
+        args.base.display().to_string(),
+        args.revision.display().to_string(),
+    );
+    let report = Report {
+        base: &base,
+        revision: &revision,
+        sifted: &sifted,
+        fail_on: match args.fail_on {
+            FailOn::Error => Level::Error,
+            FailOn::Warning => Level::Warning,
+            FailOn::Info => Level::Info,
+        },
+    };
+    let format = match args.format {
+        _ if args.json => Format::Json,
+        ContractFormat::Text => Format::Text,
+        ContractFormat::Json => Format::Json,
+        ContractFormat::Sarif => Format::Sarif,
+        ContractFormat::Github => Format::Github,
+        ContractFormat::Junit => Format::Junit,
+        ContractFormat::Markdown => Format::Markdown,
+    };
+    print!("{}", report.render(format));
+    Ok(if report.fails() {
+        Exit::CheckFailed
+    } else {
+        Exit::Ok
+    })
+}
+
+pub(super) fn rules(args: &ContractRules) -> Exit {
+    let rules = tminus_contract::rules();
+    if args.json {
+        let list: Vec<_> = rules
+            .iter()
+            .map(|rule| {
+                json!({
+                    "rule": rule.id, "level": rule.level, "direction": rule.direction,
+                    "area": rule.area, "kind": rule.kind, "action": rule.action,
+                })
+            })
+            .collect();
+        println!("{}", json!({ "ok": true, "rules": list }));
+        return Exit::Ok;
+    }
+    for rule in rules {
+        println!("{:<8} {}", rule.level, rule.id);
+    }
+    Exit::Ok
+}
+
+fn settings(args: &ContractDiff) -> Result<Settings> {
+    let today = match &args.today {
+        Some(text) => text.clone(),
+        None => jiff::Zoned::now().date().to_string(),
+    };
+    let today = Date::parse(&today).map_err(|error| CliError::usage(format!("--today: {error}")))?;
+    let mut settings = Settings::new(today);
+    settings.profile = match args.levels {
+        Levels::Ours => Profile::Strict,
+        Levels::Oasdiff => Profile::Oasdiff,
+    };
+    settings.deprecation_days_stable = args.deprecation_days;
+    settings.deprecation_days_beta = args.deprecation_days_beta;
+    for one in &args.severity {
+        match one.split_once('=') {
+            Some((rule, level)) => {
+                severity::set(&mut settings, "--severity", rule.trim(), level.trim()).map_err(refused)?;
+            }
+            None => {
+                let text = policy(Path::new(one))?;
+                severity::read(&mut settings, one, &text).map_err(refused)?;
             }
         }
     }
-    let check = Check {
-        url: args.url.clone(),
-        hints,
-        taken: args.taken.clone(),
-        bearer: args.bearer_from.clone(),
-        only: args.only.clone(),
-        timeout: Duration::from_millis(args.timeout_ms),
+    Ok(settings)
+}
+
+fn policy(path: &Path) -> Result<String> {
+    let bytes = read(path, POLICY_BYTES_MAX).map_err(|error| CliError::file("read", path, &error))?;
+    if bytes.len() as u64 > POLICY_BYTES_MAX {
+        return Err(CliError::usage(format!(
+            "{} has more than {POLICY_BYTES_MAX} bytes",
+            path.display()
+        )));
+    }
+    String::from_utf8(bytes).map_err(|_| CliError::usage(format!("{} is not UTF-8", path.display())))
+}
+
+fn load(path: &Path) -> Result<Spec> {
+    let Some(name) = path.to_str() else {
+        return Err(CliError::usage(format!("{} is not UTF-8", path.display())));
     };
-    let bar = indicatif::ProgressBar::new(0);
-    let report = conformance::run(&spec, &check, |done, of, operation| {
-        bar.set_length(of as u64);
-        bar.set_position(done as u64);
-        bar.set_message(operation.to_owned());
-    })
-    .await;
-    bar.finish_and_clear();
-    let report = report.map_err(|why| {
-        let error = CliError::new(Kind::Environment, why.why);
-        match why.hint {
-            Some(hint) => error.hint(hint),
-            None => error,
-        }
-    })?;
-    if args.json {
-        let mut whole = json!({ "ok": report.passed(), "spec": args.spec, "url": args.url.as_str(), "title": spec.title, "version": spec.version });
-        if let (Some(whole), Ok(Value::Object(report))) =
-            (whole.as_object_mut(), serde_json::to_value(&report))
-        {
-            whole.extend(report);
-        }
-        println!("{whole}");
-    } else {
-        print(&report);
-    }
-    Ok(if report.passed() {
-        Exit::Ok
-    } else {
-        Exit::CheckFailed
-    })
+    let limits = Limits::default();
+    let disk = Disk {
+        bytes_max: limits.file_bytes_max as u64,
+    };
+    Spec::load(name, &disk, &limits).map_err(refused)
 }
 
-async fn document(spec: &str) -> Result<String> {
-    if !spec.starts_with("http://") && !spec.starts_with("https://") {
-        let path = Path::new(spec);
-        return std::fs::read_to_string(path).map_err(|error| CliError::file("read", path, &error));
-    }
-    let failed = |why: String| CliError::new(Kind::Environment, format!("cannot fetch {spec}: {why}"));
-    let client = http::client().map_err(|error| failed(error.why))?;
-    let request = client.get(spec).timeout(Duration::from_secs(30));
-    let mut response = request
-        .send()
-        .await
-        .map_err(|error| failed(http::words(&error)))?;
-    if !response.status().is_success() {
-        return Err(failed(format!("it answers {}", response.status())));
-    }
-    let mut body = Vec::new();
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(|error| failed(http::words(&error)))?
-    {
-        if body.len() + chunk.len() > DOCUMENT_BYTES_MAX {
-            return Err(failed(format!("it is longer than {DOCUMENT_BYTES_MAX} bytes")));
+fn refused(error: ContractError) -> CliError {
+    let hint = match &error {
+        ContractError::Policy { .. } => None,
+        ContractError::Read { .. } => {
+            Some("give the two documents as paths: tminus contract diff BASE REVISION")
         }
-        body.extend_from_slice(&chunk);
-    }
-    String::from_utf8(body).map_err(|_| failed("it is not UTF-8".to_owned()))
-}
-
-fn print(report: &Report) {
-    for shown in &report.findings {
-        let finding = &shown.finding;
-        let place = finding
-            .pointer
-            .as_ref()
-            .map(|at| format!(" at {at}"))
-            .unwrap_or_default();
-        let about = shown
-            .about
-            .as_ref()
-            .map(|name| format!(" `{name}`"))
-            .unwrap_or_default();
-        println!(
-            "{} {}  {}{place}: {}",
-            finding.status,
-            finding.operation,
-            name(finding.kind),
-            finding.what
-        );
-        println!("      {}   ({}{about})", shown.request, name(shown.case));
-    }
-    if report.findings_total > report.findings.len() {
-        println!("… and {} more", report.findings_total - report.findings.len());
-    }
-    for (operation, why) in &report.not_called {
-        println!("not called  {operation}: {why}");
-    }
-    for pair in &report.never_seen {
-        println!("never seen  {} {}", pair.status, pair.operation);
-    }
-    println!(
-        "{} operations, {} requests: {} findings, {} not called; {} of {} declared answers seen",
-        report.operations,
-        report.requests,
-        report.findings_total,
-        report.not_called.len(),
-        report.seen,
-        report.declared
-    );
-}
-
-/// As in the JSON report.
-fn name(kind: impl serde::Serialize) -> String {
-    match serde_json::to_value(kind) {
-        Ok(Value::String(name)) => name.replace('_', " "),
-        _ => String::new(),
+        ContractError::Reference { .. } => Some("references are followed from the file that they stand in"),
+        _ => Some("nothing is said about the two documents until both can be read whole"),
+    };
+    let it = CliError::new(Kind::Contract, error.to_string());
+    match hint {
+        Some(hint) => it.hint(hint),
+        None => it,
     }
 }
