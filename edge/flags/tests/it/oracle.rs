@@ -281,7 +281,7 @@ fn rules_choose_as_flagd_chooses() {
             .with("release", "1.3"),
         Context::of("cy")
             .with("name", "3")
-            .with("level", -1)
+            .with("level", 0)
             .with("score", 0.5)
             .with("beta", "")
             .with("release", "2")

@@ -426,13 +426,12 @@ fn the_first_policy_keeps_its_window_takes_the_oldest_and_heeds_no_wish() {
         "it does not widen"
     );
     // 1060 is nearer to 1050 than 1001, which has waited longer.
-    let tickets = [(1, 1001, 0), (2, 1060, 1), (3, 1050, 2)];
-    assert_eq!(ids(&queue_of(first, &tickets).poll(2)), [(1, 3)]);
-    assert_eq!(
-        ids(&queue_of(NARROW, &tickets).poll(2)),
-        [(2, 3)],
-        "the second one's choice"
-    );
+    for (settings, matched) in [(first, (1, 3)), (NARROW, (2, 3))] {
+        let mut queue = queue_of(settings, &[(1, 1001, 0), (2, 1060, 0)]);
+        assert_eq!(queue.poll(0), []);
+        queue.add(ticket(3, 1050, 1)).expect("fresh");
+        assert_eq!(ids(&queue.poll(1)), [matched], "{:?}", settings.policy);
+    }
     // Nobody within the window: the bound on waiting, and then the one who has waited longest.
     let mut queue = queue_of(first, &[(1, 1000, 0), (2, 1500, 1), (3, 1100, 2)]);
     assert_eq!(queue.poll(2), []);
