@@ -3,11 +3,7 @@
 //! The one module that reads files. A definition is taken whole or not at all: as long as what lies there cannot be
 //! used, the last good one stays in force and [`State::failing`] says why. Whole contents are compared, never times or
 //! sizes, so that no replacement, link or clock can hide a change; a definition is small.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "the one module that reads files"
-)]
+#![expect(clippy::disallowed_types, reason = "the one module that reads files")]
 
 use std::{
     collections::BTreeMap,

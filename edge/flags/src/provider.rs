@@ -108,7 +108,7 @@ impl FeatureProvider for FlagProvider {
         key: &str,
         context: &EvaluationContext,
     ) -> Result<ResolutionDetails<i64>, EvaluationError> {
-        self.resolve(key, context, "a whole number", |kind, value| whole(kind, value))
+        self.resolve(key, context, "a whole number", whole)
     }
 
     async fn resolve_float_value(
