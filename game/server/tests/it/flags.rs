@@ -59,12 +59,12 @@ async fn queued(player: &mut Player, command: Say) -> Queued {
 
 /// What a player who waits hears unasked when the rules change.
 async fn queued_anew(player: &mut Player) -> Queued {
-    let frame = player.next().await;
-    assert_eq!(frame.request_id, 0);
-    match frame.event {
-        Some(Event::Queued(queued)) => queued,
-        event => panic!("this player should hear of the new rules: {event:?}"),
-    }
+    player
+        .until(|frame| match frame.event {
+            Some(Event::Queued(queued)) if frame.request_id == 0 => Some(queued),
+            _ => None,
+        })
+        .await
 }
 
 #[tokio::test]
