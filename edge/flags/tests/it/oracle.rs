@@ -107,7 +107,7 @@ fn subject(number: usize) -> Context {
         .with("double", signed as f64 / 16.0)
         .with("tiny", signed as f64 * 10_f64.powi(exponent))
         .with("half", number as f64 / 8192.0)
-        .with("flag", number % 2 == 0)
+        .with("flag", number.is_multiple_of(2))
         .with(
             "device",
             json!({"os": "linux", "id": number, "tags": [number, null, "x"], "a": {"bb": 1.5, "c": true}}),

@@ -43,7 +43,8 @@ fn watches(folder: &TempDir) -> impl FnOnce(&mut Config) {
         config.flags.poll_every = Duration::from_millis(5);
         config.limits.ticket_grace = Duration::from_secs(600);
         config.matching.wait_ms_max = 600_000;
-        config.matching.window_initial = 100;
+        // Wide enough for two who have played one game, however it ended.
+        config.matching.window_initial = 400;
         config.matching.window_growth_per_second = 7;
         config.matching.avoid_ms = 600_000;
         config.matching.avoid_alone_ms = 600_000;
@@ -82,7 +83,7 @@ async fn a_changed_file_switches_the_policy_under_those_who_wait() {
     // Last opponents, whom the second policy keeps apart.
     let (one, two) = (&mut table.white, &mut table.black);
     let before = queued(one, join("")).await;
-    assert_eq!((before.window_initial, before.window_growth_per_second), (100, 7));
+    assert_eq!((before.window_initial, before.window_growth_per_second), (400, 7));
     queued(two, join("")).await;
     assert_eq!((server.lobby.waiting(), server.lobby.matched()), (2, 1));
 
