@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use starvault_matchmaking::baseline::{GlobalMutex, ShardedMutex};
 use starvault_matchmaking::drive::{Account, Event, Matcher, Stream, What, drive};
-use starvault_matchmaking::{PlayerKey, Queue, Settings, Ticket, TicketId};
+use starvault_matchmaking::{PlayerKey, Policy, Queue, Settings, Ticket, TicketId};
 
 use crate::report::{Limit, Report, quantile, sorted};
 
 /// Narrow enough that a few thousand players wait at any time.
 const STREAM: Settings = Settings {
+    policy: Policy::V2,
     window_initial: 5,
     window_growth_per_second: 5,
     wait_ms_max: 30_000,

@@ -11,6 +11,10 @@
 //! or [`Settings::avoid_alone_ms`] while nobody else waits.
 //! A ticket that has waited [`Settings::wait_ms_max`] fits anybody: that is the bound on starvation,
 //! and the oldest goes first.
+//!
+//! That is [`Policy::V2`]. Under the older [`Policy::V1`] a window stays as it was on arrival, nobody is avoided, and of
+//! all who fit the one who has waited longest is taken. A pool can go from one to the other at any moment and keeps
+//! every ticket ([`Queue::adopt`]).
 
 pub mod baseline;
 pub mod drive;
@@ -26,5 +30,5 @@ mod ticket;
 
 pub use pools::{PoolError, Pools};
 pub use queue::Queue;
-pub use settings::{Settings, SettingsError};
+pub use settings::{Policy, Settings, SettingsError};
 pub use ticket::{AddError, Match, PlayerKey, Reserved, Ticket, TicketId};

@@ -39,6 +39,14 @@ impl<K: Ord + Clone> Pools<K> {
         self.pools.get(pool)
     }
 
+    /// As [`Queue::adopt`], for one pool. False if there is no such pool.
+    pub fn adopt(&mut self, pool: &K, settings: Settings) -> bool {
+        self.pools
+            .get_mut(pool)
+            .map(|queue| queue.adopt(settings))
+            .is_some()
+    }
+
     /// Every pool with its queue, in the order of the keys.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &Queue)> {
         self.pools.iter()

@@ -21,12 +21,13 @@
 //! crowd: then whoever has somebody within `window_initial` is done at once, and the others are more
 //! than `window_initial` apart from each other, so that there are few. A search never looks at
 //! more ratings than twice the widest window, which [`Settings::validate`] limits. Everything else
-//! is a constant number of steps in trees, heaps and hash maps.
+//! is a constant number of steps in trees, heaps and hash maps. Under the first policy nobody is avoided
+//! and the window never widens: after a poll no two tickets are within it, so that a search passes two of them.
 
 use crate::{
-    AddError, Match, PlayerKey, Reserved, Settings, Ticket, TicketId,
+    AddError, Match, PlayerKey, Policy, Reserved, Settings, Ticket, TicketId,
     heap::Moments,
-    ratings::{ByRating, Group, TIME_LIMIT_MS},
+    ratings::{ByRating, Group, Key, TIME_LIMIT_MS},
     slots::{Entry, Slots},
 };
 
@@ -90,6 +91,22 @@ impl Queue {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Goes on by other rules. Every ticket stays, with its seniority, suspended or not. Ask [`Queue::poll`]
+    /// afterwards: some may fit each other now. As many steps as there are tickets.
+    pub fn adopt(&mut self, settings: Settings) {
+        self.settings = settings;
+        let mut waiting: Vec<(Key, u32)> = self.by_rating.iter().collect();
+        waiting.sort_unstable_by_key(|(key, slot)| (key.seniority(), *slot));
+        // Timers were set by the former rules. Whoever has waited longest looks around first.
+        self.fresh.clear();
+        for (_, slot) in waiting {
+            self.timers.clear(slot);
+            if let Some(entry) = self.slots.get(slot) {
+                self.fresh.push((slot, entry.arrival));
+            }
+        }
     }
 
     /// Tickets here, suspended ones included.
@@ -273,9 +290,9 @@ impl Queue {
         }
         let (_, oldest) = self.ages.first()?;
         let other = self.nearest_of_all(oldest)?;
-        let (older_entry, younger_entry) = (self.slots.get(oldest)?, self.slots.get(other)?);
-        let (older, younger) = (older_entry.ticket, younger_entry.ticket);
-        let apart_ms = if older_entry.avoids(younger_entry) {
+        let older_entry = self.slots.get(oldest)?;
+        let (older, younger) = (older_entry.ticket, self.slots.get(other)?.ticket);
+        let apart_ms = if self.avoided(older_entry, other) {
             self.settings.avoid_alone_ms.min(self.settings.avoid_ms)
         } else {
             0
@@ -292,14 +309,27 @@ impl Queue {
         })
     }
 
-    /// The oldest ticket, once it has waited for the maximum, with whoever is nearest.
+    /// The oldest ticket, once it has waited for the maximum, with whoever is nearest; under the first policy with
+    /// whoever has waited longest.
     fn match_overdue(&mut self, now_ms: u64) -> Option<Match> {
         let (enqueued_at_ms, slot) = self.ages.first()?;
         if enqueued_at_ms.saturating_add(self.settings.wait_ms_max) > now_ms {
             return None;
         }
-        let partner = self.nearest_of_all(slot)?;
+        let partner = match self.settings.policy {
+            Policy::V1 => self.oldest_but(slot)?,
+            Policy::V2 => self.nearest_of_all(slot)?,
+        };
         self.pair(slot, partner)
+    }
+
+    /// Who has waited longest but for `slot`.
+    fn oldest_but(&mut self, slot: u32) -> Option<u32> {
+        let entry = *self.slots.get(slot)?;
+        self.ages.clear(slot);
+        let oldest = self.ages.first();
+        self.ages.set(slot, entry.ticket.enqueued_at_ms, entry.arrival);
+        oldest.map(|(_, other)| other)
     }
 
     fn match_or_wait(&mut self, slot: u32, now_ms: u64) -> Option<Match> {
@@ -325,8 +355,8 @@ impl Queue {
     }
 
     /// Who fits `slot` at `now_ms`, or who will first. Somebody who is not avoided comes before
-    /// somebody who is, then the nearest rating, then the older ticket. Without `now_ms` nobody
-    /// fits yet and the earliest moment is wanted, past or future.
+    /// somebody who is, then the nearest rating, then the older ticket; under the first policy the
+    /// older ticket alone. Without `now_ms` nobody fits yet and the earliest moment is wanted, past or future.
     fn look_around(&self, slot: u32, now_ms: Option<u64>) -> Outlook {
         let Some(own) = self.slots.get(slot) else {
             return Outlook::Nobody;
@@ -334,6 +364,7 @@ impl Queue {
         let own_key = own.key();
         let mut best: Option<(bool, u32, u128, u32)> = None;
         let mut earliest: Option<(u64, u32)> = None;
+        let oldest_first = self.settings.policy == Policy::V1;
         for Group { gap, oldest } in self.by_rating.outward(own_key) {
             // Nobody further out can fit before the own window reaches that far, and whoever has
             // to wait for the bound on waiting is found by age.
@@ -343,7 +374,8 @@ impl Queue {
             let own_ms = own.ticket.enqueued_at_ms.saturating_add(wait_ms);
             let done = match best {
                 Some((avoided, best_gap, ..)) => {
-                    now_ms.is_some_and(|now_ms| own_ms > now_ms) || (!avoided && gap > best_gap)
+                    now_ms.is_some_and(|now_ms| own_ms > now_ms)
+                        || (!oldest_first && !avoided && gap > best_gap)
                 }
                 None => {
                     wait_ms > self.settings.wait_ms_max || earliest.is_some_and(|(at_ms, _)| at_ms <= own_ms)
@@ -363,7 +395,8 @@ impl Queue {
                 let younger_ms = own.ticket.enqueued_at_ms.max(key.enqueued_at_ms());
                 let at_ms = younger_ms.saturating_add(wait_ms);
                 if now_ms.is_some_and(|now_ms| at_ms <= now_ms) {
-                    let candidate = (avoided, gap, key.seniority(), other_slot);
+                    let counted_gap = if oldest_first { 0 } else { gap };
+                    let candidate = (avoided, counted_gap, key.seniority(), other_slot);
                     best = Some(best.map_or(candidate, |so_far| so_far.min(candidate)));
                 } else if earliest.is_none_or(|(so_far_ms, _)| at_ms < so_far_ms) {
                     earliest = Some((at_ms, other_slot));
@@ -417,8 +450,10 @@ impl Queue {
         }
     }
 
+    /// Wishes stay with their tickets under the first policy, which does not heed them.
     fn avoided(&self, own: &Entry, other: u32) -> bool {
-        self.slots.get(other).is_some_and(|other| own.avoids(other))
+        let heeded = self.settings.policy == Policy::V2;
+        heeded && self.slots.get(other).is_some_and(|other| own.avoids(other))
     }
 
     /// The ticket is still there, and not suspended.

@@ -70,6 +70,11 @@ impl ByRating {
         self.slots.len()
     }
 
+    /// Everybody, by rating and then by seniority.
+    pub fn iter(&self) -> impl Iterator<Item = (Key, u32)> {
+        self.slots.iter().map(|(key, slot)| (*key, *slot))
+    }
+
     pub fn insert(&mut self, key: Key, slot: u32) {
         self.slots.insert(key, slot);
     }

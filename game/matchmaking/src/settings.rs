@@ -1,8 +1,48 @@
-//! The policy's knobs, the limits within which they are safe, and what they mean.
+//! The policies, their knobs, the limits within which they are safe, and what they mean.
+
+/// By which rules a pool makes its matches. All tickets of a pool are under one policy at any time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Policy {
+    /// First come, first served: a window that stays as it is, and of all who fit the one who has waited longest. Nobody is
+    /// avoided. The bound on waiting holds.
+    V1,
+    /// Windows that widen, the nearest rating, last opponents avoided.
+    #[default]
+    V2,
+}
+
+impl Policy {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V1 => "v1",
+            Self::V2 => "v2",
+        }
+    }
+
+    /// What is left of these settings under this policy; they keep saying what is true. Safe settings stay safe.
+    #[must_use]
+    pub fn applied_to(self, settings: Settings) -> Settings {
+        match self {
+            Self::V1 => Settings {
+                policy: self,
+                window_growth_per_second: 0,
+                avoid_ms: 0,
+                avoid_alone_ms: 0,
+                ..settings
+            },
+            Self::V2 => Settings {
+                policy: self,
+                ..settings
+            },
+        }
+    }
+}
 
 /// How wide a window is, and how long anybody may wait while an opponent is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
+    pub policy: Policy,
     /// Half-width of the window on arrival, in rating points.
     pub window_initial: u32,
     /// Rating points by which the half-width grows in each second of waiting.
@@ -23,6 +63,7 @@ impl Default for Settings {
     /// Wide enough that players near the starting rating meet at once.
     fn default() -> Self {
         Self {
+            policy: Policy::V2,
             window_initial: 400,
             window_growth_per_second: 100,
             wait_ms_max: 10_000,

@@ -1,6 +1,9 @@
-//! The figures of one process in the Prometheus text format (version 0.0.4), at a listener of its own.
+//! The figures of one process in the Prometheus text format (version 0.0.4), and its feature flags as JSON, at a listener
+//! of its own.
 //!
 //! There is no authentication, so the command line takes loopback addresses only. Reads; changes nothing.
+
+mod flags;
 
 use std::{
     fmt::{Display, Write as _},
@@ -36,7 +39,10 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, stop: CancellationToken
         ..app.config.limits.clone()
     };
     let addresses = Addresses::new(&limits, Vec::new(), Instant::now());
-    let router = Router::new().route("/metrics", get(metrics)).with_state(app);
+    let router = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/flags", get(flags::show))
+        .with_state(app);
     net::serve(listener, router, limits, addresses, stop).await;
 }
 
@@ -81,6 +87,7 @@ fn text(app: &App) -> String {
     page.sample("build_info", &labels, 1);
     page.gauge("sockets", "Open WebSockets of players.", app.sessions.len());
     tell_lobby(&mut page, app);
+    flags::tell(&mut page, app);
     tell_games(&mut page, &app.metrics);
     if let Some(nodes) = &app.nodes {
         tell_nodes(&mut page, nodes);

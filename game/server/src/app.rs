@@ -12,9 +12,9 @@ use starvault_wire::v1;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    address::Addresses, build_info, config::Config, error::AppError, game_copies::GameCopies,
-    inject::Injector, lobby::Lobby, metrics::GameMetrics, nodes::Nodes, rooms::Rooms, session::SessionId,
-    snapshots::NamedFigures, tokens::Tokens, view,
+    address::Addresses, build_info, config::Config, error::AppError, flags::Switches,
+    game_copies::GameCopies, inject::Injector, lobby::Lobby, metrics::GameMetrics, nodes::Nodes,
+    rooms::Rooms, session::SessionId, snapshots::NamedFigures, tokens::Tokens, view,
 };
 
 /// A good token of another store's player.
@@ -31,6 +31,8 @@ pub struct App {
     pub rooms: Rooms,
     /// The other nodes of this release, if there may be any.
     pub nodes: Option<Arc<Nodes>>,
+    /// Feature flags.
+    pub switches: Arc<Switches>,
     pub metrics: Arc<GameMetrics>,
     /// Of the copies of games, if there are any.
     pub copies: Option<GameCopies>,

@@ -22,6 +22,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
 use starvault_matchmaking::Settings;
+use tminus_flags::{FileOptions, Override};
 
 use crate::{
     Config, Injection, Network, RedisUrl, Regions, Release, Server, SnapshotStores, StartError, bind,
@@ -69,7 +70,7 @@ struct ServeArgs {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// Serve figures for Prometheus at http://ADDRESS/metrics, an address of this machine alone such as
+    /// Serve figures for Prometheus at http://ADDRESS/metrics and the feature flags at /flags, an address of this machine alone such as
     /// 127.0.0.1:9100; port 0 takes a free one. Off unless asked for.
     #[arg(long, value_name = "ADDRESS", value_parser = loopback)]
     admin: Option<SocketAddr>,
@@ -157,6 +158,16 @@ struct ServeArgs {
     /// The same while nobody else waits, in milliseconds.
     #[arg(long, value_name = "MILLISECONDS", default_value_t = Settings::default().avoid_alone_ms)]
     match_avoid_alone: u64,
+    /// Feature flags in flagd's JSON, read again whenever the file changes; see docs/flags.md. A file that cannot be used stops
+    /// the start; later the last good one stays in force.
+    #[arg(long, value_name = "FILE")]
+    flags: Option<PathBuf>,
+    /// The environment, e.g. staging: FILE.staging.json beside FILE.json comes over it, and rules see it as `environment`.
+    #[arg(long, value_name = "NAME", requires = "flags", value_parser = environment)]
+    flags_env: Option<String>,
+    /// A flag's value whatever the file says, e.g. feature.match.v2=true. Can be given several times.
+    #[arg(long = "flag", value_name = "KEY=VALUE")]
+    flag_overrides: Vec<Override>,
     /// How long a ticket keeps its place while its player has no connection, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     ticket_grace: u32,
@@ -262,6 +273,9 @@ fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
             avoid_alone_ms: arguments.match_avoid_alone,
             ..config.matching
         };
+        config.flags.file = arguments.flags;
+        config.flags.environment = arguments.flags_env;
+        config.flags.overrides = arguments.flag_overrides;
         config.limits.disconnect_grace = Duration::from_secs(arguments.disconnect_grace.into());
         config.limits.lag_compensation_max = Duration::from_millis(arguments.lag_compensation.into());
         let mut server = Server::build(config, listener).await?;
@@ -304,6 +318,14 @@ fn meeting_place(nodes: Option<&UrlText>, store: &UrlText) -> anyhow::Result<Opt
     match text.parse() {
         Ok(url) => Ok(Some(url)),
         Err(wrong) => anyhow::bail!("{name}: {wrong}"),
+    }
+}
+
+fn environment(name: &str) -> Result<String, String> {
+    if FileOptions::is_environment(name) {
+        Ok(name.to_owned())
+    } else {
+        Err("an environment has 1 to 64 characters of A-Z a-z 0-9 _ -, e.g. staging".to_owned())
     }
 }
 

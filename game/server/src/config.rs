@@ -7,7 +7,9 @@ use starvault_nodes::{RedisUrl, Timing};
 use starvault_rules::Clock;
 use starvault_store::StoreAddress;
 
-use crate::{address::Network, inject::Injection, snapshots::SnapshotStores, time::TimeSource};
+use crate::{
+    address::Network, flags::FlagsConfig, inject::Injection, snapshots::SnapshotStores, time::TimeSource,
+};
 
 /// The configuration of one process.
 #[derive(Debug, Clone)]
@@ -24,6 +26,8 @@ pub struct Config {
     /// Gateways whose `x-forwarded-for` is believed.
     pub trusted_proxies: Vec<Network>,
     pub limits: Limits,
+    /// Feature flags, which may change while the process runs.
+    pub flags: FlagsConfig,
     pub injection: Option<Injection>,
     /// Where profiles are copied to, if anywhere.
     pub snapshots: Option<SnapshotStores>,
@@ -50,6 +54,7 @@ impl Config {
             matching: Settings::default(),
             trusted_proxies: Vec::new(),
             limits: Limits::default(),
+            flags: FlagsConfig::default(),
             injection: None,
             snapshots: None,
             nodes: None,

@@ -120,6 +120,9 @@ pub enum StartError {
         path: std::path::PathBuf,
         source: std::io::Error,
     },
+    /// Each as `FILE:LINE:COLUMN: POINTER: MESSAGE`.
+    #[error("the flags cannot be used; mend them and start again:\n{}", .0.join("\n"))]
+    Flags(Vec<String>),
     #[error("the descriptors of the contract are damaged: {0}; build again")]
     Reflection(#[from] tonic_reflection::server::Error),
     #[error("a task of the start was interrupted")]

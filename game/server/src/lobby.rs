@@ -15,6 +15,7 @@ mod handover;
 mod metrics;
 mod opponents;
 mod pairing;
+mod policies;
 mod steady;
 mod task;
 
@@ -30,6 +31,7 @@ use self::task::Task;
 pub use self::{handover::StillWaiting, metrics::LobbyMetrics};
 use crate::{
     config::{Region, Regions},
+    flags::Switches,
     nodes::Nodes,
     room::RoomContext,
     rooms::Rooms,
@@ -111,9 +113,12 @@ pub struct Options {
     pub regions: Regions,
     /// Of every game that begins here.
     pub clock: Clock,
+    /// Those of the newest policy; an older one leaves some of them unused.
     pub settings: Settings,
     /// Decides who plays White.
     pub seed: u64,
+    /// Which policy each pool goes by; it may change at any time.
+    pub switches: Arc<Switches>,
 }
 
 /// Speaks to the lobby.

@@ -22,6 +22,7 @@ use crate::{
     build_info,
     config::Config,
     error::StartError,
+    flags::Switches,
     game_copies::GameCopies,
     grpc::Grpc,
     http,
@@ -68,9 +69,15 @@ impl Server {
         });
         let (tokens, executable_sha256) = opening.await.map_err(|_| StartError::Interrupted)??;
         let instance = uuid::Uuid::new_v4().simple().to_string();
+        let (switches, follow_flags) = Switches::open(&config).await?;
+        let switches = Arc::new(switches);
         let journal = Store::open(&config.store, &instance).await?;
         let stop_games = CancellationToken::new();
         let mut games = JoinSet::new();
+        let stop_flags = stop_games.clone();
+        games.spawn(async move {
+            stop_flags.run_until_cancelled_owned(follow_flags).await;
+        });
         let copies = config
             .snapshots
             .as_ref()
@@ -109,6 +116,7 @@ impl Server {
             clock: config.clock,
             settings: config.matching.validate()?,
             seed: config.seed.unwrap_or_else(rand::random),
+            switches: switches.clone(),
         };
         let (lobby, lobby_task) = Lobby::new(
             context,
@@ -134,6 +142,7 @@ impl Server {
             lobby,
             rooms,
             nodes,
+            switches,
             metrics,
             copies,
             snapshots,
@@ -168,6 +177,12 @@ impl Server {
     #[must_use]
     pub fn lobby_metrics(&self) -> Arc<LobbyMetrics> {
         self.app.lobby.metrics().clone()
+    }
+
+    /// The feature flags in force, while the server runs.
+    #[must_use]
+    pub fn flags(&self) -> tminus_flags::Flags {
+        self.app.switches.flags()
     }
 
     /// What the games do, while the server runs.

@@ -1,12 +1,13 @@
 //! The same arrivals for the queue and for the designs that it is measured against.
 
 use starvault_matchmaking::{
-    Queue, Settings,
+    Policy, Queue, Settings,
     baseline::{GlobalMutex, ShardedMutex},
     drive::{Account, Event, Matcher, Pair, Stream, drive},
 };
 
 const SETTINGS: Settings = Settings {
+    policy: Policy::V2,
     window_initial: 50,
     window_growth_per_second: 100,
     wait_ms_max: 10_000,

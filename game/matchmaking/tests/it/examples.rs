@@ -1,8 +1,11 @@
 //! The queue by examples.
 
-use starvault_matchmaking::{AddError, Match, PlayerKey, Queue, Settings, SettingsError, Ticket, TicketId};
+use starvault_matchmaking::{
+    AddError, Match, PlayerKey, Policy, Queue, Settings, SettingsError, Ticket, TicketId,
+};
 
 const NARROW: Settings = Settings {
+    policy: Policy::V2,
     window_initial: 50,
     window_growth_per_second: 25,
     wait_ms_max: 20_000,
@@ -411,4 +414,78 @@ fn ten_thousand_equals_pair_off_by_age() {
             .enumerate()
             .all(|(i, pair)| *pair == (2 * i as u64, 2 * i as u64 + 1))
     );
+}
+
+#[test]
+fn the_first_policy_keeps_its_window_takes_the_oldest_and_heeds_no_wish() {
+    let first = Policy::V1.applied_to(NARROW);
+    assert_eq!(first.validate(), Ok(first));
+    assert_eq!(
+        (first.window(0), first.window(19_999)),
+        (50, 50),
+        "it does not widen"
+    );
+    // 1060 is nearer to 1050 than 1001, which has waited longer.
+    for (settings, matched) in [(first, (1, 3)), (NARROW, (2, 3))] {
+        let mut queue = queue_of(settings, &[(1, 1001, 0), (2, 1060, 0)]);
+        assert_eq!(queue.poll(0), []);
+        queue.add(ticket(3, 1050, 1)).expect("fresh");
+        assert_eq!(ids(&queue.poll(1)), [matched], "{:?}", settings.policy);
+    }
+    // Nobody within the window: the bound on waiting, and then the one who has waited longest.
+    let mut queue = queue_of(first, &[(1, 1000, 0), (2, 1500, 1), (3, 1100, 2)]);
+    assert_eq!(queue.poll(2), []);
+    assert_eq!(queue.next_deadline(), Some(20_000));
+    assert_eq!(queue.poll(19_999), []);
+    assert_eq!(ids(&queue.poll(20_000)), [(1, 2)]);
+    // Last opponents meet again at once.
+    let mut queue = Queue::new(first);
+    for id in [1, 2] {
+        let avoid = Some(PlayerKey(3 - id));
+        queue
+            .add(Ticket {
+                avoid,
+                ..ticket(id, 1000, 0)
+            })
+            .expect("fresh");
+    }
+    assert_eq!(ids(&queue.poll(0)), [(1, 2)]);
+}
+
+#[test]
+fn a_pool_that_changes_its_policy_keeps_everybody_and_goes_by_the_new_rules_at_once() {
+    let first = Policy::V1.applied_to(NARROW);
+    let mut queue = queue_of(first, &[(1, 1000, 0), (2, 1100, 0), (3, 1300, 0)]);
+    assert_eq!(queue.poll(0), []);
+    assert!(queue.suspend(TicketId(3), 9_000));
+    // To 100 points the second one's window has opened at 2 s: due as soon as that is the policy.
+    assert_eq!(queue.poll(5_000), []);
+    queue.adopt(NARROW);
+    assert_eq!(queue.next_deadline(), Some(2_000), "past already");
+    assert_eq!(ids(&queue.poll(5_000)), [(1, 2)]);
+    assert_eq!(
+        (queue.len(), queue.suspended_len(), queue.next_expiry()),
+        (1, 1, Some(9_000))
+    );
+    // And back: a timer of the former rules makes no match.
+    assert!(queue.resume(TicketId(3)));
+    queue.add(ticket(4, 1400, 5_000)).expect("fresh");
+    assert_eq!(queue.poll(5_000), []);
+    assert_eq!(queue.next_deadline(), Some(7_000));
+    queue.adopt(first);
+    assert_eq!(queue.next_deadline(), Some(20_000));
+    assert_eq!(queue.poll(7_000), []);
+    // Wishes outlive the policy that does not heed them.
+    let mut queue = Queue::new(first);
+    let avoid = Some(PlayerKey(2));
+    queue
+        .add(Ticket {
+            avoid,
+            ..ticket(1, 1000, 0)
+        })
+        .expect("fresh");
+    queue.adopt(NARROW);
+    queue.add(ticket(2, 1000, 0)).expect("fresh");
+    assert_eq!(queue.poll(0), []);
+    assert_eq!(queue.next_deadline(), Some(300));
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use starvault_matchmaking::{Match, PlayerKey, Queue, Reserved, Settings, Ticket, TicketId};
+use starvault_matchmaking::{Match, PlayerKey, Policy, Queue, Reserved, Settings, Ticket, TicketId};
 
 /// Milliseconds are coarse here so that the model can look at each of them.
 const SETTINGS: Settings = Settings {
+    policy: Policy::V2,
     window_initial: 20,
     window_growth_per_second: 190,
     wait_ms_max: 1_500,
@@ -24,8 +25,9 @@ struct Known {
 }
 
 /// Everything that is true, written down in the plainest way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Model {
+    settings: Settings,
     known: Vec<Known>,
     ended: BTreeSet<TicketId>,
     in_a_match: BTreeSet<TicketId>,
@@ -52,19 +54,18 @@ impl Model {
     }
 
     /// How good `other` is for `one`: smaller is better.
-    fn rank(one: &Known, other: &Known) -> (bool, u32, u64, u64) {
+    fn rank(&self, one: &Known, other: &Known) -> (bool, u32, u64, u64) {
+        let age = (other.ticket.enqueued_at_ms, other.arrival);
+        if self.settings.policy == Policy::V1 {
+            return (false, 0, age.0, age.1);
+        }
         let gap = one.ticket.rating.abs_diff(other.ticket.rating);
-        (
-            avoided(one, other),
-            gap,
-            other.ticket.enqueued_at_ms,
-            other.arrival,
-        )
+        (avoided(one, other), gap, age.0, age.1)
     }
 
     /// When two of those who wait fit.
     fn fits_at_ms(&self, a: &Known, b: &Known) -> u64 {
-        fits_at_ms(a, b, self.waiting().len() > 2)
+        fits_at_ms(&self.settings, a, b, self.waiting().len() > 2)
     }
 
     /// Nobody who fits `one` at `now_ms` is better for it than `other`.
@@ -72,7 +73,7 @@ impl Model {
         self.waiting()
             .iter()
             .filter(|third| third.ticket.id != one.ticket.id && self.fits_at_ms(one, third) <= now_ms)
-            .all(|third| Self::rank(one, other) <= Self::rank(one, third))
+            .all(|third| self.rank(one, other) <= self.rank(one, third))
     }
 }
 
@@ -81,24 +82,24 @@ fn avoided(a: &Known, b: &Known) -> bool {
 }
 
 /// When a pair fits, straight from the definition; `company` when somebody else waits too.
-fn fits_at_ms(a: &Known, b: &Known, company: bool) -> u64 {
+fn fits_at_ms(settings: &Settings, a: &Known, b: &Known, company: bool) -> u64 {
     let (older, younger) = if a.ticket.enqueued_at_ms <= b.ticket.enqueued_at_ms {
         (a, b)
     } else {
         (b, a)
     };
-    let bound_ms = older.ticket.enqueued_at_ms + SETTINGS.wait_ms_max;
+    let bound_ms = older.ticket.enqueued_at_ms + settings.wait_ms_max;
     let gap = u64::from(a.ticket.rating.abs_diff(b.ticket.rating));
     let agrees = |at_ms: u64| {
         [older, younger].iter().all(|one| {
             let waited_ms = at_ms - one.ticket.enqueued_at_ms;
             let apart_ms = if company {
-                SETTINGS.avoid_ms
+                settings.avoid_ms
             } else {
-                SETTINGS.avoid_alone_ms
+                settings.avoid_alone_ms
             };
-            let kept_apart = avoided(a, b) && waited_ms < apart_ms;
-            SETTINGS.window(waited_ms) >= gap && !kept_apart
+            let kept_apart = settings.policy == Policy::V2 && avoided(a, b) && waited_ms < apart_ms;
+            settings.window(waited_ms) >= gap && !kept_apart
         })
     };
     (younger.ticket.enqueued_at_ms..bound_ms)
@@ -136,6 +137,10 @@ enum Step {
         ms: u64,
     },
     WaitForDeadline,
+    /// The pool goes on by the rules of this policy.
+    Adopt {
+        policy: Policy,
+    },
     /// The last match came to nothing for one side.
     PutBack {
         older: bool,
@@ -159,6 +164,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..400_u64).prop_map(|ms| Step::Wait { ms }),
         3 => Just(Step::WaitForDeadline),
         1 => any::<bool>().prop_map(|older| Step::PutBack { older }),
+        1 => prop_oneof![Just(Policy::V1), Just(Policy::V2)].prop_map(|policy| Step::Adopt { policy }),
     ]
 }
 
@@ -173,10 +179,16 @@ struct Both {
 }
 
 impl Both {
-    fn new() -> Self {
+    fn new(policy: Policy) -> Self {
+        let settings = policy.applied_to(SETTINGS);
         Self {
-            queue: Queue::new(SETTINGS),
-            model: Model::default(),
+            queue: Queue::new(settings),
+            model: Model {
+                settings,
+                known: Vec::new(),
+                ended: BTreeSet::new(),
+                in_a_match: BTreeSet::new(),
+            },
             // A wait may have begun before the first step.
             now_ms: 10_000,
             next_id: 100,
@@ -274,6 +286,11 @@ impl Both {
                     .next_deadline()
                     .map_or(self.now_ms, |at_ms| at_ms.max(self.now_ms));
             }
+            Step::Adopt { policy } => {
+                let settings = policy.applied_to(SETTINGS);
+                self.queue.adopt(settings);
+                self.model.settings = settings;
+            }
             Step::PutBack { older } => {
                 if let Some(found) = self.last_match.take() {
                     let reserved: Reserved = if older { found.older } else { found.younger };
@@ -365,9 +382,10 @@ proptest! {
 
     #[test]
     fn the_queue_does_what_looking_at_every_pair_would(
+        begins_with in prop_oneof![Just(Policy::V1), Just(Policy::V2)],
         steps in proptest::collection::vec((step(), 0..4_u8), 1..70)
     ) {
-        let mut both = Both::new();
+        let mut both = Both::new(begins_with);
         for (step, asks) in steps {
             both.take(step)?;
             // A caller may be busy for a while and ask for nothing, or only for the next moment.

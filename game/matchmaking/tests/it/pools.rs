@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use starvault_matchmaking::{AddError, PlayerKey, PoolError, Pools, Settings, Ticket, TicketId};
+use starvault_matchmaking::{AddError, PlayerKey, Policy, PoolError, Pools, Settings, Ticket, TicketId};
 
 fn ticket(id: u64, player: u64, rating: i32) -> Ticket {
     Ticket {
@@ -148,4 +148,14 @@ proptest! {
             prop_assert!(pools.next_deadline().is_none_or(|at_ms| at_ms > now_ms));
         }
     }
+}
+
+#[test]
+fn each_pool_has_a_policy_of_its_own() {
+    let mut pools = pools();
+    assert!(pools.adopt(&"eu", Policy::V1.applied_to(Settings::default())));
+    assert!(!pools.adopt(&"mars", Settings::default()));
+    let policy = |pools: &Pools<_>, pool| pools.get(&pool).map(|queue| queue.settings().policy);
+    assert_eq!(policy(&pools, "eu"), Some(Policy::V1));
+    assert_eq!(policy(&pools, "asia"), Some(Policy::V2));
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use starvault_matchmaking::{Pools, TicketId};
+use starvault_matchmaking::TicketId;
 use starvault_nodes::{Ticket, Who};
 use starvault_rules::PlayerId;
 use starvault_wire::v1::{LeftLobby, error::Code, server_frame::Event as Say};
@@ -64,8 +64,7 @@ impl Task {
         self.leads = false;
         self.matched.clear();
         self.by_player.clear();
-        let regions = self.options.regions.as_slice().iter().cloned();
-        self.pools = Pools::new(self.options.settings, regions);
+        self.pools = self.empty_pools();
         let waiting = std::mem::take(&mut self.waiting).into_values();
         let still = waiting.filter(|waiting| {
             let session = &waiting.candidate.session;

@@ -1,6 +1,8 @@
 //! What the lobby can be asked from outside while it runs.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use starvault_matchmaking::Policy;
 
 use crate::config::{Region, Regions};
 
@@ -24,6 +26,8 @@ struct Pool {
     region: Region,
     waiting: AtomicU64,
     suspended: AtomicU64,
+    /// It goes by the first policy, not by the second.
+    first_policy: AtomicBool,
 }
 
 impl LobbyMetrics {
@@ -33,6 +37,7 @@ impl LobbyMetrics {
             region: region.clone(),
             waiting: AtomicU64::new(0),
             suspended: AtomicU64::new(0),
+            first_policy: AtomicBool::new(false),
         };
         Self {
             pools: regions.as_slice().iter().map(pool).collect(),
@@ -46,6 +51,21 @@ impl LobbyMetrics {
             pool.waiting.store(waiting as u64, Ordering::Relaxed);
             pool.suspended.store(suspended as u64, Ordering::Relaxed);
         }
+    }
+
+    /// The policy of one pool from now on.
+    pub(super) fn publish_policy(&self, region: &Region, policy: Policy) {
+        if let Some(pool) = self.pools.iter().find(|pool| pool.region == *region) {
+            pool.first_policy.store(policy == Policy::V1, Ordering::Relaxed);
+        }
+    }
+
+    /// The policy by which each region's matches are made.
+    pub fn policy_by_region(&self) -> impl Iterator<Item = (&Region, Policy)> {
+        self.pools.iter().map(|pool| {
+            let first = pool.first_policy.load(Ordering::Relaxed);
+            (&pool.region, if first { Policy::V1 } else { Policy::V2 })
+        })
     }
 
     /// Tickets of each region that can be matched now.

@@ -96,6 +96,8 @@ impl Task {
         stop: CancellationToken,
     ) {
         let mut beginnings = JoinSet::new();
+        let mut flags = self.options.switches.flags();
+        self.follow_policies().await;
         loop {
             self.expire();
             self.match_up(&mut beginnings);
@@ -116,6 +118,7 @@ impl Task {
                     FromRoom::Returning(returning) => self.on_returning(*returning),
                     FromRoom::Rematched(rematched) => self.on_rematched(rematched),
                 },
+                _ = flags.changed() => self.follow_policies().await,
                 () = tokio::time::sleep_until(wakes_at) => {}
             }
         }
@@ -365,7 +368,9 @@ impl Task {
         let Some(waiting) = self.waiting.get(&id) else {
             return;
         };
-        let settings = &self.options.settings;
+        let Some(settings) = self.pools.get(&waiting.region).map(|queue| queue.settings()) else {
+            return;
+        };
         let queued = Queued {
             since_ms: i64::try_from(waiting.since_ms).unwrap_or(i64::MAX),
             region: waiting.region.to_string(),

@@ -12,6 +12,8 @@ mod emotes;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod flags;
+#[cfg(test)]
 mod frames;
 #[cfg(test)]
 mod framing;

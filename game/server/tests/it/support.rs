@@ -16,6 +16,7 @@ use starvault_wire::{
     },
 };
 use tempfile::TempDir;
+use tminus_flags::Flags;
 use tokio::{
     net::{TcpSocket, TcpStream},
     runtime::Runtime,
@@ -52,6 +53,7 @@ pub struct Running {
     pub shutdown: CancellationToken,
     pub lobby: Arc<LobbyMetrics>,
     pub games: Arc<GameMetrics>,
+    pub flags: Flags,
     admin: SocketAddr,
     task: JoinHandle<()>,
 }
@@ -76,13 +78,14 @@ impl Running {
         let server = Server::build(config, listener).await.unwrap().with_admin(admin);
         let address = server.address().unwrap();
         let (shutdown, lobby) = (CancellationToken::new(), server.lobby_metrics());
-        let games = server.game_metrics();
+        let (games, flags) = (server.game_metrics(), server.flags());
         let task = tokio::spawn(server.run(shutdown.clone()));
         Self {
             address,
             shutdown,
             lobby,
             games,
+            flags,
             admin: admin_address,
             task,
         }
@@ -134,6 +137,14 @@ impl Running {
             "text/plain; version=0.0.4; charset=utf-8"
         );
         figures(&answer.text())
+    }
+
+    /// The feature flags as the debug port shows them.
+    pub async fn flags_shown(&self) -> serde_json::Value {
+        let answer = request(self.admin, Method::GET, "/flags", &[], String::new()).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        assert_eq!(answer.headers[header::CONTENT_TYPE], "application/json");
+        answer.json()
     }
 
     /// Signs a guest in over HTTP.
