@@ -1,0 +1,5 @@
+//! ProtoJSON: read to the wire format, and written from it.
+
+pub(crate) mod any;
+pub(crate) mod read;
+pub(crate) mod write;
