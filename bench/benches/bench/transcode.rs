@@ -47,7 +47,10 @@ impl PlayerService for Fixed {
         Err(Status::unimplemented("not measured"))
     }
 
-    async fn equip_item(&self, request: tonic::Request<EquipItemRequest>) -> Result<Response<Profile>, Status> {
+    async fn equip_item(
+        &self,
+        request: tonic::Request<EquipItemRequest>,
+    ) -> Result<Response<Profile>, Status> {
         black_box(request.into_inner());
         Ok(Response::new(Profile::clone(&self.0)))
     }
@@ -74,7 +77,10 @@ async fn measure() -> anyhow::Result<Report> {
         over_http(&mut by_hand, Body::from(BODY)).await?,
     );
     let json = |bytes: &Bytes| serde_json::from_slice::<serde_json::Value>(bytes);
-    ensure!(json(&ours)? == json(&theirs)?, "the two answers differ: {ours:?} and {theirs:?}");
+    ensure!(
+        json(&ours)? == json(&theirs)?,
+        "the two answers differ: {ours:?} and {theirs:?}"
+    );
 
     let mut figures = [const { Vec::new() }; 3];
     for _ in 0..ROUNDS {
@@ -84,7 +90,10 @@ async fn measure() -> anyhow::Result<Report> {
         }
         let second = cpu_us();
         for _ in 0..CALLS {
-            let request = EquipItemRequest { item_id: "crest-spark".into(), equip: true };
+            let request = EquipItemRequest {
+                item_id: "crest-spark".into(),
+                equip: true,
+            };
             black_box(grpc.equip_item(request).await?);
         }
         let third = cpu_us();
@@ -92,11 +101,18 @@ async fn measure() -> anyhow::Result<Report> {
             black_box(over_http(&mut by_hand, Body::from(BODY)).await?);
         }
         let end = cpu_us();
-        for (figure, us) in figures.iter_mut().zip([second - began, third - second, end - third]) {
+        for (figure, us) in figures
+            .iter_mut()
+            .zip([second - began, third - second, end - third])
+        {
             figure.push(us / f64::from(CALLS));
         }
     }
-    let ratios = figures[0].iter().zip(&figures[2]).map(|(ours, theirs)| ours / theirs).collect();
+    let ratios = figures[0]
+        .iter()
+        .zip(&figures[2])
+        .map(|(ours, theirs)| ours / theirs)
+        .collect();
     let [transcoded, grpc, by_hand] = figures.map(|rounds| quantile(&sorted(rounds), 0.5));
     let mut report = Report::default();
     report.add("cpu_us_transcoded", transcoded, "us", Limit::None);
@@ -104,7 +120,9 @@ async fn measure() -> anyhow::Result<Report> {
     report.add("cpu_us_handler", by_hand, "us", Limit::None);
     let ratio = quantile(&sorted(ratios), 0.5);
     report.add("ratio_vs_handler", ratio, "times", Limit::AtMost(2.0));
-    report.note(format!("median of {ROUNDS} rounds of {CALLS} calls each, in this process, without a connection"));
+    report.note(format!(
+        "median of {ROUNDS} rounds of {CALLS} calls each, in this process, without a connection"
+    ));
     Ok(report)
 }
 
@@ -115,11 +133,18 @@ where
     R: http_body_util::BodyExt,
     R::Error: std::fmt::Debug,
 {
-    let request = Request::post(PATH).header("content-type", "application/json").body(body)?;
+    let request = Request::post(PATH)
+        .header("content-type", "application/json")
+        .body(body)?;
     poll_fn(|cx| service.poll_ready(cx)).await?;
     let response = service.call(request).await?;
     ensure!(response.status() == 200, "the answer is {}", response.status());
-    let body = response.into_body().collect().await.ok().context("the answer broke off")?;
+    let body = response
+        .into_body()
+        .collect()
+        .await
+        .ok()
+        .context("the answer broke off")?;
     Ok(body.to_bytes())
 }
 
@@ -145,7 +170,15 @@ fn profile() -> Profile {
         xp: 7_260,
         xp_next_level: 7_800,
         stage: "first-light".into(),
-        items: ["crest-spark", "crest-comet", "board-dusk", "board-dawn", "pieces-glass"].map(Into::into).into(),
+        items: [
+            "crest-spark",
+            "crest-comet",
+            "board-dusk",
+            "board-dawn",
+            "pieces-glass",
+        ]
+        .map(Into::into)
+        .into(),
         equipped: ["crest-spark", "board-dusk"].map(Into::into).into(),
     }
 }

@@ -76,21 +76,32 @@ where
             }
         };
         let transcoder = self.transcoder.clone();
+        let is_head = *request.method() == Method::HEAD;
+        let finished = move |response: Response<ResponseBody<R>>| {
+            // What would be the body is known by its headers alone (RFC 9110 section 9.3.2).
+            if is_head {
+                response.map(|_| ResponseBody(Kind::Whole(None)))
+            } else {
+                response
+            }
+        };
         match route {
             None => {
                 let mut inner = inner;
                 let answer = inner.call(request.map(RequestBody::Passed));
                 Box::pin(async move { Ok(answer.await?.map(|body| ResponseBody(Kind::Passed(body)))) })
             }
-            Some(Err(error)) => Box::pin(async move { Ok(refusal(&transcoder, &error)) }),
-            Some(Ok(route)) => Box::pin(exchange(transcoder, inner, route, request)),
+            Some(Err(error)) => Box::pin(async move { Ok(finished(refusal(&transcoder, &error))) }),
+            Some(Ok(route)) => Box::pin(async move {
+                let response = exchange(transcoder, inner, route, request).await?;
+                Ok(finished(response))
+            }),
         }
     }
 }
 
 /// What the HTTP side of a call has to know until its answer.
 struct Wanted {
-    is_head: bool,
     gzip: bool,
     lines: bool,
 }
@@ -108,7 +119,6 @@ where
 {
     let (mut parts, body) = request.into_parts();
     let wanted = Wanted {
-        is_head: parts.method == Method::HEAD,
         gzip: transcoder.options.gzip_bytes_min.is_some() && gzip::is_accepted(&parts.headers),
         lines: headers::wants_lines(&parts.headers),
     };
@@ -299,7 +309,7 @@ where
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
     }
-    whole(StatusCode::OK, headers, bytes, wanted.is_head)
+    whole(StatusCode::OK, headers, bytes)
 }
 
 struct Parts<R> {
@@ -337,22 +347,18 @@ fn streamed<R>(
     if wanted.gzip {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    let body = if wanted.is_head {
-        Kind::Whole(None)
-    } else {
-        Kind::Stream(Box::new(Streaming {
-            transcoder,
-            route,
-            upstream: parts.upstream,
-            frames: parts.frames,
-            first: parts.first,
-            status: parts.status,
-            format,
-            gzip: wanted.gzip.then(Deflating::new),
-            begun: false,
-            ended: false,
-        }))
-    };
+    let body = Kind::Stream(Box::new(Streaming {
+        transcoder,
+        route,
+        upstream: parts.upstream,
+        frames: parts.frames,
+        first: parts.first,
+        status: parts.status,
+        format,
+        gzip: wanted.gzip.then(Deflating::new),
+        begun: false,
+        ended: false,
+    }));
     let mut response = Response::new(ResponseBody(body));
     *response.headers_mut() = headers;
     response
@@ -394,17 +400,12 @@ fn error<R>(
     if http == StatusCode::UNAUTHORIZED && !headers.contains_key(header::WWW_AUTHENTICATE) {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    whole(http, headers, transcoder.error_body(status), false)
+    whole(http, headers, transcoder.error_body(status))
 }
 
-fn whole<R>(
-    status: StatusCode,
-    mut headers: HeaderMap,
-    bytes: Vec<u8>,
-    is_head: bool,
-) -> Response<ResponseBody<R>> {
+fn whole<R>(status: StatusCode, mut headers: HeaderMap, bytes: Vec<u8>) -> Response<ResponseBody<R>> {
     headers.insert(header::CONTENT_LENGTH, bytes.len().into());
-    let body = Kind::Whole((!is_head).then(|| bytes.into()));
+    let body = Kind::Whole(Some(bytes.into()));
     let mut response = Response::new(ResponseBody(body));
     *response.status_mut() = status;
     *response.headers_mut() = headers;

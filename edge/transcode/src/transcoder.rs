@@ -181,7 +181,7 @@ impl Transcoder {
                     binding.input,
                     content_type,
                     body,
-                )?
+                )?;
             }
             Body::Field(index) => {
                 let field = &self.schema.messages[binding.input].fields[index];

@@ -113,9 +113,7 @@ where
 
 /// Launch control asks these whatever else is wrong.
 fn is_exempt_from_faults(called: &str) -> bool {
-    called == "/healthz"
-        || called.starts_with("/grpc.")
-        || called.starts_with("/starvault.v1.SystemService/")
+    called == "/healthz" || called.starts_with("/grpc.") || called.starts_with("/starvault.v1.SystemService/")
 }
 
 /// What it makes stays in the store, so each address has an allowance.

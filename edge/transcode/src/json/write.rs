@@ -285,7 +285,7 @@ impl Writer<'_> {
 
     /// Of entries with one key the last one counts.
     fn map(&mut self, field: &Field, found: &[Found<'_>], depth: usize) -> Written {
-        if depth >= DEPTH_MAX {
+        if depth >= DEPTH_MAX && !found.is_empty() {
             return Err(Unwritable::TooDeep);
         }
         let schema = self.schema;
@@ -362,7 +362,7 @@ impl Writer<'_> {
             (Kind::Int32, Value::Varint(raw)) => self.number(raw as i32),
             (Kind::Uint32, Value::Varint(raw)) => self.number(raw as u32),
             (Kind::Sint32, Value::Varint(raw)) => {
-                self.number(wire::unzigzag(raw & u64::from(u32::MAX)) as i32)
+                self.number(wire::unzigzag(raw & u64::from(u32::MAX)) as i32);
             }
             (Kind::Fixed32, Value::Fixed32(raw)) => self.number(raw),
             (Kind::Sfixed32, Value::Fixed32(raw)) => self.number(raw as i32),

@@ -614,6 +614,17 @@ async fn head_has_everything_but_the_body() {
         (got.status, &got.headers["content-length"], got.body.len()),
         (200, &"12".parse().unwrap(), 0)
     );
+    let failed = ended(&[("grpc-status", "5")]);
+    for (target, status) in [("/v1/items/x", 404), ("/v1/items/%FF", 400)] {
+        let got = ask(
+            Options::default(),
+            failed.clone(),
+            request("HEAD", target, &[], b""),
+        )
+        .await;
+        assert_eq!((got.status, got.body.len()), (status, 0));
+        assert_ne!(got.headers["content-length"], "0");
+    }
 }
 
 #[tokio::test]
