@@ -3,7 +3,8 @@
 use base64::Engine as _;
 use http::{HeaderMap, StatusCode};
 
-use crate::json::write::{Writer, all_bytes};
+use crate::json::found::all_bytes;
+use crate::json::write::Writer;
 use crate::path;
 use crate::schema::Schema;
 

@@ -5,8 +5,9 @@ use http::{HeaderValue, Method};
 use prost_reflect::DescriptorPool;
 
 use crate::error::{BuildError, RequestError, ResponseError};
+use crate::json::found::all_bytes;
 use crate::json::read::{self, Target};
-use crate::json::write::{Writer, all_bytes};
+use crate::json::write::Writer;
 use crate::router::{Found, Router};
 use crate::rules::{self, Binding, Body};
 use crate::scalar::shown;

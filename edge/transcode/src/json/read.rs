@@ -7,6 +7,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::json::any;
+use crate::json::names::{Name, Seen};
 use crate::scalar::{self, Scalar, shown};
 use crate::schema::{Field, Form, Kind, Message, MessageId, Schema, Shape};
 use crate::transcoder::Unknown;
@@ -385,26 +386,6 @@ fn content_map<'de, A: MapAccess<'de>>(
     }
 }
 
-/// Which fields and oneofs an object has named already.
-#[derive(Default)]
-struct Seen {
-    few: u128,
-    many: BTreeSet<usize>,
-}
-
-impl Seen {
-    fn insert(&mut self, index: usize) -> bool {
-        if index < 128 {
-            let bit = 1 << index;
-            let new = self.few & bit == 0;
-            self.few |= bit;
-            new
-        } else {
-            self.many.insert(index)
-        }
-    }
-}
-
 fn members<'de, 's, A: MapAccess<'de>>(
     reading: &mut Reading<'s>,
     message: &'s Message,
@@ -446,31 +427,6 @@ fn members<'de, 's, A: MapAccess<'de>>(
         }
     }
     Ok(())
-}
-
-/// A member's name: the field's index, or the name that no field has.
-struct Name<'s> {
-    message: &'s Message,
-}
-
-impl<'de> DeserializeSeed<'de> for Name<'_> {
-    type Value = Result<usize, String>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Name<'_> {
-    type Value = Result<usize, String>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.message.index_named(name).ok_or_else(|| name.to_owned()))
-    }
 }
 
 /// A map field: an entry message per member.

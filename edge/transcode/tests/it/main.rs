@@ -9,5 +9,6 @@ mod build;
 mod fields;
 mod json;
 mod paths;
+mod sizes;
 mod streams;
 mod support;

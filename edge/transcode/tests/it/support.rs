@@ -1,6 +1,7 @@
 //! A transcoder of the cases, and another implementation of ProtoJSON (prost-reflect) to judge it by.
 
 use std::convert::Infallible;
+use std::io::Write as _;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -226,4 +227,14 @@ pub fn request(
     *request.uri_mut() = target.parse().unwrap();
     *request.headers_mut() = header_map(headers);
     request
+}
+
+pub fn item(json: &str) -> Vec<u8> {
+    to_bytes(&pool(), "cases.v1.Item", json)
+}
+
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
 }
