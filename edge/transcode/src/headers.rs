@@ -3,76 +3,63 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// Of one connection (RFC 9110 section 7.6.1), or of the body, which is another one on the other side.
-const NEVER: [HeaderName; 12] = [
-    header::CONNECTION,
-    header::CONTENT_ENCODING,
-    header::CONTENT_LENGTH,
-    header::CONTENT_TYPE,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
+fn stays_here(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "content-encoding"
+            | "content-length"
+            | "content-type"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
 
 /// They say what the client wants of HTTP.
-const REQUEST_ONLY: [HeaderName; 5] = [
-    header::ACCEPT,
-    header::ACCEPT_ENCODING,
-    header::EXPECT,
-    header::HOST,
-    header::RANGE,
-];
-
-const GRPC_TIMEOUT: &str = "grpc-timeout";
+fn is_about_http(name: &str) -> bool {
+    matches!(name, "accept" | "accept-encoding" | "expect" | "host" | "range")
+}
 
 /// What belongs to gRPC itself a client cannot set, but for how long it waits.
+fn is_grpcs_own(name: &str) -> bool {
+    name.starts_with("grpc-") && name != "grpc-timeout"
+}
+
 pub(crate) fn to_metadata(headers: &mut HeaderMap) {
-    strip(headers);
-    for name in REQUEST_ONLY {
-        headers.remove(name);
-    }
-    remove_grpc(headers, GRPC_TIMEOUT);
+    remove(headers, |name| {
+        stays_here(name) || is_about_http(name) || is_grpcs_own(name)
+    });
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(header::TE, HeaderValue::from_static("trailers"));
 }
 
 pub(crate) fn to_http(headers: &mut HeaderMap) {
-    strip(headers);
-    remove_grpc(headers, "");
+    remove(headers, |name| stays_here(name) || name.starts_with("grpc-"));
 }
 
-fn strip(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(header::CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
+fn remove(headers: &mut HeaderMap, goes: impl Fn(&str) -> bool) {
+    let mut names: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| goes(name.as_str()))
+        .cloned()
+        .collect();
+    let of_connection = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    names.extend(
+        of_connection
             .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse().ok())
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
-    }
-    for name in NEVER {
+            .filter_map(|name| name.trim().parse::<HeaderName>().ok()),
+    );
+    for name in names {
         headers.remove(name);
-    }
-}
-
-fn remove_grpc(headers: &mut HeaderMap, but: &str) {
-    if headers.keys().any(|name| name.as_str().starts_with("grpc-")) {
-        let names: Vec<HeaderName> = headers
-            .keys()
-            .filter(|name| name.as_str().starts_with("grpc-") && name.as_str() != but)
-            .cloned()
-            .collect();
-        for name in names {
-            headers.remove(name);
-        }
     }
 }
 
