@@ -18,6 +18,7 @@ mod report;
 mod rooms;
 mod sightings;
 mod snapshots;
+mod transcode;
 mod verify;
 
 use std::path::PathBuf;
@@ -49,6 +50,8 @@ enum What {
     Snapshots(snapshots::SnapshotsOptions),
     /// Two databases of a million rows, 39 of them different: `starvault data verify` beside pt-table-sync.
     Verify(verify::VerifyOptions),
+    /// CPU of one call over HTTP/JSON through the transcoder, beside gRPC and beside a handler written by hand.
+    Transcode(Options),
     /// The baseline of `rooms`: passes bytes on, nothing else. Started by it.
     #[command(hide = true)]
     BareRelay(bare::BareOptions),
@@ -96,6 +99,7 @@ fn run(cli: Cli) -> anyhow::Result<bool> {
         What::Rooms(options) => (rooms::run(&options)?, options.all.json),
         What::Snapshots(options) => (snapshots::run(&options)?, options.all.json),
         What::Verify(options) => (verify::run(&options)?, options.all.json),
+        What::Transcode(options) => (transcode::run()?, options.json),
         What::BareRelay(options) => {
             bare::serve(&options)?;
             return Ok(true);

@@ -96,7 +96,13 @@ fn every_crate_takes_the_workspace_lints_and_licence() {
 
 #[test]
 fn pure_crates_ban_clocks_and_files() {
-    for folder in ["game/rules", "game/matchmaking", "game/history", "launch/plan"] {
+    for folder in [
+        "game/rules",
+        "game/matchmaking",
+        "game/history",
+        "launch/plan",
+        "edge/transcode",
+    ] {
         let path = root().join(folder).join("clippy.toml");
         let bans =
             std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -22,8 +22,6 @@ pub enum AppError {
     FailedPrecondition(String),
     #[error("{0} is not allowed here")]
     MethodNotAllowed(String),
-    #[error("the body is larger than {bytes_max} bytes")]
-    PayloadTooLarge { bytes_max: usize },
     #[error("{0}")]
     TooManyRequests(&'static str),
     #[error("this release answered nothing in time; try again")]
@@ -38,7 +36,7 @@ pub enum AppError {
 }
 
 impl AppError {
-    /// The table of the published gRPC to HTTP mapping, with 405 and 413 where HTTP knows better.
+    /// The table of the published gRPC to HTTP mapping, with 405 where HTTP knows better.
     fn codes(&self) -> (Code, StatusCode) {
         match self {
             Self::InvalidArgument(_) => (Code::InvalidArgument, StatusCode::BAD_REQUEST),
@@ -46,7 +44,6 @@ impl AppError {
             Self::FailedPrecondition(_) => (Code::FailedPrecondition, StatusCode::BAD_REQUEST),
             Self::NotFound(_) => (Code::NotFound, StatusCode::NOT_FOUND),
             Self::MethodNotAllowed(_) => (Code::Unimplemented, StatusCode::METHOD_NOT_ALLOWED),
-            Self::PayloadTooLarge { .. } => (Code::InvalidArgument, StatusCode::PAYLOAD_TOO_LARGE),
             Self::TooManyRequests(_) => (Code::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS),
             Self::DeadlineExceeded => (Code::DeadlineExceeded, StatusCode::GATEWAY_TIMEOUT),
             Self::Unavailable(_) | Self::Store(_) => (Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE),
@@ -125,6 +122,8 @@ pub enum StartError {
     Flags(Vec<String>),
     #[error("the descriptors of the contract are damaged: {0}; build again")]
     Reflection(#[from] tonic_reflection::server::Error),
+    #[error("the contract's HTTP rules do not hold: {0}; correct them and build again")]
+    Transcoder(#[from] tminus_transcode::BuildError),
     #[error("a task of the start was interrupted")]
     Interrupted,
 }

@@ -1,24 +1,27 @@
-//! The routes of the one port: HTTP/JSON, gRPC, the WebSocket and the page; and what surrounds
+//! The routes of the one port: gRPC, HTTP/JSON in front of it, the WebSocket and the page; and what surrounds
 //! each of them (faults on purpose, the time limit, the release's name).
+//!
+//! Nothing here knows a message: what HTTP/JSON answers comes from the contract's annotations.
 
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
-    body::{Body, Bytes},
-    extract::{DefaultBodyLimit, Path, Request, State, rejection::BytesRejection},
+    Router,
+    body::Body,
+    extract::{DefaultBodyLimit, Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::get,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use starvault_wire::v1::{
-    self, GetProfileRequest, SignInAsGuestRequest, player_service_server::PlayerServiceServer,
-    system_service_server::SystemServiceServer,
+    self, player_service_server::PlayerServiceServer, system_service_server::SystemServiceServer,
 };
+use tminus_transcode::{Options, TranscodeLayer, Transcoder};
 use tokio::time::Instant;
 use tonic::server::NamedService;
 use tonic_health::server::HealthReporter;
+use tower::Layer as _;
 
 use crate::{
     app::App,
@@ -48,10 +51,6 @@ pub async fn router(app: Arc<App>) -> Result<(Router, HealthReporter), StartErro
     let bytes_max = app.config.limits.body_bytes_max;
     let grpc = Grpc(app.clone());
     let router = Router::new()
-        .route("/v1/guests", post(sign_in))
-        .route("/v1/players/{player_id}", get(profile))
-        .route("/v1/players/me/equipment", post(equip))
-        .route("/v1/version", get(version))
         .route("/v1/play", get(ws::play))
         .route("/healthz", get(healthz))
         .merge(assets::routes())
@@ -68,10 +67,34 @@ pub async fn router(app: Arc<App>) -> Result<(Router, HealthReporter), StartErro
     );
     let router = add(router, health_service.max_decoding_message_size(bytes_max));
     let router = add(router, reflection.max_decoding_message_size(bytes_max));
-    let router = router
-        .layer(middleware::from_fn_with_state(app.clone(), around))
-        .with_state(app);
+    let options = Options {
+        request_bytes_max: bytes_max,
+        ..Options::default()
+    };
+    let transcoder = Arc::new(Transcoder::new(v1::FILE_DESCRIPTOR_SET, options)?);
+    let doors = TranscodeLayer(transcoder.clone()).layer(router.with_state(app.clone()));
+    let surroundings = Surroundings { app, transcoder };
+    let router = Router::new()
+        .fallback_service(doors)
+        .layer(middleware::from_fn_with_state(surroundings, around));
     Ok((router, health))
+}
+
+#[derive(Clone)]
+struct Surroundings {
+    app: Arc<App>,
+    transcoder: Arc<Transcoder>,
+}
+
+impl Surroundings {
+    /// The method of gRPC that a request calls, by whichever door it came; or its path as it is.
+    fn called<'r>(&'r self, request: &'r Request) -> &'r str {
+        let path = request.uri().path();
+        match self.transcoder.route(request.method(), path) {
+            Ok(route) => self.transcoder.rpc_path(&route).path(),
+            Err(_) => path,
+        }
+    }
 }
 
 fn add<S, R>(router: Router<Arc<App>>, service: S) -> Router<Arc<App>>
@@ -89,24 +112,22 @@ where
 }
 
 /// Launch control asks these whatever else is wrong.
-fn is_exempt_from_faults(path: &str) -> bool {
-    path == "/healthz"
-        || path == "/v1/version"
-        || path.starts_with("/grpc.")
-        || path.starts_with("/starvault.v1.SystemService/")
+fn is_exempt_from_faults(called: &str) -> bool {
+    called == "/healthz" || called.starts_with("/grpc.") || called.starts_with("/starvault.v1.SystemService/")
 }
 
-/// Both ways to sign in; what they make stays in the store, so each address has an allowance.
-fn is_sign_in(path: &str) -> bool {
-    path == "/v1/guests" || path == "/starvault.v1.PlayerService/SignInAsGuest"
-}
+/// What it makes stays in the store, so each address has an allowance.
+const SIGN_IN: &str = "/starvault.v1.PlayerService/SignInAsGuest";
 
-async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+async fn around(State(surroundings): State<Surroundings>, request: Request, next: Next) -> Response {
+    let called = surroundings.called(&request);
+    let (is_sign_in, is_exempt) = (called == SIGN_IN, is_exempt_from_faults(called));
+    let app = surroundings.app;
     let mut content_type = HeaderMap::new();
     if let Some(value) = request.headers().get(header::CONTENT_TYPE) {
         content_type.insert(header::CONTENT_TYPE, value.clone());
     }
-    if is_sign_in(request.uri().path()) {
+    if is_sign_in {
         let permit = request.extensions().get::<ConnectionPermit>();
         let client = permit.map(|permit| app.addresses.client(permit.peer, request.headers()));
         if client.is_some_and(|client| !app.addresses.sign_in(client, Instant::now())) {
@@ -114,7 +135,7 @@ async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
             return error.respond(&content_type);
         }
     }
-    let fault = if is_exempt_from_faults(request.uri().path()) {
+    let fault = if is_exempt {
         Fault::None
     } else {
         app.injector.draw(Instant::now())
@@ -135,58 +156,6 @@ async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
     let release = HeaderValue::from_str(app.config.release.as_str()).expect("a release label fits a header");
     response.headers_mut().insert(X_RELEASE, release);
     response
-}
-
-async fn sign_in(
-    State(app): State<Arc<App>>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Json<v1::SignInAsGuestResponse>, AppError> {
-    let request: SignInAsGuestRequest = message(&app, "SignInAsGuestRequest", body)?;
-    app.sign_in_as_guest(request).await.map(Json)
-}
-
-async fn profile(
-    State(app): State<Arc<App>>,
-    Path(player_id): Path<String>,
-    headers: HeaderMap,
-) -> Result<Json<v1::Profile>, AppError> {
-    let caller = app.tokens.caller(&headers)?;
-    app.get_profile(&caller, &GetProfileRequest { player_id })
-        .await
-        .map(Json)
-}
-
-async fn equip(
-    State(app): State<Arc<App>>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Json<v1::Profile>, AppError> {
-    let caller = app.tokens.caller(&headers)?;
-    let request = message(&app, "EquipItemRequest", body)?;
-    app.equip_item(&caller, &request).await.map(Json)
-}
-
-/// The message that a body holds; an empty body is an empty message.
-fn message<M: Default + serde::de::DeserializeOwned>(
-    app: &App,
-    name: &str,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<M, AppError> {
-    let body = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => AppError::PayloadTooLarge {
-            bytes_max: app.config.limits.body_bytes_max,
-        },
-        _ => AppError::InvalidArgument("the body did not arrive in full".into()),
-    })?;
-    if body.is_empty() {
-        return Ok(M::default());
-    }
-    serde_json::from_slice(&body)
-        .map_err(|error| AppError::InvalidArgument(format!("the body is no {name}: {error}")))
-}
-
-async fn version(State(app): State<Arc<App>>) -> Json<v1::Version> {
-    Json(app.version())
 }
 
 async fn healthz(State(app): State<Arc<App>>) -> Response {

@@ -51,3 +51,5 @@ mod storm;
 mod support;
 #[cfg(test)]
 mod surface;
+#[cfg(test)]
+mod transcoded;
