@@ -6,6 +6,7 @@
 
 mod bench;
 mod build;
+mod python;
 mod setup;
 mod tests;
 mod torture;
@@ -99,6 +100,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Bench { arguments } => bench::run(&arguments),
         Command::Setup => {
             setup::ensure(setup::EVERYTHING)?;
+            python::ensure()?;
             println!("everything that tests and rehearsals need is installed");
             Ok(0)
         }

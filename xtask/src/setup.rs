@@ -58,6 +58,12 @@ pub const EVERYTHING: &[Need] = &[
         any_of: &["redis-server", "redis-check-rdb"],
     },
     Need {
+        // Brings the interpreter along where there is none.
+        purpose: "comparing ours with programs of others in Python",
+        package: "python3-venv",
+        any_of: &["python3"],
+    },
+    Need {
         purpose: "making those databases",
         package: "mariadb-client-core",
         any_of: &["my_print_defaults"],

@@ -3,6 +3,7 @@
 
 mod browser;
 mod common;
+mod deadlines;
 mod launches;
 mod long_games;
 mod lying_disk;

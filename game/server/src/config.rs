@@ -77,7 +77,8 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// Until a request's head has arrived; also how long an idle connection is kept.
     pub header_timeout: Duration,
-    /// Until a response's head is ready.
+    /// Until a response's head is ready, whatever longer limit the caller names; also for one command on
+    /// a socket.
     pub request_timeout: Duration,
     /// Bytes of a WebSocket message that is read at all. Above it the socket closes with 1009;
     /// between the contract's limit and this one the game goes on.

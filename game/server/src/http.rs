@@ -1,5 +1,5 @@
-//! The routes of the one port: HTTP/JSON, gRPC, the WebSocket and the page; and what surrounds
-//! each of them (faults on purpose, the time limit, the release's name).
+//! The routes of the one port: HTTP/JSON, gRPC, the WebSocket and the pages; and what surrounds
+//! each of them (the release's name, the deadline, faults on purpose).
 
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use starvault_wire::v1::{
     self, GetProfileRequest, SignInAsGuestRequest, player_service_server::PlayerServiceServer,
     system_service_server::SystemServiceServer,
 };
+use tminus_deadline::{DeadlineLayer, Missed};
 use tokio::time::Instant;
 use tonic::server::NamedService;
 use tonic_health::server::HealthReporter;
@@ -27,7 +28,7 @@ use crate::{
     grpc::Grpc,
     inject::Fault,
     net::ConnectionPermit,
-    ws,
+    openapi, ws,
 };
 
 /// Names the release on every response.
@@ -55,6 +56,7 @@ pub async fn router(app: Arc<App>) -> Result<(Router, HealthReporter), StartErro
         .route("/v1/play", get(ws::play))
         .route("/healthz", get(healthz))
         .merge(assets::routes())
+        .merge(openapi::routes())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(bytes_max));
@@ -68,7 +70,14 @@ pub async fn router(app: Arc<App>) -> Result<(Router, HealthReporter), StartErro
     );
     let router = add(router, health_service.max_decoding_message_size(bytes_max));
     let router = add(router, reflection.max_decoding_message_size(bytes_max));
+    // From the inside out.
     let router = router
+        .layer(middleware::from_fn_with_state(app.clone(), faults))
+        .layer(DeadlineLayer::new(
+            "starvault",
+            app.config.limits.request_timeout,
+            missed,
+        ))
         .layer(middleware::from_fn_with_state(app.clone(), around))
         .with_state(app);
     Ok((router, health))
@@ -102,39 +111,56 @@ fn is_sign_in(path: &str) -> bool {
 }
 
 async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let mut content_type = HeaderMap::new();
-    if let Some(value) = request.headers().get(header::CONTENT_TYPE) {
-        content_type.insert(header::CONTENT_TYPE, value.clone());
-    }
-    if is_sign_in(request.uri().path()) {
-        let permit = request.extensions().get::<ConnectionPermit>();
-        let client = permit.map(|permit| app.addresses.client(permit.peer, request.headers()));
-        if client.is_some_and(|client| !app.addresses.sign_in(client, Instant::now())) {
-            let error = AppError::TooManyRequests("too many guests from this address; try again later");
-            return error.respond(&content_type);
-        }
-    }
-    let fault = if is_exempt_from_faults(request.uri().path()) {
-        Fault::None
+    let mut response = if is_sign_in(request.uri().path()) && !may_sign_in(&app, &request) {
+        let error = AppError::TooManyRequests("too many guests from this address; try again later");
+        error.respond(request.headers())
     } else {
-        app.injector.draw(Instant::now())
-    };
-    match fault {
-        Fault::Swallow => std::future::pending().await,
-        Fault::Delay(delay) => tokio::time::sleep(delay).await,
-        Fault::None | Fault::Fail => {}
-    }
-    let mut response = if fault == Fault::Fail {
-        AppError::Internal.respond(&content_type)
-    } else {
-        match tokio::time::timeout(app.config.limits.request_timeout, next.run(request)).await {
-            Ok(response) => response,
-            Err(_) => AppError::DeadlineExceeded.respond(&content_type),
-        }
+        next.run(request).await
     };
     let release = HeaderValue::from_str(app.config.release.as_str()).expect("a release label fits a header");
     response.headers_mut().insert(X_RELEASE, release);
     response
+}
+
+fn may_sign_in(app: &App, request: &Request) -> bool {
+    let permit = request.extensions().get::<ConnectionPermit>();
+    let client = permit.map(|permit| app.addresses.client(permit.peer, request.headers()));
+    client.is_none_or(|client| app.addresses.sign_in(client, Instant::now()))
+}
+
+/// The answer to whoever has set a deadline that has passed, or one that cannot be read.
+fn missed(headers: &HeaderMap, missed: Missed) -> Response {
+    let error = match missed {
+        Missed::Passed(_) => AppError::DeadlineExceeded,
+        Missed::Header(wrong) => AppError::InvalidArgument(wrong.to_string()),
+    };
+    error.respond(headers)
+}
+
+/// Faults on purpose stand where the work does: the deadline cancels them as well.
+async fn faults(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    if is_exempt_from_faults(request.uri().path()) {
+        return next.run(request).await;
+    }
+    match app.injector.draw(Instant::now()) {
+        Fault::None => {}
+        Fault::Swallow => stall().await,
+        Fault::Delay(delay) => tokio::time::sleep(delay).await,
+        Fault::Fail => return AppError::Internal.respond(request.headers()),
+    }
+    next.run(request).await
+}
+
+/// Never ends by itself, and says when it is given up.
+async fn stall() {
+    struct GivenUp;
+    impl Drop for GivenUp {
+        fn drop(&mut self) {
+            tracing::debug!(target: "deadline", "stalled work is given up");
+        }
+    }
+    let _given_up = GivenUp;
+    std::future::pending::<()>().await;
 }
 
 async fn sign_in(

@@ -8,6 +8,8 @@ mod connection;
 #[cfg(test)]
 mod copies;
 #[cfg(test)]
+mod deadlines;
+#[cfg(test)]
 mod emotes;
 #[cfg(test)]
 mod faults;
@@ -25,6 +27,8 @@ mod nodes;
 mod nodes_lost;
 #[cfg(test)]
 mod nodes_many;
+#[cfg(test)]
+mod openapi;
 #[cfg(test)]
 mod ownership;
 #[cfg(test)]
