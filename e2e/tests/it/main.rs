@@ -13,4 +13,5 @@ mod play_page_emotes;
 mod play_page_lobby;
 mod play_page_steps;
 mod play_page_table;
+mod reference_page;
 mod workspace;

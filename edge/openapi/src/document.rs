@@ -29,7 +29,7 @@ struct PathItem {
 /// An annotation does not fit its messages, two operations share a path, or a note is about nothing.
 pub fn generate(pool: &DescriptorPool, settings: &Settings) -> Result<Value, GenerateError> {
     let comments = Comments::of(pool);
-    let mut schemas = Schemas::new(settings.dialect, &comments);
+    let mut schemas = Schemas::new(settings, &comments);
     let mut services: Vec<ServiceDescriptor> = pool.services().collect();
     services.sort_by(|one, other| one.full_name().cmp(other.full_name()));
     let names = short_names(&services);
@@ -69,7 +69,7 @@ pub fn generate(pool: &DescriptorPool, settings: &Settings) -> Result<Value, Gen
             tags.push(tag(name, comment));
         }
     }
-    check_notes(settings, &annotated)?;
+    check_notes(pool, settings, &annotated)?;
     let websockets = websockets(pool, settings, &mut schemas)?;
     let paths: BTreeMap<String, Value> = paths.into_values().map(path_item).collect();
 
@@ -180,7 +180,19 @@ fn path_item(item: PathItem) -> (String, Value) {
 }
 
 /// A note about what is not there says that the contract has changed and the notes have not.
-fn check_notes(settings: &Settings, annotated: &BTreeSet<String>) -> Result<(), GenerateError> {
+fn check_notes(
+    pool: &DescriptorPool,
+    settings: &Settings,
+    annotated: &BTreeSet<String>,
+) -> Result<(), GenerateError> {
+    for name in settings.fields.keys() {
+        let field = name
+            .rsplit_once('.')
+            .and_then(|(message, field)| pool.get_message_by_name(message)?.get_field_by_name(field));
+        if field.is_none() {
+            return Err(GenerateError::UnknownField { field: name.clone() });
+        }
+    }
     for (method, notes) in &settings.operations {
         if !annotated.contains(method) {
             return Err(GenerateError::UnknownMethod {

@@ -47,6 +47,8 @@ pub enum GenerateError {
         "there are notes about {method}, which has no google.api.http annotation (any more); remove them"
     )]
     UnknownMethod { method: String },
+    #[error("there are keywords for the field {field}, which does not exist (any more); remove them")]
+    UnknownField { field: String },
     #[error("{method} asks for the credential {name:?}, which no security scheme describes")]
     UnknownSecurityScheme { method: String, name: String },
     #[error("{method}: {status} is no status of an error; 400 to 599 are")]

@@ -232,7 +232,8 @@ fn wildcard(
         Some(field) if whole => schemas.field_type(field),
         _ => anything,
     };
-    if schema == json!({ "type": "string" }) && !rest {
+    let is_text = matches!(fields.last().map(FieldDescriptor::kind), Some(Kind::String));
+    if is_text && !rest && schema.get("minLength").is_none() {
         // A segment of a path is never empty.
         schema["minLength"] = json!(1);
     }

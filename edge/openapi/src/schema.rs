@@ -12,7 +12,7 @@ use crate::{
     SCHEMAS_MAX,
     comments::Comments,
     error::GenerateError,
-    settings::Dialect,
+    settings::{Dialect, Settings},
     well_known::{self, Scalar, reference},
 };
 
@@ -27,16 +27,19 @@ const INPUT_ONLY: i32 = 4;
 pub struct Schemas<'a> {
     pub dialect: Dialect,
     comments: &'a Comments,
+    /// More keywords for some fields.
+    keywords: &'a BTreeMap<String, Map<String, Value>>,
     named: BTreeSet<String>,
     waiting: VecDeque<Kind>,
     components: BTreeMap<String, Value>,
 }
 
 impl<'a> Schemas<'a> {
-    pub fn new(dialect: Dialect, comments: &'a Comments) -> Self {
+    pub fn new(settings: &'a Settings, comments: &'a Comments) -> Self {
         Self {
-            dialect,
+            dialect: settings.dialect,
             comments,
+            keywords: &settings.fields,
             named: BTreeSet::new(),
             waiting: VecDeque::new(),
             components: BTreeMap::new(),
@@ -220,14 +223,19 @@ impl<'a> Schemas<'a> {
 
     /// The type alone, lists and maps included.
     pub fn field_type(&mut self, field: &FieldDescriptor) -> Value {
-        if field.is_map() {
-            return self.map(field);
-        }
-        let one = self.kind(&field.kind());
-        if field.is_list() {
-            json!({ "type": "array", "items": one })
+        let schema = if field.is_map() {
+            self.map(field)
         } else {
-            one
+            let one = self.kind(&field.kind());
+            if field.is_list() {
+                json!({ "type": "array", "items": one })
+            } else {
+                one
+            }
+        };
+        match self.keywords.get(field.full_name()) {
+            Some(keywords) => self.beside(schema, keywords.clone()),
+            None => schema,
         }
     }
 

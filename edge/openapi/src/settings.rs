@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The version of the OpenAPI Specification that the document keeps to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,6 +54,9 @@ pub struct Settings {
     pub response_headers: Vec<Header>,
     /// By the full name of the method, e.g. `starvault.v1.PlayerService.GetProfile`.
     pub operations: BTreeMap<String, OperationNotes>,
+    /// What a server asks of a field beyond its type, as keywords of JSON Schema (`pattern`, `maxLength`, …),
+    /// by the field's full name, e.g. `starvault.v1.GetProfileRequest.player_id`.
+    pub fields: BTreeMap<String, Map<String, Value>>,
     pub websockets: Vec<WebSocket>,
 }
 

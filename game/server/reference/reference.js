@@ -1,24 +1,25 @@
 // The reference page: reads openapi.json of the server that it comes from and writes it out.
 // Owns: the order of the page. Calls no operation.
 
-import { allSchemas, entry, make, prose, schemaBody, typeOf } from './schemas.js';
+import { allSchemas, entry, inline, make, prose, schemaBody, typeOf } from './schemas.js';
 import { changeLanguage, t, writeWords } from './words.js';
 
 const VERBS = ['get', 'put', 'post', 'delete', 'options', 'head', 'patch', 'trace'];
 
 const byId = (id) => document.getElementById(id);
 
-function example(value) {
+function example({ summary, value }) {
   const text = JSON.stringify(value, null, 2);
-  return make('details', { class: 'example' }, make('summary', {}, t('example')), make('pre', { tabindex: '0' }, text));
+  const head = make('summary', {}, summary ? `${t('example')}: ${summary}` : t('example'));
+  return make('details', { class: 'example' }, head, make('pre', { tabindex: '0' }, text));
 }
 
 /** The schema and the examples of a body, of each of its content types. */
 function content(types) {
   return Object.entries(types ?? {}).flatMap(([type, { schema, example: one, examples }]) => {
     const isInline = schema?.properties && !schema.$ref;
-    const shown = Object.values(examples ?? {}).map((each) => each.value);
-    if (one !== undefined) shown.unshift(one);
+    const shown = Object.values(examples ?? {});
+    if (one !== undefined) shown.unshift({ value: one });
     return [
       make('p', { class: 'content' }, make('code', {}, type), ' ', ...typeOf(schema ?? {})),
       ...(isInline ? schemaBody(schema) : []),
@@ -57,7 +58,7 @@ function operation(path, verb, told) {
     'details', { id: told.operationId, class: 'card' },
     make('summary', {}, make('span', { class: `verb verb-${verb}` }, verb.toUpperCase()), make('span', { class: 'path' }, path),
       told.deprecated ? make('span', { class: 'note' }, t('deprecated')) : null,
-      make('span', { class: 'summary' }, told.summary ?? '')),
+      make('span', { class: 'summary' }, ...inline(told.summary ?? ''))),
     ...prose(told.description),
     credentials(told),
     part('parameters', ...(list.length === 0 ? [] : [make('ul', { class: 'entries' }, ...list)])),

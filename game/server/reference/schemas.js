@@ -24,7 +24,8 @@ export function prose(text) {
   return parts;
 }
 
-function inline(text) {
+/** One line of a comment, with its `code`. */
+export function inline(text) {
   return text.split('`').map((part, at) => (at % 2 === 1 ? make('code', {}, part) : part));
 }
 

@@ -12,7 +12,8 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, header};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use starvault_rules::{ID_CHARS_MAX, NAME_CHARS_MAX};
 use starvault_wire::{SUBPROTOCOL_JSON, SUBPROTOCOL_PROTO, v1};
 use tminus_openapi::{
     DescriptorPool, Dialect, ErrorAnswer, GenerateError, Header, License, OperationNotes, SecurityKind,
@@ -55,6 +56,7 @@ fn settings(dialect: Dialect) -> Settings {
             description: "The release that answered, e.g. `v1.3`.".into(),
         }],
         operations: operations(),
+        fields: fields(),
         websockets: vec![WebSocket {
             path: "/v1/play".into(),
             description:
@@ -66,6 +68,26 @@ fn settings(dialect: Dialect) -> Settings {
             server_message: "starvault.v1.ServerFrame".into(),
         }],
     }
+}
+
+/// What the behaviour asks of fields beyond their types.
+fn fields() -> BTreeMap<String, Map<String, Value>> {
+    let field = |name: &str, keywords: &[(&str, Value)]| {
+        let keywords = keywords
+            .iter()
+            .map(|(keyword, value)| ((*keyword).to_owned(), value.clone()));
+        (format!("starvault.v1.{name}"), keywords.collect::<Map<_, _>>())
+    };
+    let player_id = json!(format!("^[A-Za-z0-9_.:-]{{1,{ID_CHARS_MAX}}}$"));
+    // No control characters.
+    let display_name = json!(r"^[^\u0000-\u001F\u007F-\u009F]*$");
+    BTreeMap::from([
+        field("GetProfileRequest.player_id", &[("pattern", player_id)]),
+        field(
+            "SignInAsGuestRequest.display_name",
+            &[("maxLength", json!(NAME_CHARS_MAX)), ("pattern", display_name)],
+        ),
+    ])
 }
 
 /// The ways to say who one is; an operation that asks for one takes any of those it names.
@@ -192,7 +214,7 @@ fn get_profile() -> OperationNotes {
                 400,
                 Code::InvalidArgument,
                 "this can be nobody's id",
-                "an id has 1 to 64 characters",
+                "a player id holds '!'; only letters, digits and - _ . : are allowed",
             ),
             unauthenticated(),
             error(
@@ -232,7 +254,7 @@ fn equip_item() -> OperationNotes {
             ),
             too_large(),
         ],
-        request_example: Some(json!({ "itemId": "crest-spark", "equip": true })),
+        request_example: Some(json!({ "itemId": "board-dusk", "equip": true })),
         response_example: Some(profile()),
     }
 }
@@ -257,7 +279,7 @@ fn profile() -> Value {
         "gamesPlayed": 7, "wins": 4, "losses": 2, "draws": 1, "version": "9",
         "ratingDeviation": 171, "level": 3, "xp": "540", "xpNextLevel": "600", "stage": "first-light",
         "items": ["board-dusk", "board-nebula", "pieces-classic", "crest-spark"],
-        "equipped": ["crest-spark"],
+        "equipped": ["board-dusk"],
     })
 }
 

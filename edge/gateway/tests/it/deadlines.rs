@@ -15,7 +15,7 @@ use super::support::{Gateway, within};
 fn told(answer: &Value) -> Option<Duration> {
     let plain = match *seen(answer, "x-request-timeout") {
         [] => None,
-        [text] => Some(parse_plain(text.as_bytes()).unwrap().unwrap()),
+        [text] => parse_plain(text.as_bytes()).unwrap(),
         ref many => panic!("told more than once: {many:?}"),
     };
     let grpc = match *seen(answer, "grpc-timeout") {

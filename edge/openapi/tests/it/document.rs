@@ -71,6 +71,13 @@ fn full(dialect: Dialect) -> Settings {
             description: "Which release answered.".into(),
         }],
         operations: BTreeMap::from([("t.Svc.Call".to_owned(), notes)]),
+        fields: BTreeMap::from([
+            (
+                "t.Request.id".to_owned(),
+                keywords(json!({ "pattern": "^x[0-9]$" })),
+            ),
+            ("t.Request.name".to_owned(), keywords(json!({ "maxLength": 24 }))),
+        ]),
         websockets: vec![WebSocket {
             path: "/v1/play".into(),
             description: "Frames.".into(),
@@ -80,6 +87,10 @@ fn full(dialect: Dialect) -> Settings {
         }],
         ..settings(dialect)
     }
+}
+
+fn keywords(value: Value) -> serde_json::Map<String, Value> {
+    value.as_object().unwrap().clone()
 }
 
 fn contract() -> String {
@@ -101,6 +112,14 @@ fn notes_become_errors_credentials_and_examples() {
         json!([{ "bearer": [] }, { "session": [] }])
     );
     assert_eq!(operation["parameters"][0]["example"], "x1");
+    assert_eq!(
+        operation["parameters"][0]["schema"],
+        json!({ "type": "string", "pattern": "^x[0-9]$", "minLength": 1 })
+    );
+    assert_eq!(
+        operation["requestBody"]["content"]["application/json"]["schema"]["properties"]["name"],
+        json!({ "type": "string", "maxLength": 24 })
+    );
     assert_eq!(
         operation["requestBody"]["content"]["application/json"]["example"],
         json!({ "name": "Vega" })
@@ -189,6 +208,14 @@ fn a_note_about_nothing_is_refused() {
                 .insert("t.Svc.Gone".into(), OperationNotes::default());
         },
         "notes about t.Svc.Gone",
+    );
+    check(
+        |settings| {
+            settings
+                .fields
+                .insert("t.Request.gone".into(), keywords(json!({})));
+        },
+        "the field t.Request.gone",
     );
     check(
         |settings| settings.security_schemes.clear(),

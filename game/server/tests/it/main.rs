@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod abuse;
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod connection;
 #[cfg(test)]
 mod copies;

@@ -206,7 +206,8 @@ async fn errors_are_answered_as_the_document_says() {
     let document = openapi_document(Dialect::V3_1).unwrap();
     let long = "x".repeat(300);
     let none = &[][..];
-    let cases: &[(&str, Method, &str, &str, &[(&str, &str)], u16)] = &[
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+    let cases: &[(&str, Method, &str, &str, Headers<'_>, u16)] = &[
         (
             "PlayerService_SignInAsGuest",
             Method::POST,
