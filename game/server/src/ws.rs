@@ -216,7 +216,7 @@ impl Conversation {
             }
             if let Some((request_id, command)) = self.on_message(message) {
                 let (session, now) = (self.player.session.clone(), self.socket.now());
-                let limit = self.app.config.limits.request_timeout;
+                let limit = self.app.config.limits.command_timeout;
                 let deadline = Deadline::after(now.into_std(), limit);
                 // On the heap while it runs: a connection that waits does not carry it about.
                 let work = Box::pin(within(deadline, self.player.on_command(request_id, command)));

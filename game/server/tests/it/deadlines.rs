@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use starvault_server::{FaultKind, Injection};
+use starvault_wire::{
+    Codec,
+    v1::{Ping, client_frame::Command, error::Code},
+};
 
-use crate::support::{Running, folder, request, request_with, soon};
+use crate::support::{Running, folder, hold, request, request_with, soon, store};
 
 /// A server that answers no player.
 async fn stalled(folder: &tempfile::TempDir, route_max: Duration) -> Running {
@@ -120,5 +124,44 @@ async fn a_limit_that_cannot_be_read_is_refused_before_anything_is_done() {
         .await;
         assert_eq!(answer.headers["grpc-status"], "3", "{name}: {value}");
     }
+    server.stop().await;
+}
+
+/// The store is busy, the caller leaves: what has not begun is not begun any more.
+#[tokio::test]
+async fn a_write_that_nobody_waits_for_is_not_made() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.3", |_| {}).await;
+    server.sign_in("Ada").await;
+    let held = hold(&folder);
+    let headers = [("x-request-timeout", "50ms")];
+    let body = "{\"displayName\":\"Nobody\"}".to_owned();
+    let answer = request(server.address, Method::POST, "/v1/guests", &headers, body).await;
+    assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
+    drop(held);
+    // Writes are made in their order: with this one, the one before is decided.
+    server.sign_in("Bo").await;
+    let database = rusqlite::Connection::open(store(folder.path())).unwrap();
+    let mut statement = database
+        .prepare("SELECT display_name FROM players ORDER BY display_name")
+        .unwrap();
+    let names = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+    assert_eq!(names.map(Result::unwrap).collect::<Vec<_>>(), ["Ada", "Bo"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_command_on_a_socket_that_takes_too_long_is_given_up() {
+    let folder = folder();
+    let server = Running::start(&folder, "v1.3", |config| {
+        config.injection = Some(Injection::new(FaultKind::Latency, 1.0));
+        config.limits.command_timeout = Duration::from_millis(20);
+    })
+    .await;
+    let ada = server.sign_in("Ada").await;
+    let mut ada = server.connect(&ada, Codec::Json).await;
+    assert_eq!(ada.refused(Command::Ping(Ping {})).await, Code::Unavailable);
+    // And the conversation goes on.
+    assert_eq!(ada.refused(Command::Ping(Ping {})).await, Code::Unavailable);
     server.stop().await;
 }
