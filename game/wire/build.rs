@@ -7,6 +7,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler
         .include_imports(true)
+        // The comments, which are the descriptions of the OpenAPI document.
+        .include_source_info(true)
         .open_files(["starvault/v1/player.proto", "starvault/v1/play.proto"])?;
     // Encoded by the compiler, which keeps the `google.api.http` options; prost's own types drop
     // extensions.

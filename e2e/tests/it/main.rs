@@ -3,6 +3,7 @@
 
 mod browser;
 mod common;
+mod deadlines;
 mod launches;
 mod long_games;
 mod lying_disk;
@@ -12,4 +13,5 @@ mod play_page_emotes;
 mod play_page_lobby;
 mod play_page_steps;
 mod play_page_table;
+mod reference_page;
 mod workspace;

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use tminus_deadline::HeaderError;
 
 use crate::body::GatewayBody;
 
@@ -81,6 +82,9 @@ pub enum Refusal {
     /// The client left too little time to call anybody.
     #[error("the request's own deadline has passed")]
     DeadlineSpent,
+    /// A header that names a time limit cannot be read.
+    #[error(transparent)]
+    UnreadableDeadline(#[from] HeaderError),
     /// The request's body is over the limit.
     #[error("the request is larger than {limit_bytes} bytes")]
     TooLarge {
@@ -108,6 +112,7 @@ impl Refusal {
             Self::NoBackend | Self::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Connect { .. } | Self::Broken { .. } => StatusCode::BAD_GATEWAY,
             Self::Timeout { .. } | Self::DeadlineSpent => StatusCode::GATEWAY_TIMEOUT,
+            Self::UnreadableDeadline(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ClientStalled { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Unsupported { .. } => StatusCode::NOT_IMPLEMENTED,
@@ -121,6 +126,7 @@ impl Refusal {
                 code::UNAVAILABLE
             }
             Self::Timeout { .. } | Self::DeadlineSpent => code::DEADLINE_EXCEEDED,
+            Self::UnreadableDeadline(_) => code::INVALID_ARGUMENT,
             Self::TooLarge { .. } => code::RESOURCE_EXHAUSTED,
             Self::ClientStalled { .. } => code::CANCELLED,
             Self::Unsupported { .. } => code::UNIMPLEMENTED,
@@ -228,6 +234,10 @@ mod tests {
             4,
         );
         check(Refusal::DeadlineSpent, 504, 4);
+        let mut headers = HeaderMap::new();
+        headers.insert("grpc-timeout", HeaderValue::from_static("-1m"));
+        let unreadable = tminus_deadline::headers::requested(&headers).unwrap_err();
+        check(Refusal::UnreadableDeadline(unreadable), 400, 3);
         check(Refusal::TooLarge { limit_bytes: 1 }, 413, 8);
         check(Refusal::ClientStalled { limit_ms: 1 }, 408, 1);
         check(

@@ -11,7 +11,6 @@ pub mod answers;
 pub mod body;
 pub mod config;
 pub mod connection;
-pub mod deadline;
 pub mod exchange;
 pub mod frames;
 pub mod headers;

@@ -14,13 +14,13 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, hea
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use tminus_deadline::{Deadline, margin, note_hop};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::answers::Refusal;
 use crate::body::{AnswerBody, BodyLimits, GatewayBody, Progress, RequestBody, grpc_status};
 use crate::connection::{Client, WatchedStream};
-use crate::deadline;
 use crate::exchange::Exchange;
 use crate::headers::{
     X_REQUEST_ID, X_SERVED_VERSION, add_forwarded, asks_for_websocket, is_grpc, names_websocket,
@@ -163,25 +163,23 @@ impl Call<'_> {
                 limit_bytes: body_limits.bytes,
             });
         }
-        let client_limit = deadline::of_request(request.headers());
-        if let Some(limit) = client_limit {
-            let left = limit.saturating_sub(self.arrived.elapsed());
-            let handed_on = deadline::handed_on(left).ok_or(Refusal::DeadlineSpent)?;
-            deadline::write(request.headers_mut(), handed_on);
-        }
-        let client_deadline = client_limit.map(|limit| self.arrived + limit);
+        let websocket = asks_for_websocket(&request);
+        let deadlines = self.deadlines(&request, websocket)?;
 
         let clients = &self.client.worker.clients[self.at];
-        let websocket = asks_for_websocket(&request);
         let client_upgrade = websocket.then(|| hyper::upgrade::on(&mut request));
         self.rewrite(&mut request, websocket)?;
+        if let Some(handed_on) = deadlines.handed_on {
+            // After the hop-by-hop headers are gone: a client must not take its own deadline away.
+            tminus_deadline::headers::write(request.headers_mut(), handed_on);
+        }
         let request = request.map(|incoming| RequestBody::new(incoming, body_limits, self.grpc));
         let progress = request.body().progress();
         let wait = Wait {
             call: self,
             progress: &progress,
             body_limits,
-            client_deadline,
+            client_deadline: deadlines.client,
         };
         if let Some(client_upgrade) = client_upgrade {
             let mut answered = wait.headers(clients.h1.send_upgrade(request)).await?;
@@ -195,10 +193,40 @@ impl Call<'_> {
         }
         if self.grpc {
             let answered = wait.headers(clients.h2c.send(request)).await?;
-            return Ok(Reply::Streamed(answered, client_deadline));
+            return Ok(Reply::Streamed(answered, deadlines.client));
         }
         let answered = wait.headers(clients.h1.send(request)).await?;
         Ok(Reply::Streamed(answered, None))
+    }
+
+    /// How long the client waits, and what of it the backend is told.
+    fn deadlines(&self, request: &Request<Incoming>, websocket: bool) -> Result<Deadlines, Refusal> {
+        let requested = tminus_deadline::headers::requested(request.headers())?;
+        let arrived = self.arrived.into_std();
+        let client = requested.map(|limit| Deadline::after(arrived, limit));
+        // The gateway's own limit counts while the backend keeps everybody waiting. For a request without
+        // a body that is all of the time until the answer, so that the backend can keep it too.
+        let whole = !self.grpc && !websocket && request.body().is_end_stream();
+        let told = if whole {
+            let limit = self.client.worker.shared.limits.upstream_timeout;
+            Some(Deadline::of(arrived, requested, limit))
+        } else {
+            client
+        };
+        let handed_on = match told {
+            None => None,
+            Some(deadline) => {
+                let now = Instant::now();
+                note_hop("gateway", deadline, now);
+                let margin = margin(deadline.left(now.into_std()));
+                let handed_on = deadline.remaining_for_next_hop(now.into_std(), margin);
+                Some(handed_on.ok_or(Refusal::DeadlineSpent)?)
+            }
+        };
+        Ok(Deadlines {
+            client: client.map(|deadline| Instant::from_std(deadline.at())),
+            handed_on,
+        })
     }
 
     /// Turns the client's request into the gateway's own.
@@ -313,6 +341,14 @@ impl Call<'_> {
         });
         Ok(Response::from_parts(head, GatewayBody::empty()))
     }
+}
+
+/// The deadlines of one request.
+struct Deadlines {
+    /// The client's own, if it names one.
+    client: Option<Instant>,
+    /// What the backend may take: less than is left. `None`: nobody said.
+    handed_on: Option<Duration>,
 }
 
 /// Waiting for an answer's headers.

@@ -160,18 +160,19 @@ impl App {
 
 fn display_name(wished: &str) -> Result<String, AppError> {
     let name = wished.trim();
-    if name.is_empty() {
-        return Ok(format!("Guest {:04}", rand::random_range(0..10_000)));
-    }
     if name.len() > 4 * NAME_CHARS_MAX || name.chars().count() > NAME_CHARS_MAX {
         return Err(AppError::InvalidArgument(format!(
             "a name has at most {NAME_CHARS_MAX} characters"
         )));
     }
-    if name.chars().any(char::is_control) {
+    // At its ends as well: what is refused does not depend on where it stands.
+    if wished.chars().any(char::is_control) {
         return Err(AppError::InvalidArgument(
             "a name has no control characters".into(),
         ));
+    }
+    if name.is_empty() {
+        return Ok(format!("Guest {:04}", rand::random_range(0..10_000)));
     }
     Ok(name.to_owned())
 }
@@ -187,5 +188,7 @@ mod tests {
         assert_eq!(display_name(&"星".repeat(24)).unwrap().chars().count(), 24);
         assert!(display_name(&"x".repeat(25)).is_err());
         assert!(display_name("a\u{7}b").is_err());
+        assert!(display_name("ab\n").is_err());
+        assert!(display_name("\u{7f}").is_err());
     }
 }

@@ -1,7 +1,8 @@
-//! The play page, built into the executable.
+//! The play page and the reference page, built into the executable.
 
 use axum::{
     Router,
+    body::Bytes,
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -16,10 +17,13 @@ struct Asset {
 
 macro_rules! asset {
     ($name:literal, $content_type:literal) => {
+        asset!("assets", $name, $content_type)
+    };
+    ($folder:literal, $name:literal, $content_type:literal) => {
         Asset {
             name: $name,
             content_type: $content_type,
-            bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/", $name)),
+            bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $folder, "/", $name)),
         }
     };
 }
@@ -46,32 +50,52 @@ const ASSETS: &[Asset] = &[
     asset!("favicon.svg", "image/svg+xml"),
 ];
 
-/// The page loads nothing from elsewhere, runs nothing inline and is framed by nobody.
+/// The first is the page itself, served at `/docs`; the others lie below it.
+const REFERENCE: &[Asset] = &[
+    asset!("reference", "index.html", "text/html; charset=utf-8"),
+    asset!("reference", "reference.css", "text/css; charset=utf-8"),
+    asset!("reference", "reference.js", "text/javascript; charset=utf-8"),
+    asset!("reference", "schemas.js", "text/javascript; charset=utf-8"),
+    asset!("reference", "words.js", "text/javascript; charset=utf-8"),
+];
+
+/// The pages load nothing from elsewhere, run nothing inline and are framed by nobody.
 const POLICY: &str =
     "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'";
 
-/// Routes of the page and of all that it loads.
+/// Routes of both pages and of all that they load.
 pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    ASSETS
+    let play = ASSETS.iter().enumerate().map(|(position, asset)| match position {
+        0 => ("/".to_owned(), asset),
+        _ => (format!("/{}", asset.name), asset),
+    });
+    let reference = REFERENCE
         .iter()
         .enumerate()
-        .fold(Router::new(), |router, (position, asset)| {
-            let path = if position == 0 {
-                "/".to_owned()
-            } else {
-                format!("/{}", asset.name)
-            };
-            let digest = hex::encode(&Sha256::digest(asset.bytes)[..16]);
-            let etag =
-                HeaderValue::from_str(&format!("\"{digest}\"")).expect("quotes and hexadecimal digits");
+        .map(|(position, asset)| match position {
+            0 => ("/docs".to_owned(), asset),
+            _ => (format!("/docs/{}", asset.name), asset),
+        });
+    play.chain(reference)
+        .fold(Router::new(), |router, (path, asset)| {
+            let etag = etag(asset.bytes);
+            let content_type = HeaderValue::from_static(asset.content_type);
+            let bytes = Bytes::from_static(asset.bytes);
             router.route(
                 &path,
-                get(move |headers: HeaderMap| async move { answer(asset, etag, &headers) }),
+                get(move |headers: HeaderMap| async move { answer(content_type, bytes, etag, &headers) }),
             )
         })
 }
 
-fn answer(asset: &'static Asset, etag: HeaderValue, request: &HeaderMap) -> Response {
+/// The name of these bytes in a cache.
+pub fn etag(bytes: &[u8]) -> HeaderValue {
+    let digest = hex::encode(&Sha256::digest(bytes)[..16]);
+    HeaderValue::from_str(&format!("\"{digest}\"")).expect("quotes and hexadecimal digits")
+}
+
+/// The bytes, or that the client has them already.
+pub fn answer(content_type: HeaderValue, bytes: Bytes, etag: HeaderValue, request: &HeaderMap) -> Response {
     let known = request
         .get_all(header::IF_NONE_MATCH)
         .iter()
@@ -82,7 +106,7 @@ fn answer(asset: &'static Asset, etag: HeaderValue, request: &HeaderMap) -> Resp
     let unchanged = { unchanged }.any(|tag| tag == "*" || tag.as_bytes() == etag.as_bytes());
     let headers: [(HeaderName, HeaderValue); 6] = [
         (header::ETAG, etag),
-        (header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type)),
+        (header::CONTENT_TYPE, content_type),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
         (
@@ -94,7 +118,7 @@ fn answer(asset: &'static Asset, etag: HeaderValue, request: &HeaderMap) -> Resp
     if unchanged {
         (StatusCode::NOT_MODIFIED, headers).into_response()
     } else {
-        (headers, asset.bytes).into_response()
+        (headers, bytes).into_response()
     }
 }
 
@@ -103,15 +127,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_file_of_the_page_is_served() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
-        let mut there: Vec<String> = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        let mut served: Vec<String> = ASSETS.iter().map(|asset| asset.name.to_owned()).collect();
-        there.sort();
-        served.sort();
-        assert_eq!(there, served);
+    fn every_file_of_the_pages_is_served() {
+        for (folder, assets) in [("assets", ASSETS), ("reference", REFERENCE)] {
+            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+            let mut there: Vec<String> = std::fs::read_dir(folder)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            let mut served: Vec<String> = assets.iter().map(|asset| asset.name.to_owned()).collect();
+            there.sort();
+            served.sort();
+            assert_eq!(there, served);
+        }
     }
 }

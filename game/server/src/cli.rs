@@ -1,4 +1,4 @@
-//! The command line: `starvault serve`, `journal check`, `migrate`, `data verify` and `dead-letters`.
+//! The command line: `starvault serve`, `journal check`, `migrate`, `data verify`, `dead-letters`, `openapi`.
 //!
 //! Exit codes: 0 it went well, 1 a check failed, 2 it could not run.
 
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use starvault_matchmaking::Settings;
 use tminus_flags::{FileOptions, Override};
+use tminus_openapi::Dialect;
 
 use crate::{
     Config, Injection, Network, RedisUrl, Regions, Release, Server, SnapshotStores, StartError, bind,
@@ -57,6 +58,8 @@ enum Command {
     /// Ended games of a store in Redis whose players could not be told.
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
+    /// Print the OpenAPI document of the HTTP interface.
+    Openapi(OpenapiArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -202,6 +205,21 @@ struct CheckArgs {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+struct OpenapiArgs {
+    #[arg(long, value_enum, default_value_t = DocumentFormat::Json)]
+    format: DocumentFormat,
+    /// The version of the OpenAPI Specification.
+    #[arg(long, value_name = "VERSION", default_value = "3.1", value_parser = ["3.0", "3.1"])]
+    openapi: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DocumentFormat {
+    Json,
+    Yaml,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
     Text,
@@ -218,11 +236,24 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Data(command) => data::data(&command),
         Command::Recover(arguments) => recover::run(&arguments),
         Command::DeadLetters(command) => dead_letters::run(&command),
+        Command::Openapi(arguments) => openapi(&arguments).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("starvault: {error:#}");
         ExitCode::from(2)
     })
+}
+
+fn openapi(arguments: &OpenapiArgs) -> anyhow::Result<()> {
+    let dialect = Dialect::from_name(&arguments.openapi).context("--openapi is 3.0 or 3.1")?;
+    let document = crate::openapi::document(dialect)?;
+    let text = match arguments.format {
+        DocumentFormat::Json => tminus_openapi::to_json(&document)?,
+        DocumentFormat::Yaml => tminus_openapi::to_yaml(&document)?,
+    };
+    io::stdout()
+        .write_all(text.as_bytes())
+        .context("cannot write to standard output")
 }
 
 /// One core less than there are, and one at least.

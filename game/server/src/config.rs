@@ -82,8 +82,10 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// Until a request's head has arrived; also how long an idle connection is kept.
     pub header_timeout: Duration,
-    /// Until a response's head is ready.
+    /// Until a response's head is ready, whatever longer limit the caller names.
     pub request_timeout: Duration,
+    /// For one command on a socket, to where its game or the lobby has it.
+    pub command_timeout: Duration,
     /// Bytes of a WebSocket message that is read at all. Above it the socket closes with 1009;
     /// between the contract's limit and this one the game goes on.
     pub message_bytes_max: usize,
@@ -138,6 +140,7 @@ impl Default for Limits {
             body_bytes_max: 16 * 1024,
             header_timeout: Duration::from_secs(60),
             request_timeout: Duration::from_secs(10),
+            command_timeout: Duration::from_secs(10),
             message_bytes_max: 64 * 1024,
             outbox_frames_max: 128,
             write_timeout: Duration::from_secs(10),

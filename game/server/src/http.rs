@@ -1,5 +1,5 @@
-//! The routes of the one port: gRPC, HTTP/JSON in front of it, the WebSocket and the page; and what surrounds
-//! each of them (faults on purpose, the time limit, the release's name).
+//! The routes of the one port: gRPC, HTTP/JSON in front of it, the WebSocket and the pages; and what surrounds
+//! each of them (the release's name, the deadline, faults on purpose).
 //!
 //! Nothing here knows a message: what HTTP/JSON answers comes from the contract's annotations.
 
@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use starvault_wire::v1::{
     self, player_service_server::PlayerServiceServer, system_service_server::SystemServiceServer,
 };
+use tminus_deadline::{DeadlineLayer, Missed};
 use tminus_transcode::{Options, TranscodeLayer, Transcoder};
 use tokio::time::Instant;
 use tonic::server::NamedService;
@@ -30,7 +31,7 @@ use crate::{
     grpc::Grpc,
     inject::Fault,
     net::ConnectionPermit,
-    ws,
+    openapi, ws,
 };
 
 /// Names the release on every response.
@@ -54,6 +55,7 @@ pub async fn router(app: Arc<App>) -> Result<(Router, HealthReporter), StartErro
         .route("/v1/play", get(ws::play))
         .route("/healthz", get(healthz))
         .merge(assets::routes())
+        .merge(openapi::routes())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(bytes_max));
@@ -73,9 +75,13 @@ pub async fn router(app: Arc<App>) -> Result<(Router, HealthReporter), StartErro
     };
     let transcoder = Arc::new(Transcoder::new(v1::FILE_DESCRIPTOR_SET, options)?);
     let doors = TranscodeLayer(transcoder.clone()).layer(router.with_state(app.clone()));
+    let time_max = app.config.limits.request_timeout;
     let surroundings = Surroundings { app, transcoder };
+    // From the inside out.
     let router = Router::new()
         .fallback_service(doors)
+        .layer(middleware::from_fn_with_state(surroundings.clone(), faults))
+        .layer(DeadlineLayer::new("starvault", time_max, missed))
         .layer(middleware::from_fn_with_state(surroundings, around));
     Ok((router, health))
 }
@@ -120,42 +126,58 @@ fn is_exempt_from_faults(called: &str) -> bool {
 const SIGN_IN: &str = "/starvault.v1.PlayerService/SignInAsGuest";
 
 async fn around(State(surroundings): State<Surroundings>, request: Request, next: Next) -> Response {
-    let called = surroundings.called(&request);
-    let (is_sign_in, is_exempt) = (called == SIGN_IN, is_exempt_from_faults(called));
-    let app = surroundings.app;
-    let mut content_type = HeaderMap::new();
-    if let Some(value) = request.headers().get(header::CONTENT_TYPE) {
-        content_type.insert(header::CONTENT_TYPE, value.clone());
-    }
-    if is_sign_in {
-        let permit = request.extensions().get::<ConnectionPermit>();
-        let client = permit.map(|permit| app.addresses.client(permit.peer, request.headers()));
-        if client.is_some_and(|client| !app.addresses.sign_in(client, Instant::now())) {
-            let error = AppError::TooManyRequests("too many guests from this address; try again later");
-            return error.respond(&content_type);
-        }
-    }
-    let fault = if is_exempt {
-        Fault::None
+    let app = &surroundings.app;
+    let is_sign_in = surroundings.called(&request) == SIGN_IN;
+    let mut response = if is_sign_in && !may_sign_in(app, &request) {
+        let error = AppError::TooManyRequests("too many guests from this address; try again later");
+        error.respond(request.headers())
     } else {
-        app.injector.draw(Instant::now())
-    };
-    match fault {
-        Fault::Swallow => std::future::pending().await,
-        Fault::Delay(delay) => tokio::time::sleep(delay).await,
-        Fault::None | Fault::Fail => {}
-    }
-    let mut response = if fault == Fault::Fail {
-        AppError::Internal.respond(&content_type)
-    } else {
-        match tokio::time::timeout(app.config.limits.request_timeout, next.run(request)).await {
-            Ok(response) => response,
-            Err(_) => AppError::DeadlineExceeded.respond(&content_type),
-        }
+        next.run(request).await
     };
     let release = HeaderValue::from_str(app.config.release.as_str()).expect("a release label fits a header");
     response.headers_mut().insert(X_RELEASE, release);
     response
+}
+
+fn may_sign_in(app: &App, request: &Request) -> bool {
+    let permit = request.extensions().get::<ConnectionPermit>();
+    let client = permit.map(|permit| app.addresses.client(permit.peer, request.headers()));
+    client.is_none_or(|client| app.addresses.sign_in(client, Instant::now()))
+}
+
+/// The answer to whoever has set a deadline that has passed, or one that cannot be read.
+fn missed(headers: &HeaderMap, missed: Missed) -> Response {
+    let error = match missed {
+        Missed::Passed(_) => AppError::DeadlineExceeded,
+        Missed::Header(wrong) => AppError::InvalidArgument(wrong.to_string()),
+    };
+    error.respond(headers)
+}
+
+/// Faults on purpose stand where the work does: the deadline cancels them as well.
+async fn faults(State(surroundings): State<Surroundings>, request: Request, next: Next) -> Response {
+    if is_exempt_from_faults(surroundings.called(&request)) {
+        return next.run(request).await;
+    }
+    match surroundings.app.injector.draw(Instant::now()) {
+        Fault::None => {}
+        Fault::Swallow => stall().await,
+        Fault::Delay(delay) => tokio::time::sleep(delay).await,
+        Fault::Fail => return AppError::Internal.respond(request.headers()),
+    }
+    next.run(request).await
+}
+
+/// Never ends by itself, and says when it is given up.
+async fn stall() {
+    struct GivenUp;
+    impl Drop for GivenUp {
+        fn drop(&mut self) {
+            tracing::debug!(target: "deadline", "stalled work is given up");
+        }
+    }
+    let _given_up = GivenUp;
+    std::future::pending::<()>().await;
 }
 
 async fn healthz(State(app): State<Arc<App>>) -> Response {

@@ -20,6 +20,7 @@ use starvault_wire::{
     CLIENT_FRAME_BYTES_MAX, Codec, SUBPROTOCOL_BEARER_PREFIX,
     v1::{ClientFrame, Welcome, client_frame::Command, error::Code, server_frame::Event as Say},
 };
+use tminus_deadline::{Deadline, within};
 use tokio::{net::TcpStream, time::Instant};
 use tungstenite::{Message, handshake::derive_accept_key};
 
@@ -32,6 +33,9 @@ use crate::{
     session::{Close, SessionHandle},
     socket::{End, Socket, Step},
 };
+
+/// What a player hears whose command was given up. Whether it was carried out shows when it is sent again.
+const TOO_SLOW: &str = "the command was not finished in time; send it again";
 
 /// Opens the socket of a player who shows a token.
 pub async fn play(
@@ -211,8 +215,17 @@ impl Conversation {
                 return End::Lost;
             }
             if let Some((request_id, command)) = self.on_message(message) {
+                let (session, now) = (self.player.session.clone(), self.socket.now());
+                let limit = self.app.config.limits.command_timeout;
+                let deadline = Deadline::after(now.into_std(), limit);
                 // On the heap while it runs: a connection that waits does not carry it about.
-                let command = Box::pin(self.player.on_command(request_id, command));
+                let work = Box::pin(within(deadline, self.player.on_command(request_id, command)));
+                let command = async {
+                    if work.await.is_err() {
+                        tracing::debug!(target: "deadline", hop = "starvault", "a command's deadline has passed");
+                        session.refuse(request_id, Code::Unavailable, TOO_SLOW);
+                    }
+                };
                 if let Some(end) = self.socket.during(command).await {
                     return end;
                 }

@@ -3,6 +3,7 @@
 
 mod admin;
 mod backend;
+mod deadlines;
 mod grpc;
 mod http;
 mod limits;

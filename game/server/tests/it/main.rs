@@ -4,9 +4,13 @@
 #[cfg(test)]
 mod abuse;
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod connection;
 #[cfg(test)]
 mod copies;
+#[cfg(test)]
+mod deadlines;
 #[cfg(test)]
 mod emotes;
 #[cfg(test)]
@@ -27,6 +31,8 @@ mod nodes;
 mod nodes_lost;
 #[cfg(test)]
 mod nodes_many;
+#[cfg(test)]
+mod openapi;
 #[cfg(test)]
 mod ownership;
 #[cfg(test)]

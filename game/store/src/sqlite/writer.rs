@@ -178,6 +178,10 @@ where
     F: FnOnce(&Connection, &mut Heads) -> Result<T, Fault> + Send,
 {
     fn run(&mut self, connection: &Connection, heads: &mut Heads, path: &Path) -> Result<(), StoreError> {
+        if self.reply.is_closed() {
+            // Nobody waits for it any more, as after a deadline: what has not begun is not begun.
+            return Ok(());
+        }
         let Some(work) = self.work.take() else {
             return Ok(());
         };

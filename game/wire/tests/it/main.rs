@@ -2,3 +2,5 @@
 
 #[cfg(test)]
 mod frames;
+#[cfg(test)]
+mod protocol;

@@ -1,0 +1,107 @@
+//! One budget through gateway and server: it shrinks at each hop, and when it runs out the work is given up.
+
+use std::{fs, path::Path, process::Command};
+
+use serde_json::Value;
+
+use crate::common::{Process, binary, eventually};
+
+/// Starts a program of ours that tells about deadlines; answers what its ready file says.
+async fn serve(folder: &Path, name: &str, command: &mut Command) -> (Process, Value) {
+    let ready = folder.join(format!("{name}.json"));
+    command.env("RUST_LOG", "deadline=debug,info");
+    command
+        .args(["--exit-on-stdin-close", "--ready-file"])
+        .arg(&ready);
+    let mut process = Process::start(command, folder.join(format!("{name}.log")));
+    let text = eventually(
+        name,
+        async || {
+            assert!(!process.ended(), "{}", process.output());
+            fs::read_to_string(&ready).ok()
+        },
+        async || String::new(),
+    )
+    .await;
+    (process, serde_json::from_str(&text).unwrap())
+}
+
+/// What was left at each event of this hop, in order.
+fn remaining_ms(log: &str, hop: &str) -> Vec<u64> {
+    let quoted = format!("hop=\"{hop}\"");
+    let lines = log
+        .lines()
+        .filter(|line| line.contains("a deadline at a hop") && line.contains(&quoted));
+    let left = lines.map(|line| {
+        let (_, rest) = line.split_once("deadline.remaining_ms=").expect("what is left");
+        rest.split(' ').next().unwrap().parse().unwrap()
+    });
+    left.collect()
+}
+
+#[tokio::test]
+async fn a_budget_shrinks_from_hop_to_hop_and_cancels_the_work_when_it_runs_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let mut server = Command::new(binary("starvault", "starvault-server"));
+    server.args([
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--release",
+        "v1.3",
+        "--inject",
+        "stall",
+    ]);
+    server
+        .arg("--store")
+        .arg(format!("sqlite:{}", path("store.sqlite").display()));
+    server.arg("--signing-key").arg(path("key.pem"));
+    let (server, ready) = serve(folder.path(), "server", &mut server).await;
+    let configuration = path("gateway.yaml");
+    let backend = format!(
+        "{{ url: \"http://{}\", version: v1.3 }}",
+        ready["address"].as_str().unwrap()
+    );
+    let text = format!(
+        "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nupstream_timeout_ms: 60000\nbackends:\n  one: {backend}\ndefault: {{ split: {{ one: 100 }} }}\n"
+    );
+    fs::write(&configuration, text).unwrap();
+    let mut gateway = Command::new(binary("tminus-gateway", "tminus-gateway"));
+    gateway.arg("run").arg(&configuration);
+    let (gateway, ready) = serve(folder.path(), "gateway", &mut gateway).await;
+    let url = format!("http://{}/v1/guests", ready["listen"].as_str().unwrap());
+
+    let client = reqwest::Client::new();
+    // A stalling release serves its players for a while first.
+    let answer = eventually(
+        "a call that runs out of time",
+        async || {
+            let call = client.post(&url).header("x-request-timeout", "300ms").body("{}");
+            let answer = call.send().await.unwrap();
+            (answer.status() == 504).then_some(answer)
+        },
+        async || format!("{}\n{}", gateway.output(), server.output()),
+    )
+    .await;
+    assert_eq!(answer.json::<Value>().await.unwrap()["code"], 4);
+    eventually(
+        "the server to give the work up",
+        async || server.output().contains("stalled work is given up").then_some(()),
+        async || server.output(),
+    )
+    .await;
+
+    let at_gateway = remaining_ms(&gateway.output(), "gateway");
+    let at_server = remaining_ms(&server.output(), "starvault");
+    assert!(
+        at_gateway.len() >= 2 && at_gateway.len() == at_server.len(),
+        "{at_gateway:?} {at_server:?}"
+    );
+    for (gateway, server) in at_gateway.iter().zip(&at_server) {
+        assert!(
+            *gateway <= 300 && server < gateway,
+            "{at_gateway:?} {at_server:?}"
+        );
+    }
+}
