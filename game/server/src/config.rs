@@ -7,7 +7,9 @@ use starvault_nodes::{RedisUrl, Timing};
 use starvault_rules::Clock;
 use starvault_store::StoreAddress;
 
-use crate::{address::Network, inject::Injection, snapshots::SnapshotStores, time::TimeSource};
+use crate::{
+    address::Network, identity::Credentials, inject::Injection, snapshots::SnapshotStores, time::TimeSource,
+};
 
 /// The configuration of one process.
 #[derive(Debug, Clone)]
@@ -23,6 +25,8 @@ pub struct Config {
     pub matching: Settings,
     /// Gateways whose `x-forwarded-for` is believed.
     pub trusted_proxies: Vec<Network>,
+    /// What is accepted besides our own tokens.
+    pub credentials: Credentials,
     pub limits: Limits,
     pub injection: Option<Injection>,
     /// Where profiles are copied to, if anywhere.
@@ -49,6 +53,7 @@ impl Config {
             regions: Regions::default(),
             matching: Settings::default(),
             trusted_proxies: Vec::new(),
+            credentials: Credentials::default(),
             limits: Limits::default(),
             injection: None,
             snapshots: None,

@@ -150,7 +150,7 @@ async fn profile(
     Path(player_id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<v1::Profile>, AppError> {
-    let caller = app.tokens.caller(&headers)?;
+    let caller = app.gatekeeper.identify(&headers, None).await?;
     app.get_profile(&caller, &GetProfileRequest { player_id })
         .await
         .map(Json)
@@ -161,7 +161,7 @@ async fn equip(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<v1::Profile>, AppError> {
-    let caller = app.tokens.caller(&headers)?;
+    let caller = app.gatekeeper.identify(&headers, None).await?;
     let request = message(&app, "EquipItemRequest", body)?;
     app.equip_item(&caller, &request).await.map(Json)
 }

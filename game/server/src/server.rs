@@ -25,6 +25,7 @@ use crate::{
     game_copies::GameCopies,
     grpc::Grpc,
     http,
+    identity::Gatekeeper,
     inject::Injector,
     keys,
     lobby::{Lobby, LobbyMetrics, Options},
@@ -71,6 +72,8 @@ impl Server {
         let journal = Store::open(&config.store, &instance).await?;
         let stop_games = CancellationToken::new();
         let mut games = JoinSet::new();
+        let gatekeeper =
+            Gatekeeper::new(tokens, &config.credentials, &config.time, &mut games, &stop_games).await?;
         let copies = config
             .snapshots
             .as_ref()
@@ -130,7 +133,7 @@ impl Server {
             injector,
             config,
             journal,
-            tokens,
+            gatekeeper,
             lobby,
             rooms,
             nodes,

@@ -8,6 +8,8 @@ mod connection;
 #[cfg(test)]
 mod copies;
 #[cfg(test)]
+mod credentials;
+#[cfg(test)]
 mod emotes;
 #[cfg(test)]
 mod faults;
