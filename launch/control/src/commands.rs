@@ -1,5 +1,6 @@
 //! What each command does. Each answers how it ended; errors go up to `main`.
 
+mod gate;
 mod issue;
 mod launch;
 mod plan;
@@ -22,6 +23,7 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::Plan {
             command: PlanCommand::Check(args),
         } => plan::check(&args),
+        Command::Gate(args) => gate::run(&args).await,
         Command::SignOff(args) => sign_off::run(args).await,
         Command::Verify(args) => verify::run(&args),
         Command::Keygen(args) => keygen(&args),
@@ -36,6 +38,7 @@ pub const fn wants_json(cli: &Cli) -> bool {
         Command::Plan {
             command: PlanCommand::Check(args),
         } => args.json,
+        Command::Gate(args) => args.json,
         Command::SignOff(args) => args.json,
         Command::Verify(args) => args.json,
         Command::Keygen(_) => false,

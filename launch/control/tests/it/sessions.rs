@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use tminus_control::board::SharedBoard;
-use tminus_control::gates::{Hands, sessions};
+use tminus_control::gates::{Hands, Measured, sessions};
 use tminus_control::wall::SystemWall;
 use tminus_plan::{Evidence, Gate, GateKind, Plan, SessionsSpec, Variables, Verdict, judge};
 use tokio::sync::mpsc;
@@ -52,14 +52,23 @@ async fn answer(State(mistake): State<Mistake>, uri: Uri, headers: HeaderMap) ->
         (None, None) => return refused(),
     };
     let only_session = token.is_none();
-    let mut body = serde_json::json!({ "player": player, "path": uri.to_string(), "rating": 1500, "at": { "ms": 1 } });
+    let mut body =
+        serde_json::json!({ "player": player, "path": uri.to_string(), "rating": 1500, "at": { "ms": 1 } });
     body["at"]["ms"] = rand::random::<u32>().into();
     if only_session && mistake == Mistake::SessionLosesTheRating {
         body["rating"] = "1500".into();
     }
-    let kind = if only_session && mistake == Mistake::SessionHasAnotherHeader { "legacy" } else { "new" };
+    let kind = if only_session && mistake == Mistake::SessionHasAnotherHeader {
+        "legacy"
+    } else {
+        "new"
+    };
     let request = rand::random::<u32>().to_string();
-    ([("x-kind", kind), ("x-request-id", request.as_str())], axum::Json(body)).into_response()
+    (
+        [("x-kind", kind), ("x-request-id", request.as_str())],
+        axum::Json(body),
+    )
+        .into_response()
 }
 
 async fn backend(mistake: Mistake) -> String {
@@ -101,38 +110,106 @@ async fn each_difference_between_two_credentials_is_counted_and_named() {
     type Row = (Mistake, bool, f64, f64, f64, &'static str);
     let rows: [Row; 7] = [
         (Mistake::None, true, 0.0, 0.0, 0.0, ""),
-        (Mistake::SessionLosesTheRating, false, 4.0, 0.0, 0.0, "/rating: a number and text"),
-        (Mistake::SessionIsRefused, false, 28.0, 4.0, 0.0, "status: 200 and 401"),
-        (Mistake::SessionHasAnotherHeader, false, 4.0, 0.0, 0.0, "header x-kind: another value"),
-        (Mistake::TokenWins, false, 2.0, 0.0, 2.0, "let in with the token of ada and the session of bo"),
+        (
+            Mistake::SessionLosesTheRating,
+            false,
+            4.0,
+            0.0,
+            0.0,
+            "/rating: a number and text",
+        ),
+        (
+            Mistake::SessionIsRefused,
+            false,
+            28.0,
+            4.0,
+            0.0,
+            "status: 200 and 401",
+        ),
+        (
+            Mistake::SessionHasAnotherHeader,
+            false,
+            4.0,
+            0.0,
+            0.0,
+            "header x-kind: another value",
+        ),
+        (
+            Mistake::TokenWins,
+            false,
+            2.0,
+            0.0,
+            2.0,
+            "let in with the token of ada and the session of bo",
+        ),
         // Both refused alike: no difference, and no proof.
         (Mistake::EverybodyIsRefused, false, 0.0, 12.0, 0.0, ""),
-        (Mistake::TogetherFails, false, 0.0, 0.0, 2.0, "token and both: status: 200 and 500"),
+        (
+            Mistake::TogetherFails,
+            false,
+            0.0,
+            0.0,
+            2.0,
+            "token and both: status: 200 and 500",
+        ),
     ];
     for (mistake, passes, differences, refused, mixed_accepted, told) in rows {
         let (gate, spec) = gate(&backend(mistake).await, TWO_PLAYERS);
         let measured = sessions::run(&spec, &hands()).await.unwrap();
         let value = |name: &str| measured.measurements[name].value;
-        assert_eq!((value("requests"), value("pairs"), value("players")), (12.0, 4.0, 2.0), "{mistake:?}");
+        assert_eq!(
+            (value("requests"), value("pairs"), value("players")),
+            (12.0, 4.0, 2.0),
+            "{mistake:?}"
+        );
         if !matches!(mistake, Mistake::TogetherFails | Mistake::SessionIsRefused) {
-            assert_eq!(value("differences"), differences, "{mistake:?} {:?}", measured.notes);
+            assert_eq!(
+                value("differences"),
+                differences,
+                "{mistake:?} {:?}",
+                measured.notes
+            );
         }
         assert_eq!((value("refused"), value("mixed")), (refused, 2.0), "{mistake:?}");
         assert_eq!(value("mixed_accepted"), mixed_accepted, "{mistake:?}");
-        assert!(measured.notes.iter().any(|note| note.contains(told)) || told.is_empty(), "{:?}", measured.notes);
+        assert!(
+            measured.notes.iter().any(|note| note.contains(told)) || told.is_empty(),
+            "{:?}",
+            measured.notes
+        );
         let evidence = evidence(&measured);
-        assert_eq!(judge(&gate, Some(&evidence)) == Verdict::Passed, passes, "{mistake:?}");
+        assert_eq!(
+            judge(&gate, Some(&evidence)) == Verdict::Passed,
+            passes,
+            "{mistake:?}"
+        );
         // No credential is in what goes to the record.
         let record = format!("{measured:?}");
-        assert!(!record.contains("t0ken") && !record.contains("s3ssion"), "{record}");
-        assert!(measured.inputs["ignored_headers"].contains("date") && measured.inputs["ignored_json"] == "/at/ms");
+        assert!(
+            !record.contains("t0ken") && !record.contains("s3ssion"),
+            "{record}"
+        );
+        assert!(
+            measured.inputs["ignored_headers"].contains("date")
+                && measured.inputs["ignored_json"] == "/at/ms"
+        );
     }
 }
 
-fn evidence(measured: &sessions::Measured) -> Evidence {
+fn evidence(measured: &Measured) -> Evidence {
     Evidence {
+        item: "item".into(),
+        gate: "gate".into(),
+        kind: "sessions".into(),
+        attempt: 1,
+        started_at_ms: 0,
+        ended_at_ms: 1,
+        target: measured.target.clone(),
+        command: measured.command.clone(),
+        inputs: measured.inputs.clone(),
         measurements: measured.measurements.clone(),
-        ..Evidence::default()
+        notes: measured.notes.clone(),
+        series: BTreeMap::new(),
     }
 }
 
@@ -140,7 +217,11 @@ fn evidence(measured: &sessions::Measured) -> Evidence {
 async fn requests_may_be_recorded_and_credentials_printed_by_a_program() {
     let folder = tempfile::tempdir().unwrap();
     let recorded = folder.path().join("requests.jsonl");
-    std::fs::write(&recorded, "{\"path\":\"/a\"}\n\n{\"method\":\"PUT\",\"path\":\"/b\",\"body\":\"x\"}\n").unwrap();
+    std::fs::write(
+        &recorded,
+        "{\"path\":\"/a\"}\n\n{\"method\":\"PUT\",\"path\":\"/b\",\"body\":\"x\"}\n",
+    )
+    .unwrap();
     let prints = r#"for n in 1 2 3; do echo "{\"player\":\"p$n\",\"token\":{\"authorization\":\"Bearer t0ken-p$n\"},\"session\":{\"x-session-id\":\"s3ssion-p$n\"}}"; done"#;
     let more = format!(
         "        recorded: {}\n        credentials_command: [/bin/sh, -c, '{prints}']\n        ignore_json: [\"/*/ms\"]\n",
@@ -150,7 +231,15 @@ async fn requests_may_be_recorded_and_credentials_printed_by_a_program() {
     let (_, spec) = gate(&target, &more);
     let measured = sessions::run(&spec, &hands()).await.unwrap();
     let value = |name: &str| measured.measurements[name].value;
-    assert_eq!((value("requests"), value("players"), value("mixed"), value("differences")), (18.0, 3.0, 3.0, 0.0));
+    assert_eq!(
+        (
+            value("requests"),
+            value("players"),
+            value("mixed"),
+            value("differences")
+        ),
+        (18.0, 3.0, 3.0, 0.0)
+    );
 
     // Without both at once: two requests for each pair, and nothing is said of mixing.
     let (gate, spec) = gate(&target, &format!("{more}        together: false\n"));
@@ -168,29 +257,60 @@ async fn what_cannot_be_sent_is_no_result() {
     std::fs::write(&bad, "{\"path\":\"/a\"}\n{\"path\":1,\"body\":\"s3cret\"}\n").unwrap();
     let credentials = "        credentials: [{ player: a, token: { authorization: Bearer t0ken-a }, session: { x-session-id: s3ssion-a } }]\n";
     let requests = "        requests: [{ path: /a }]\n";
-    let shell = |script: &str| format!("{requests}        credentials_command: [/bin/sh, -c, '{script}']\n        command_timeout_s: 1\n");
+    let shell = |script: &str| {
+        format!(
+            "{requests}        credentials_command: [/bin/sh, -c, '{script}']\n        command_timeout_s: 1\n"
+        )
+    };
     let closed = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         format!("http://{}", listener.local_addr().unwrap())
     };
     for (target, more, why) in [
         (&closed, format!("{requests}{credentials}"), "gives no answer"),
-        (&target, format!("        recorded: {}\n{credentials}", bad.display()), "line 2 of"),
-        (&target, format!("        recorded: /no/such/file\n{credentials}"), "cannot be read"),
+        (
+            &target,
+            format!("        recorded: {}\n{credentials}", bad.display()),
+            "line 2 of",
+        ),
+        (
+            &target,
+            format!("        recorded: /no/such/file\n{credentials}"),
+            "cannot be read",
+        ),
         (&target, shell("echo s3cret"), "line 1 of the output"),
         (&target, shell("exit 3"), "gave no credentials"),
         (&target, shell("true"), "1 requests for 0 players"),
         (&target, shell("sleep 100"), "did not end within 1 s"),
-        (&target, format!("        requests: [{{ path: \"/a\" }}]\n{}", credentials.replace("x-session-id", "Authorization")), "cannot be told apart"),
-        (&target, format!("        requests: [{{ path: /a, headers: {{ \"a b\": c }} }}]\n{credentials}"), "not a header name"),
+        (
+            &target,
+            format!(
+                "        requests: [{{ path: \"/a\" }}]\n{}",
+                credentials.replace("x-session-id", "Authorization")
+            ),
+            "cannot be told apart",
+        ),
+        (
+            &target,
+            format!("        requests: [{{ path: /a, headers: {{ \"a b\": c }} }}]\n{credentials}"),
+            "not a header name",
+        ),
     ] {
         let (_, spec) = gate(target, &more);
         let found = sessions::run(&spec, &hands()).await.unwrap_err().why;
-        assert!(found.contains(why) && !found.contains("s3cret"), "{more}: {found}");
+        assert!(
+            found.contains(why) && !found.contains("s3cret"),
+            "{more}: {found}"
+        );
     }
     // A path that leads elsewhere would carry the credentials there.
     let (_, mut spec) = gate(&target, &format!("{requests}{credentials}"));
     spec.requests[0].path = "@evil.example/".into();
-    assert!(sessions::run(&spec, &hands()).await.unwrap_err().why.contains("no path of"));
-    let _: BTreeMap<String, String> = spec.requests[0].headers.clone();
+    assert!(
+        sessions::run(&spec, &hands())
+            .await
+            .unwrap_err()
+            .why
+            .contains("no path of")
+    );
 }
