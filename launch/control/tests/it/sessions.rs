@@ -314,3 +314,54 @@ async fn what_cannot_be_sent_is_no_result() {
             .contains("no path of")
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_gates_of_a_plan_can_be_tried_out_by_themselves() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("plan.yaml");
+    let text = format!(
+        "name: x\nversion: v1\nitems:\n  - id: item\n    number: 1\n    title: {{ zh: 甲, en: a }}\n    \
+         window: {{ from_h: 0, to_h: 1 }}\n    owner: sre\n    criterion: {{ zh: 甲, en: a }}\n    gates:\n      \
+         - id: gate\n        kind: sessions\n        target: ${{gateway}}\n{}",
+        TWO_PLAYERS.replace("${who}", "me")
+    );
+    std::fs::write(&file, text).unwrap();
+    let run = async |kind: &str, target: &str| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_tminus"));
+        command
+            .args(["gate", kind])
+            .arg(&file)
+            .args(["--json", "--var"])
+            .arg(format!("gateway={target}"));
+        let output = command.output().await.unwrap();
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code().unwrap(), said)
+    };
+    let good = backend(Mistake::None).await;
+    let (code, said) = run("sessions", &good).await;
+    assert_eq!(
+        (code, &said["gates"][0]["result"]["verdict"]),
+        (0, &"passed".into()),
+        "{said}"
+    );
+    assert_eq!(said["gates"][0]["measurements"]["requests"], 12.0);
+    let (code, said) = run("sessions", &backend(Mistake::SessionIsRefused).await).await;
+    assert_eq!(
+        (code, &said["gates"][0]["result"]["verdict"]),
+        (1, &"failed".into()),
+        "{said}"
+    );
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let (code, said) = run("sessions", &format!("http://{closed}")).await;
+    assert_eq!(
+        (code, &said["gates"][0]["result"]["verdict"]),
+        (2, &"not-checked".into()),
+        "{said}"
+    );
+    for kind in ["load", "http", "nothing"] {
+        assert_eq!(run(kind, &good).await.0, 2, "{kind}");
+    }
+}
