@@ -42,7 +42,7 @@ impl Revoked {
             ))
         })?;
         let (publish, list) = watch::channel(Arc::new(list));
-        tasks.spawn(watch(path, mark.ok(), publish, stop.clone()));
+        tasks.spawn(follow(path, mark.ok(), publish, stop.clone()));
         Ok(Self(list))
     }
 
@@ -52,7 +52,7 @@ impl Revoked {
     }
 }
 
-async fn watch(
+async fn follow(
     path: PathBuf,
     mut seen: Option<Mark>,
     publish: watch::Sender<Arc<Revocations>>,

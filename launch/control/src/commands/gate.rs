@@ -52,9 +52,12 @@ pub(super) async fn run(args: &Gate) -> Result<Exit> {
     }
     let (mut told, mut exit) = (Vec::new(), Exit::Ok);
     for (item, gate) in gates {
-        let kind = plan.resolve_gate(gate, false, &variables).map_err(|e| {
-            CliError::new(Kind::Plan, e.to_string()).hint("give the variable a value with --var NAME=VALUE")
-        })?;
+        let kind = plan
+            .resolve_gate(item, &gate.id, false, &variables)
+            .map_err(|e| {
+                CliError::new(Kind::Plan, e.to_string())
+                    .hint("give the variable a value with --var NAME=VALUE")
+            })?;
         let started_at_ms = SystemWall.now_ms();
         let (verdict, measured) = match one(&kind).await {
             Ok(measured) => {

@@ -90,7 +90,7 @@ fn gate(target: &str, more: &str) -> (Gate, SessionsSpec) {
     let plan = Plan::parse(&text, "x.yaml").unwrap();
     let gate = plan.gate("item", "gate").unwrap().clone();
     let variables: Variables = [("who".to_owned(), "ada".to_owned())].into_iter().collect();
-    match plan.resolve_gate(&gate, false, &variables).unwrap() {
+    match plan.resolve_gate("item", "gate", false, &variables).unwrap() {
         GateKind::Sessions(spec) => (gate, spec),
         other => panic!("{other:?}"),
     }

@@ -16,9 +16,9 @@ fn plan(fields: &str) -> Result<SessionsSpec, String> {
     let variables: Variables = [("gateway", "http://g"), ("t", "tok"), ("s", "ses")]
         .map(|(a, b)| (a.to_owned(), b.to_owned()))
         .into();
-    let gate = plan.gate("item", "gate").unwrap();
+
     match plan
-        .resolve_gate(gate, true, &variables)
+        .resolve_gate("item", "gate", true, &variables)
         .map_err(|error| error.to_string())?
     {
         GateKind::Sessions(spec) => Ok(spec),
