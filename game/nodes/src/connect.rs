@@ -54,6 +54,14 @@ pub struct ConnectError {
 }
 
 impl RedisUrl {
+    /// A client that has not connected yet, for whoever keeps connections of its own.
+    ///
+    /// # Errors
+    /// The address is none that the client takes.
+    pub fn client(&self) -> redis::RedisResult<Client> {
+        Client::open(self.0.clone())
+    }
+
     /// A connection for commands.
     pub(crate) async fn connect(&self) -> Result<MultiplexedConnection, ConnectError> {
         let config = AsyncConnectionConfig::new()

@@ -86,6 +86,7 @@ fn text(app: &App) -> String {
     let labels = format!("{{release=\"{release}\",version=\"{version}\",commit=\"{commit}\"}}");
     page.sample("build_info", &labels, 1);
     page.gauge("sockets", "Open WebSockets of players.", app.sessions.len());
+    tell_credentials(&mut page, app);
     tell_lobby(&mut page, app);
     flags::tell(&mut page, app);
     tell_games(&mut page, &app.metrics);
@@ -98,6 +99,35 @@ fn text(app: &App) -> String {
         tell_game_copies(&mut page, copies, now_ms);
     }
     page.0
+}
+
+/// `auth_compat_total` has the name that every backend behind one collector uses, without ours before it.
+fn tell_credentials(page: &mut Page, app: &App) {
+    app.gatekeeper.counts.write_prometheus(&mut page.0);
+    let Some(keys) = app.gatekeeper.key_figures() else {
+        return;
+    };
+    page.gauge(
+        "jwks_keys",
+        "Keys of the outside issuer that are in force.",
+        keys.keys,
+    );
+    page.gauge(
+        "jwks_fetched_timestamp_seconds",
+        "When they were fetched; 0 if they never were.",
+        keys.fetched_at_ms.unwrap_or(0) as f64 / 1000.0,
+    );
+    page.counter("jwks_fetches_total", "Fetches of the key set.", keys.fetches);
+    page.counter(
+        "jwks_failures_total",
+        "Fetches that brought no key set.",
+        keys.failures,
+    );
+    page.counter(
+        "jwks_held_back_total",
+        "Fetches not made, the last one being too recent.",
+        keys.held_back,
+    );
 }
 
 fn tell_lobby(page: &mut Page, app: &App) {

@@ -7,14 +7,26 @@ use std::sync::{
 };
 
 use starvault_rules::{EquipError, NAME_CHARS_MAX, PlayerId, RATING_INITIAL};
-use starvault_store::{EquipOutcome, Journal as _, NewPlayer, Profile, Store};
+use starvault_store::{EquipOutcome, Journal as _, NewPlayer, Profile, Store, StoreError};
 use starvault_wire::v1;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    address::Addresses, build_info, config::Config, error::AppError, flags::Switches,
-    game_copies::GameCopies, inject::Injector, lobby::Lobby, metrics::GameMetrics, nodes::Nodes,
-    rooms::Rooms, session::SessionId, snapshots::NamedFigures, tokens::Tokens, view,
+    address::Addresses,
+    build_info,
+    config::Config,
+    error::AppError,
+    flags::Switches,
+    game_copies::GameCopies,
+    identity::{Caller, Gatekeeper},
+    inject::Injector,
+    lobby::Lobby,
+    metrics::GameMetrics,
+    nodes::Nodes,
+    rooms::Rooms,
+    session::SessionId,
+    snapshots::NamedFigures,
+    view,
 };
 
 /// A good token of another store's player.
@@ -26,7 +38,7 @@ pub struct App {
     pub config: Config,
     pub addresses: Addresses,
     pub journal: Store,
-    pub tokens: Tokens,
+    pub gatekeeper: Gatekeeper,
     pub lobby: Lobby,
     pub rooms: Rooms,
     /// The other nodes of this release, if there may be any.
@@ -59,17 +71,14 @@ impl App {
         let display_name = display_name(&request.display_name)?;
         let player_id =
             PlayerId::new(format!("p-{}", uuid::Uuid::now_v7().simple())).map_err(|_| AppError::Internal)?;
-        let now_ms = self.config.time.now_ms();
         let player = NewPlayer {
             player_id,
             display_name,
             rating: RATING_INITIAL,
-            created_at_ms: now_ms,
+            created_at_ms: self.config.time.now_ms(),
         };
         let profile = self.journal.create_player(player).await?;
-        let (token, expires_at_ms) = self
-            .tokens
-            .issue(&profile.player_id, &profile.display_name, now_ms)?;
+        let (token, expires_at_ms) = self.gatekeeper.issue(&profile.player_id, &profile.display_name)?;
         Ok(v1::SignInAsGuestResponse {
             token,
             expires_at_ms,
@@ -83,7 +92,7 @@ impl App {
     /// There is no such player, or the store fails.
     pub async fn get_profile(
         &self,
-        caller: &PlayerId,
+        caller: &Caller,
         request: &v1::GetProfileRequest,
     ) -> Result<v1::Profile, AppError> {
         if request.player_id == "me" {
@@ -103,13 +112,17 @@ impl App {
     /// There is no such item, the caller does not own it, or the store fails.
     pub async fn equip_item(
         &self,
-        caller: &PlayerId,
+        caller: &Caller,
         request: &v1::EquipItemRequest,
     ) -> Result<v1::Profile, AppError> {
+        if caller.is_from_outside {
+            // The store may not know the player yet.
+            self.own_profile(caller).await?;
+        }
         let now_ms = self.config.time.now_ms();
         let outcome = self
             .journal
-            .equip(caller, &request.item_id, request.equip, now_ms)
+            .equip(&caller.player_id, &request.item_id, request.equip, now_ms)
             .await?;
         match outcome {
             EquipOutcome::Done(profile) => Ok(view::profile(&profile)),
@@ -123,13 +136,34 @@ impl App {
         }
     }
 
-    /// The profile of whoever holds a valid token.
+    /// The profile of whoever holds a valid credential. Whom somebody outside vouches for gets one with the first request.
     ///
     /// # Errors
-    /// The token is of another store's player, or the store fails.
-    pub async fn own_profile(&self, caller: &PlayerId) -> Result<Profile, AppError> {
-        let profile = self.journal.get_profile(caller).await?;
-        profile.ok_or(NOT_KNOWN_HERE)
+    /// The token is ours and of another store's player, or the store fails.
+    pub async fn own_profile(&self, caller: &Caller) -> Result<Profile, AppError> {
+        match self.journal.get_profile(&caller.player_id).await? {
+            Some(profile) => Ok(profile),
+            None if caller.is_from_outside => self.welcome(caller).await,
+            None => Err(NOT_KNOWN_HERE),
+        }
+    }
+
+    /// Makes the profile of a player who has played elsewhere until now. Of several requests that come at once one makes it.
+    async fn welcome(&self, caller: &Caller) -> Result<Profile, AppError> {
+        let wished = caller.display_name.as_deref().unwrap_or_default();
+        let player = NewPlayer {
+            player_id: caller.player_id.clone(),
+            display_name: display_name(wished).or_else(|_| display_name(""))?,
+            rating: RATING_INITIAL,
+            created_at_ms: self.config.time.now_ms(),
+        };
+        match self.journal.create_player(player).await {
+            Err(StoreError::PlayerExists { .. }) => {
+                let profile = self.journal.get_profile(&caller.player_id).await?;
+                profile.ok_or(NOT_KNOWN_HERE)
+            }
+            made => Ok(made?),
+        }
     }
 
     /// As [`Self::own_profile`], for a player who is connected.

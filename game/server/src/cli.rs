@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 it went well, 1 a check failed, 2 it could not run.
 
+mod credentials;
 mod data;
 mod dead_letters;
 mod recover;
@@ -29,6 +30,7 @@ use crate::{
     Config, Injection, Network, RedisUrl, Regions, Release, Server, SnapshotStores, StartError, bind,
     parse_clock,
 };
+use credentials::CredentialArgs;
 use data::{DataCommand, TwoStores, UrlText};
 use dead_letters::DeadLettersCommand;
 use recover::RecoverArgs;
@@ -112,6 +114,8 @@ struct ServeArgs {
     /// players share it.
     #[arg(long, value_name = "PATH")]
     signing_key: PathBuf,
+    #[command(flatten)]
+    credentials: CredentialArgs,
     /// Written once the server is ready: {"address","pid","release"}, and "admin" if that was asked for.
     #[arg(long, value_name = "PATH")]
     ready_file: Option<PathBuf>,
@@ -271,6 +275,7 @@ fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
         }
         _ => None,
     };
+    let credentials = arguments.credentials.read()?;
     let nodes = meeting_place(arguments.nodes.as_ref(), &arguments.store)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(arguments.threads.unwrap_or_else(spare_cores).get())
@@ -284,6 +289,7 @@ fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
         let release = arguments.release;
         let mut config = Config::new(arguments.store.store()?, release.clone(), arguments.signing_key);
         config.snapshots = snapshots;
+        config.credentials = credentials;
         config.nodes = nodes;
         config.clock = arguments.clock;
         config.injection = arguments.inject;

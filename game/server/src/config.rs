@@ -8,7 +8,8 @@ use starvault_rules::Clock;
 use starvault_store::StoreAddress;
 
 use crate::{
-    address::Network, flags::FlagsConfig, inject::Injection, snapshots::SnapshotStores, time::TimeSource,
+    address::Network, flags::FlagsConfig, identity::Credentials, inject::Injection,
+    snapshots::SnapshotStores, time::TimeSource,
 };
 
 /// The configuration of one process.
@@ -25,6 +26,8 @@ pub struct Config {
     pub matching: Settings,
     /// Gateways whose `x-forwarded-for` is believed.
     pub trusted_proxies: Vec<Network>,
+    /// What is accepted besides our own tokens.
+    pub credentials: Credentials,
     pub limits: Limits,
     /// Feature flags, which may change while the process runs.
     pub flags: FlagsConfig,
@@ -53,6 +56,7 @@ impl Config {
             regions: Regions::default(),
             matching: Settings::default(),
             trusted_proxies: Vec::new(),
+            credentials: Credentials::default(),
             limits: Limits::default(),
             flags: FlagsConfig::default(),
             injection: None,

@@ -7,6 +7,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use starvault_store::StoreError;
+use tminus_identity::Refusal;
 use tonic::Code;
 
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,9 @@ pub enum AppError {
     InvalidArgument(String),
     #[error("{0}")]
     Unauthenticated(&'static str),
+    /// The credentials name nobody; it has a code of its own.
+    #[error(transparent)]
+    Credentials(#[from] Refusal),
     #[error("{0}")]
     NotFound(String),
     /// The request is fine, its time has not come.
@@ -41,6 +45,10 @@ impl AppError {
         match self {
             Self::InvalidArgument(_) => (Code::InvalidArgument, StatusCode::BAD_REQUEST),
             Self::Unauthenticated(_) => (Code::Unauthenticated, StatusCode::UNAUTHORIZED),
+            Self::Credentials(refusal) if refusal.is_unavailable() => {
+                (Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE)
+            }
+            Self::Credentials(_) => (Code::Unauthenticated, StatusCode::UNAUTHORIZED),
             Self::FailedPrecondition(_) => (Code::FailedPrecondition, StatusCode::BAD_REQUEST),
             Self::NotFound(_) => (Code::NotFound, StatusCode::NOT_FOUND),
             Self::MethodNotAllowed(_) => (Code::Unimplemented, StatusCode::METHOD_NOT_ALLOWED),
@@ -48,6 +56,14 @@ impl AppError {
             Self::DeadlineExceeded => (Code::DeadlineExceeded, StatusCode::GATEWAY_TIMEOUT),
             Self::Unavailable(_) | Self::Store(_) => (Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE),
             Self::Internal => (Code::Internal, StatusCode::INTERNAL_SERVER_ERROR),
+        }
+    }
+
+    /// The stable code of an error that a client may act on, beyond its status.
+    fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::Credentials(refusal) => Some(refusal.code()),
+            _ => None,
         }
     }
 
@@ -76,8 +92,15 @@ impl AppError {
 impl From<AppError> for tonic::Status {
     fn from(error: AppError) -> Self {
         error.log();
+        let (code, message) = (error.codes().0, error.to_string());
         // A route that does not exist is an RPC that does not exist.
-        Self::new(error.codes().0, error.to_string())
+        match error.reason() {
+            Some(reason) => {
+                let details = details::status(code, &message, reason);
+                Self::with_details(code, message, details.into())
+            }
+            None => Self::new(code, message),
+        }
     }
 }
 
@@ -85,14 +108,72 @@ impl IntoResponse for AppError {
     fn into_response(self) -> Response {
         self.log();
         let (code, status) = self.codes();
-        let body = serde_json::json!({ "code": code as i32, "message": self.to_string(), "details": [] });
+        let details: Vec<_> = self.reason().map(details::json).into_iter().collect();
+        let body =
+            serde_json::json!({ "code": code as i32, "message": self.to_string(), "details": details });
         let mut response = (status, Json(body)).into_response();
-        if matches!(self, Self::Unauthenticated(_)) {
+        if status == StatusCode::UNAUTHORIZED {
             response
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+/// `google.rpc.ErrorInfo`, the place of a stable code in a `google.rpc.Status` of both protocols.
+mod details {
+    use prost::Message as _;
+    use serde_json::{Value, json};
+
+    const TYPE: &str = "type.googleapis.com/google.rpc.ErrorInfo";
+    const DOMAIN: &str = "starvault";
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct ErrorInfo {
+        #[prost(string, tag = "1")]
+        reason: String,
+        #[prost(string, tag = "2")]
+        domain: String,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Any {
+        #[prost(string, tag = "1")]
+        type_url: String,
+        #[prost(bytes = "vec", tag = "2")]
+        value: Vec<u8>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Status {
+        #[prost(int32, tag = "1")]
+        code: i32,
+        #[prost(string, tag = "2")]
+        message: String,
+        #[prost(message, repeated, tag = "3")]
+        details: Vec<Any>,
+    }
+
+    pub fn json(reason: &str) -> Value {
+        json!({ "@type": TYPE, "reason": reason, "domain": DOMAIN })
+    }
+
+    /// What the metadata `grpc-status-details-bin` carries.
+    pub fn status(code: tonic::Code, message: &str, reason: &str) -> Vec<u8> {
+        let info = ErrorInfo {
+            reason: reason.to_owned(),
+            domain: DOMAIN.to_owned(),
+        };
+        let status = Status {
+            code: code as i32,
+            message: message.to_owned(),
+            details: vec![Any {
+                type_url: TYPE.to_owned(),
+                value: info.encode_to_vec(),
+            }],
+        };
+        status.encode_to_vec()
     }
 }
 
@@ -112,6 +193,8 @@ pub enum StartError {
     Nodes(#[from] starvault_nodes::ConnectError),
     #[error(transparent)]
     Key(#[from] crate::keys::KeyError),
+    #[error("{0}")]
+    Credentials(String),
     #[error("cannot read the running executable {}: {source}", path.display())]
     Executable {
         path: std::path::PathBuf,

@@ -30,7 +30,7 @@ impl PlayerService for Grpc {
         request: Request<GetProfileRequest>,
     ) -> Result<Response<v1::Profile>, Status> {
         let (metadata, _, request) = request.into_parts();
-        let caller = self.0.tokens.caller(&metadata.into_headers())?;
+        let caller = self.0.gatekeeper.identify(&metadata.into_headers(), None).await?;
         Ok(Response::new(self.0.get_profile(&caller, &request).await?))
     }
 
@@ -39,7 +39,7 @@ impl PlayerService for Grpc {
         request: Request<v1::EquipItemRequest>,
     ) -> Result<Response<v1::Profile>, Status> {
         let (metadata, _, request) = request.into_parts();
-        let caller = self.0.tokens.caller(&metadata.into_headers())?;
+        let caller = self.0.gatekeeper.identify(&metadata.into_headers(), None).await?;
         Ok(Response::new(self.0.equip_item(&caller, &request).await?))
     }
 }

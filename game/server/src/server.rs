@@ -26,6 +26,7 @@ use crate::{
     game_copies::GameCopies,
     grpc::Grpc,
     http,
+    identity::Gatekeeper,
     inject::Injector,
     keys,
     lobby::{Lobby, LobbyMetrics, Options},
@@ -78,6 +79,8 @@ impl Server {
         games.spawn(async move {
             stop_flags.run_until_cancelled_owned(follow_flags).await;
         });
+        let gatekeeper =
+            Gatekeeper::new(tokens, &config.credentials, &config.time, &mut games, &stop_games).await?;
         let copies = config
             .snapshots
             .as_ref()
@@ -138,7 +141,7 @@ impl Server {
             injector,
             config,
             journal,
-            tokens,
+            gatekeeper,
             lobby,
             rooms,
             nodes,

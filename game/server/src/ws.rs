@@ -37,7 +37,7 @@ use crate::{
 /// What a player hears whose command was given up. Whether it was carried out shows when it is sent again.
 const TOO_SLOW: &str = "the command was not finished in time; send it again";
 
-/// Opens the socket of a player who shows a token.
+/// Opens the socket of a player who shows a credential.
 pub async fn play(
     State(app): State<Arc<App>>,
     permit: Option<Extension<ConnectionPermit>>,
@@ -75,10 +75,7 @@ async fn open(
     let bearer = offered
         .iter()
         .find_map(|name| name.strip_prefix(SUBPROTOCOL_BEARER_PREFIX));
-    let player_id = match bearer {
-        Some(token) => app.tokens.verify(token)?,
-        None => app.tokens.caller(headers)?,
-    };
+    let caller = app.gatekeeper.identify(headers, bearer).await?;
     if app.draining.is_cancelled() {
         return Err(AppError::Unavailable("this release is going down; connect again"));
     }
@@ -93,7 +90,7 @@ async fn open(
         }
         _ => None,
     };
-    let profile = app.own_profile(&player_id).await?;
+    let profile = app.own_profile(&caller).await?;
     let selected = offered.iter().find_map(|name| Codec::from_subprotocol(name));
     let codec = selected.unwrap_or(Codec::Json);
     let accepted = accept(headers, selected)?;

@@ -72,6 +72,15 @@ and the reason is printed.")]
         #[command(subcommand)]
         command: ContractCommand,
     },
+    /// Run a plan's gates of one kind now, by themselves, and judge them: no record, no tick
+    #[command(after_help = "\
+Examples:
+  tminus gate sessions plan.yaml --var gateway=http://127.0.0.1:8080
+  tminus gate http plan.yaml --var gateway=http://127.0.0.1:8080 --json
+
+For trying a gate out while a plan is written. What it finds is printed and kept nowhere; a launch
+runs the gate again and records its evidence.")]
+    Gate(Gate),
     /// Sign an item of a launch with a role's key, while it runs or between runs
     #[command(after_help = "\
 Examples:
@@ -210,6 +219,22 @@ pub struct PlanCheck {
     /// The launch plan (YAML)
     #[arg(value_name = "PLAN")]
     pub plan: PathBuf,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Gate {
+    /// The kind of gates, as the plan names it
+    #[arg(value_name = "KIND")]
+    pub kind: String,
+    /// The launch plan (YAML)
+    #[arg(value_name = "PLAN")]
+    pub plan: PathBuf,
+    /// A value for ${NAME} in the plan; repeatable
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = name_value)]
+    pub vars: Vec<(String, String)>,
     /// One JSON object on stdout
     #[arg(long)]
     pub json: bool,

@@ -2,6 +2,7 @@
 
 mod contract;
 mod contract_check;
+mod gate;
 mod issue;
 mod launch;
 mod plan;
@@ -33,6 +34,7 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::Contract {
             command: ContractCommand::Rules(args),
         } => Ok(contract::rules(&args)),
+        Command::Gate(args) => gate::run(&args).await,
         Command::SignOff(args) => sign_off::run(args).await,
         Command::Verify(args) => verify::run(&args),
         Command::Keygen(args) => keygen(&args),
@@ -56,6 +58,7 @@ pub const fn wants_json(cli: &Cli) -> bool {
         Command::Contract {
             command: ContractCommand::Rules(args),
         } => args.json,
+        Command::Gate(args) => args.json,
         Command::SignOff(args) => args.json,
         Command::Verify(args) => args.json,
         Command::Keygen(_) => false,

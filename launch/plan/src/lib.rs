@@ -16,6 +16,7 @@ mod judge;
 mod next;
 mod parse;
 mod plan;
+mod replay;
 pub mod rollout;
 pub mod sequential;
 mod spec;
@@ -31,10 +32,11 @@ pub use http_check::{HttpMismatch, SIGMAS_MAX, mismatches, split_sigmas};
 pub use judge::{Verdict, judge};
 pub use next::{Action, next_actions};
 pub use plan::{ArtifactRef, Bilingual, Gate, Item, Plan, Window};
+pub use replay::{AnswerDifference, HEADERS_IGNORED, Ignored, ReplayAnswer, answer_differences};
 pub use rollout::{Counts, Decision, Look, Rollout, Step};
 pub use spec::{
-    Budgets, CanarySpec, CommandSpec, Count, GateKind, HttpSpec, LoadSpec, Protocol, RecoverySpec, SplitSpec,
-    TO_COME_KINDS, Traffic,
+    Budgets, CanarySpec, CommandSpec, Count, GateKind, HttpSpec, LoadSpec, Protocol, RecoverySpec,
+    ReplayCredentials, ReplayPlayer, ReplayRequest, SessionsSpec, SplitSpec, TO_COME_KINDS, Traffic,
 };
 pub use state::{
     Attempt, AttemptEnd, GateState, ItemState, ItemStatus, LaunchState, RolloutEntry, SignOffState, Signed,

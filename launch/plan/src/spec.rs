@@ -8,14 +8,13 @@ use crate::expectation::{Expectation, Op};
 
 /// Kinds that the plan's language reserves and that this release cannot run yet. A gate of such
 /// a kind is "not checked", whatever happens: it can never tick.
-pub const TO_COME_KINDS: [&str; 16] = [
+pub const TO_COME_KINDS: [&str; 15] = [
     "coverage",
     "runtime",
     "memory",
     "deadlines",
     "contract",
     "conformance",
-    "sessions",
     "data-verify",
     "artifact",
     "vulnerabilities",
@@ -36,6 +35,7 @@ pub enum GateKind {
     Canary(CanarySpec),
     Http(HttpSpec),
     Command(CommandSpec),
+    Sessions(SessionsSpec),
     ToCome { kind: String },
 }
 
@@ -188,6 +188,63 @@ pub struct CommandSpec {
     pub json_measurements: bool,
 }
 
+/// Requests that are sent with one credential and with the other, and whose answers must be the same.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SessionsSpec {
+    /// Base URL.
+    pub target: String,
+    pub requests: Vec<ReplayRequest>,
+    /// A file of further requests, one JSON object a line.
+    pub recorded: Option<String>,
+    pub credentials: ReplayCredentials,
+    /// Also send both credentials at once, of one player and of two.
+    pub together: bool,
+    pub timeout_ms: u32,
+    /// Response headers that are not compared (lower case).
+    pub ignore_headers: Vec<String>,
+    /// JSON pointers into bodies that are not compared; `*` is any one name.
+    pub ignore_json: Vec<String>,
+}
+
+/// A request without its credentials.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayRequest {
+    #[serde(default = "get")]
+    pub method: String,
+    /// With its query; begins with `/`.
+    pub path: String,
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    #[serde(default)]
+    pub body: Option<String>,
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+
+/// Where the credentials come from.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReplayCredentials {
+    Listed(Vec<ReplayPlayer>),
+    /// A program that prints them, one JSON object a line.
+    Command {
+        argv: Vec<String>,
+        timeout_s: f64,
+    },
+}
+
+/// The headers that show one player's token, and those that show the session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayPlayer {
+    pub player: String,
+    pub token: BTreeMap<String, String>,
+    pub session: BTreeMap<String, String>,
+}
+
 impl GateKind {
     /// The word that the plan file uses for it.
     #[must_use]
@@ -198,6 +255,7 @@ impl GateKind {
             Self::Canary(_) => "canary",
             Self::Http(_) => "http",
             Self::Command(_) => "command",
+            Self::Sessions(_) => "sessions",
             Self::ToCome { kind } => kind,
         }
     }
@@ -212,6 +270,19 @@ impl GateKind {
             ],
             Self::Http(_) => vec![Expectation::new("mismatches", Op::Equal, 0.0)],
             Self::Command(_) => vec![Expectation::new("exit_code", Op::Equal, 0.0)],
+            // Two credentials that are both refused agree, too, and prove nothing.
+            Self::Sessions(spec) => {
+                let mut implied = vec![
+                    Expectation::new("requests", Op::AtLeast, 1.0),
+                    Expectation::new("differences", Op::Equal, 0.0),
+                    Expectation::new("refused", Op::Equal, 0.0),
+                    Expectation::new("no_answer", Op::Equal, 0.0),
+                ];
+                if spec.together {
+                    implied.push(Expectation::new("mixed_accepted", Op::Equal, 0.0));
+                }
+                implied
+            }
             Self::Load(_) | Self::Recovery(_) | Self::ToCome { .. } => Vec::new(),
         }
     }

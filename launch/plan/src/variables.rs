@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::error::PlanError;
 use crate::plan::{ArtifactRef, Plan};
-use crate::spec::{Count, GateKind, Protocol, Traffic};
+use crate::spec::{Count, GateKind, Protocol, ReplayCredentials, Traffic};
 
 /// Names to values, e.g. `gateway` to `http://127.0.0.1:8080`.
 pub type Variables = BTreeMap<String, String>;
@@ -271,6 +271,28 @@ impl Resolver<'_> {
                     *word = self.text(word)?;
                 }
                 spec.cwd = spec.cwd.as_ref().map(|cwd| self.text(cwd)).transpose()?;
+            }
+            GateKind::Sessions(spec) => {
+                spec.target = self.text(&spec.target)?;
+                for request in &mut spec.requests {
+                    request.path = self.text(&request.path)?;
+                    request.headers = self.texts(&request.headers)?;
+                    request.body = request.body.as_ref().map(|body| self.text(body)).transpose()?;
+                }
+                spec.recorded = spec.recorded.as_ref().map(|path| self.text(path)).transpose()?;
+                match &mut spec.credentials {
+                    ReplayCredentials::Listed(players) => {
+                        for player in players {
+                            player.token = self.texts(&player.token)?;
+                            player.session = self.texts(&player.session)?;
+                        }
+                    }
+                    ReplayCredentials::Command { argv, .. } => {
+                        for word in argv {
+                            *word = self.text(word)?;
+                        }
+                    }
+                }
             }
             GateKind::ToCome { .. } => {}
         }

@@ -281,3 +281,28 @@ async fn connect_is_not_carried() {
     assert!(raw.head().await.starts_with("HTTP/1.1 501"));
     assert_eq!(backend.connections(), 0);
 }
+
+#[tokio::test]
+async fn a_sessions_id_passes_byte_for_byte() {
+    // Not decoded, not folded, not trimmed within, and not even text.
+    const ID: &[u8] = b"aB%2f+=/;\"x\" y\xe9~";
+    let (upstream, address) = listener().await;
+    let gateway = Gateway::before(address);
+    let mut client = Raw::connect(gateway.listen).await;
+    let request = [b"GET /x HTTP/1.1\r\nhost: a\r\nX-Session-ID: ", ID, b"\r\n\r\n"].concat();
+    client.write(request).await;
+    let mut arrived = Raw::accept(&upstream).await;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.extend(arrived.exactly(1).await);
+    }
+    let line = [b"x-session-id: ", ID, b"\r\n"].concat();
+    let whole = head
+        .to_ascii_lowercase()
+        .windows(14)
+        .position(|part| part == b"x-session-id: ");
+    let at = whole.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&head)));
+    assert_eq!(&head[at + 14..at + line.len()], &line[14..]);
+    arrived.write("HTTP/1.1 204 No Content\r\n\r\n").await;
+    assert!(client.head().await.starts_with("HTTP/1.1 204"));
+}

@@ -10,6 +10,8 @@ mod connection;
 #[cfg(test)]
 mod copies;
 #[cfg(test)]
+mod credentials;
+#[cfg(test)]
 mod deadlines;
 #[cfg(test)]
 mod emotes;

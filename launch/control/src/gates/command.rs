@@ -108,7 +108,7 @@ pub async fn run(spec: &CommandSpec, hands: &Hands) -> Result<Measured, CouldNot
 }
 
 /// The program and all that it started: ended when this is dropped.
-struct Group(Option<u32>);
+pub(super) struct Group(pub(super) Option<u32>);
 
 impl Drop for Group {
     fn drop(&mut self) {

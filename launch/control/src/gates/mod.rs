@@ -10,6 +10,7 @@ pub mod http;
 pub mod journal;
 pub mod live;
 mod load;
+pub mod sessions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

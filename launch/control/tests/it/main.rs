@@ -15,4 +15,6 @@ mod engine;
 #[cfg(test)]
 mod gates;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod sign_offs;

@@ -6,6 +6,7 @@ use crate::error::PlanError;
 use crate::expectation::{Expectation, GRAMMAR};
 use crate::parse::fields::{Context, Fields};
 use crate::parse::node::{Entry, Node, Place, Value};
+use crate::parse::sessions::{FIELDS as SESSIONS, read as sessions};
 use crate::plan::Gate;
 use crate::spec::{
     Budgets, CanarySpec, CommandSpec, GateKind, HttpSpec, LoadSpec, Protocol, RecoverySpec, SplitSpec,
@@ -16,8 +17,8 @@ pub(super) const GATES_MAX: usize = 50;
 const EXPECTATIONS_MAX: usize = 50;
 const PLAYERS_MAX: u32 = 1_000_000;
 /// Seconds; a week.
-const SECONDS_MAX: f64 = 604_800.0;
-const MINUTE_MS: u32 = 60_000;
+pub(super) const SECONDS_MAX: f64 = 604_800.0;
+pub(super) const MINUTE_MS: u32 = 60_000;
 /// The load engine's own default.
 const GENERATOR_LAG_MAX_MS: u32 = 50;
 
@@ -44,7 +45,7 @@ struct Kind {
     read: fn(&Fields<'_>) -> Result<GateKind, PlanError>,
 }
 
-const KINDS: [Kind; 5] = [
+const KINDS: [Kind; 6] = [
     Kind {
         name: "load",
         fields: &[
@@ -110,6 +111,12 @@ const KINDS: [Kind; 5] = [
         fields: &["argv", "timeout_s", "cwd", "json_measurements"],
         rehearsal: &["timeout_s"],
         read: command,
+    },
+    Kind {
+        name: "sessions",
+        fields: &SESSIONS,
+        rehearsal: &["timeout_ms"],
+        read: sessions,
     },
 ];
 
@@ -273,7 +280,7 @@ fn traffic(fields: &Fields<'_>) -> Result<Traffic, PlanError> {
     })
 }
 
-fn method(fields: &Fields<'_>, default: &str) -> Result<String, PlanError> {
+pub(super) fn method(fields: &Fields<'_>, default: &str) -> Result<String, PlanError> {
     let Some(node) = fields.get("method") else {
         return Ok(default.to_owned());
     };
@@ -289,7 +296,7 @@ fn method(fields: &Fields<'_>, default: &str) -> Result<String, PlanError> {
     }
 }
 
-fn path(fields: &Fields<'_>) -> Result<String, PlanError> {
+pub(super) fn path(fields: &Fields<'_>) -> Result<String, PlanError> {
     let node = fields.required("path")?;
     let text = fields.context.template(node, "path")?;
     if text.starts_with('/') {
@@ -498,26 +505,8 @@ fn json(context: &Context, node: &Node) -> Result<serde_json::Value, PlanError> 
 }
 
 fn command(fields: &Fields<'_>) -> Result<GateKind, PlanError> {
-    let node = fields.required("argv")?;
-    let argv = fields
-        .context
-        .list(node, "argv", 200)?
-        .iter()
-        .map(|word| {
-            let text = fields.context.plain(word, "argv")?;
-            fields.context.note_variables(word.place, &text)?;
-            Ok(text)
-        })
-        .collect::<Result<Vec<_>, PlanError>>()?;
-    if argv.first().is_none_or(|program| program.trim().is_empty()) {
-        return Err(fields.error(
-            node.place,
-            "`argv` names no program",
-            "the program and its arguments, one by one",
-        ));
-    }
     Ok(GateKind::Command(CommandSpec {
-        argv,
+        argv: argv(fields, fields.required("argv")?, "argv")?,
         timeout_s: fields.number_or("timeout_s", 60.0, 0.1, SECONDS_MAX)?,
         cwd: fields
             .get("cwd")
@@ -525,6 +514,28 @@ fn command(fields: &Fields<'_>) -> Result<GateKind, PlanError> {
             .transpose()?,
         json_measurements: fields.flag_or("json_measurements", false)?,
     }))
+}
+
+/// A program and its arguments.
+pub(super) fn argv(fields: &Fields<'_>, node: &Node, name: &str) -> Result<Vec<String>, PlanError> {
+    let argv = fields
+        .context
+        .list(node, name, 200)?
+        .iter()
+        .map(|word| {
+            let text = fields.context.plain(word, name)?;
+            fields.context.note_variables(word.place, &text)?;
+            Ok(text)
+        })
+        .collect::<Result<Vec<_>, PlanError>>()?;
+    if argv.first().is_none_or(|program| program.trim().is_empty()) {
+        return Err(fields.error(
+            node.place,
+            format!("`{name}` names no program"),
+            "the program and its arguments, one by one",
+        ));
+    }
+    Ok(argv)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod fields;
 mod gates;
 mod node;
+mod sessions;
 
 use std::collections::BTreeMap;
 

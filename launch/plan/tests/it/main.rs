@@ -8,6 +8,7 @@ mod fold;
 mod http;
 mod judging;
 mod next;
+mod replay;
 mod rollout;
 mod shipped;
 mod support;
