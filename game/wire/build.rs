@@ -9,7 +9,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .include_imports(true)
         // The comments, which are the descriptions of the OpenAPI document.
         .include_source_info(true)
-        .open_files(["starvault/v1/player.proto", "starvault/v1/play.proto"])?;
+        .open_files([
+            "starvault/v1/player.proto",
+            "starvault/v1/play.proto",
+            // No message names it: it travels within errors, whose JSON needs its description.
+            "google/rpc/error_details.proto",
+        ])?;
     // Encoded by the compiler, which keeps the `google.api.http` options; prost's own types drop
     // extensions.
     let bytes = compiler.encode_file_descriptor_set();
