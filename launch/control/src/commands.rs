@@ -1,6 +1,6 @@
 //! What each command does. Each answers how it ended; errors go up to `main`.
 
-mod contract;
+mod contract_diff;
 mod issue;
 mod launch;
 mod plan;
@@ -25,10 +25,10 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         } => plan::check(&args),
         Command::Contract {
             command: ContractCommand::Diff(args),
-        } => contract::diff(&args),
+        } => contract_diff::diff(&args),
         Command::Contract {
             command: ContractCommand::Rules(args),
-        } => Ok(contract::rules(&args)),
+        } => Ok(contract_diff::rules(&args)),
         Command::SignOff(args) => sign_off::run(args).await,
         Command::Verify(args) => verify::run(&args),
         Command::Keygen(args) => keygen(&args),

@@ -7,6 +7,8 @@ mod binary;
 #[cfg(test)]
 mod canary;
 #[cfg(test)]
+mod contract_diff;
+#[cfg(test)]
 mod dashboard;
 #[cfg(test)]
 mod engine;
