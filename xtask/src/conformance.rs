@@ -32,7 +32,11 @@ pub fn contract(arguments: &[String], profile: &str) -> anyhow::Result<u8> {
     let here = std::env::current_dir().context("where this was started")?;
     let arguments = arguments.iter().map(|one| {
         let path = here.join(one);
-        if !one.starts_with('-') && path.exists() { path.display().to_string() } else { one.clone() }
+        if !one.starts_with('-') && path.exists() {
+            path.display().to_string()
+        } else {
+            one.clone()
+        }
     });
     let status = build::cargo()?
         .args(["bench", "--quiet", "--locked", "--profile", profile])

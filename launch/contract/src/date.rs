@@ -37,7 +37,9 @@ impl Date {
     /// # Errors
     /// It is neither.
     pub fn parse(text: &str) -> Result<Self, ContractError> {
-        let wrong = || ContractError::Date { text: text.to_owned() };
+        let wrong = || ContractError::Date {
+            text: text.to_owned(),
+        };
         let (date, rest) = text.split_at_checked(10).ok_or_else(wrong)?;
         if !rest.is_empty() && !is_rfc3339_time(rest) {
             return Err(wrong());
@@ -101,7 +103,9 @@ fn is_rfc3339_time(rest: &str) -> bool {
         }
     });
     let two = |part: &str, max: u8| {
-        part.len() == 2 && part.bytes().all(|b| b.is_ascii_digit()) && part.parse::<u8>().is_ok_and(|n| n <= max)
+        part.len() == 2
+            && part.bytes().all(|b| b.is_ascii_digit())
+            && part.parse::<u8>().is_ok_and(|n| n <= max)
     };
     let parts: Vec<&str> = clock.split(':').collect();
     let zone_holds = zone == "Z"

@@ -89,14 +89,7 @@ pub fn compare(base: &Spec, revision: &Spec, settings: &Settings) -> Result<Vec<
     let mut findings = comparison.findings;
     findings.sort_by(|a, b| a.key().cmp(&b.key()));
     let mut seen = BTreeSet::new();
-    findings.retain(|it| {
-        seen.insert((
-            it.rule.id,
-            it.method,
-            it.path.clone(),
-            it.text.clone(),
-        ))
-    });
+    findings.retain(|it| seen.insert((it.rule.id, it.method, it.path.clone(), it.text.clone())));
     Ok(findings)
 }
 
@@ -137,7 +130,7 @@ impl Said {
         }
     }
 
-    fn from_to(mut self, from: impl Into<Option<String>>, to: impl Into<Option<String>>) -> Self {
+    fn with_values(mut self, from: impl Into<Option<String>>, to: impl Into<Option<String>>) -> Self {
         self.values = (from.into(), to.into());
         self
     }

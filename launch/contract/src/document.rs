@@ -174,7 +174,6 @@ impl<'s> At<'s> {
         self.get(name).and_then(At::as_bool).unwrap_or(false)
     }
 
-
     /// The strings of an array member, or one string as a list of one.
     pub(crate) fn strings(self, name: &str) -> Vec<&'s str> {
         match self.get(name) {

@@ -8,7 +8,11 @@ pub enum ContractError {
     #[error("{file}: cannot be read: {why}")]
     Read { file: String, why: String },
     #[error("{file}: {bytes} bytes are more than the limit of {limit}; split the document")]
-    TooLarge { file: String, bytes: usize, limit: usize },
+    TooLarge {
+        file: String,
+        bytes: usize,
+        limit: usize,
+    },
     #[error("{file}: byte {offset} is not UTF-8; save the document as UTF-8")]
     NotUtf8 { file: String, offset: usize },
     #[error("{file}:{line}:{column}: {what}")]

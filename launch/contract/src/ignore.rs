@@ -107,7 +107,10 @@ impl IgnoreList {
                 return Err(wrong(format!("entry {number}: no rule is called `{}`", it.rule)));
             }
             if it.reason.trim().is_empty() {
-                return Err(wrong(format!("entry {number} ({}): the reason is empty", it.rule)));
+                return Err(wrong(format!(
+                    "entry {number} ({}): the reason is empty",
+                    it.rule
+                )));
             }
             let expires = Date::parse(&it.expires)
                 .map_err(|error| wrong(format!("entry {number} ({}): expires: {error}", it.rule)))?;

@@ -39,7 +39,10 @@ fn compare_texts(name: &str, [base, revision]: [Vec<u8>; 2]) -> anyhow::Result<f
     let revision = Spec::load(name, &revision, &Limits::default())?;
     let findings = compare(&base, &revision, &settings)?;
     let took = started.elapsed().as_secs_f64();
-    anyhow::ensure!(!findings.is_empty(), "the large documents differ, and nothing was found");
+    anyhow::ensure!(
+        !findings.is_empty(),
+        "the large documents differ, and nothing was found"
+    );
     Ok(took)
 }
 
@@ -82,7 +85,10 @@ fn schema(part: usize, parts: usize, changed: bool) -> Value {
     }
     properties.insert("next".to_owned(), reference(part + 1));
     properties.insert("far".to_owned(), reference(part * 7 + 3));
-    properties.insert("list".to_owned(), json!({ "type": "array", "items": reference(part + 11) }));
+    properties.insert(
+        "list".to_owned(),
+        json!({ "type": "array", "items": reference(part + 11) }),
+    );
     properties.insert(
         "either".to_owned(),
         json!({ "oneOf": [reference(part + 2), { "type": "object", "properties": { "of": reference(part + 5) } }] }),

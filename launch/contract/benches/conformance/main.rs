@@ -23,7 +23,10 @@ use clap::Parser;
 const TODAY: &str = "2026-11-22";
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask conformance contract", about = "Score the comparison of OpenAPI documents", after_help = "\
+#[command(
+    name = "cargo xtask conformance contract",
+    about = "Score the comparison of OpenAPI documents",
+    after_help = "\
 Examples:
   cargo xtask conformance contract ../shared/contract-cases
   cargo xtask conformance contract ../shared/contract-cases --json
@@ -35,7 +38,8 @@ rule_agreement  pairs (all of them) whose set of (level, rule) is exactly the ex
 rule_jaccard    the mean over all pairs of |both| / |either| of those sets
 diff_5mb_s      seconds for reading and comparing two JSON documents of 5 MB each (yaml: the same in YAML)
 
-Exit codes: 0 recall >= 0.98, false_alarms <= 0.05 and rule_agreement >= 0.85; 1 not so; 2 could not run.")]
+Exit codes: 0 recall >= 0.98, false_alarms <= 0.05 and rule_agreement >= 0.85; 1 not so; 2 could not run."
+)]
 struct Arguments {
     /// The folder with pairs.tsv
     dir: PathBuf,
@@ -69,7 +73,11 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let score = score::score(&arguments.dir, &arguments.today)?;
-    let speed = if arguments.no_speed { None } else { Some(large::measure()?) };
+    let speed = if arguments.no_speed {
+        None
+    } else {
+        Some(large::measure()?)
+    };
     if arguments.json {
         let mut it = score.json();
         if let Some((json_s, yaml_s, bytes)) = speed {

@@ -74,8 +74,7 @@ pub fn score(dir: &Path, today: &str) -> anyhow::Result<Score> {
 fn said(dir: &Path, base: &str, revision: &str, settings: &Settings) -> Result<Said, String> {
     let files = Folder(dir);
     let load = |name: &str| Spec::load(name, &files, &Limits::default()).map_err(|error| error.to_string());
-    let findings =
-        compare(&load(base)?, &load(revision)?, settings).map_err(|error| error.to_string())?;
+    let findings = compare(&load(base)?, &load(revision)?, settings).map_err(|error| error.to_string())?;
     Ok(findings
         .iter()
         .map(|finding| (finding.level, finding.rule.id.to_owned()))

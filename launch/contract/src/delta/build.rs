@@ -75,10 +75,7 @@ impl<'s> Graph<'s> {
         if keyword == "default" || LISTS.contains(&keyword) || MAPS.contains(&keyword) {
             return;
         }
-        let (from, to) = (
-            schema::significant(b, keyword),
-            schema::significant(r, keyword),
-        );
+        let (from, to) = (schema::significant(b, keyword), schema::significant(r, keyword));
         let equal = match keyword {
             "type" | "required" => same_set(&b.strings(keyword), &r.strings(keyword)),
             "enum" => same_values(from, to),
@@ -161,9 +158,11 @@ impl<'s> Graph<'s> {
         let (from, to) = (b.get(keyword), r.get(keyword));
         for one in [from, to].into_iter().flatten() {
             if !one.is_object() {
-                return Err(one
-                    .spec
-                    .malformed(one, format!("`{keyword}` is no object"), "names with schemas"));
+                return Err(one.spec.malformed(
+                    one,
+                    format!("`{keyword}` is no object"),
+                    "names with schemas",
+                ));
             }
         }
         let mut names = Names::default();

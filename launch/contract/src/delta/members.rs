@@ -137,7 +137,10 @@ fn by_reference(base: &[SchemaUse<'_>], revision: &[SchemaUse<'_>], pairs: &mut 
         let Some(reference) = one.reference else {
             continue;
         };
-        match waiting.get_mut(reference).and_then(std::collections::VecDeque::pop_front) {
+        match waiting
+            .get_mut(reference)
+            .and_then(std::collections::VecDeque::pop_front)
+        {
             Some(to) => pairs.push((from, to)),
             None => members.deleted.push(from),
         }

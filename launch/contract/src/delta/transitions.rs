@@ -70,9 +70,11 @@ pub(super) fn one_of_wrapping(b: At<'_>, r: At<'_>) -> Result<Option<Vec<Rc<str>
     }
     let alternatives = schema::schema_list(r, "oneOf")?;
     let has = |name: &str| {
-        alternatives
-            .iter()
-            .any(|one| one.schema.get("properties").is_some_and(|all| all.get(name).is_some()))
+        alternatives.iter().any(|one| {
+            one.schema
+                .get("properties")
+                .is_some_and(|all| all.get(name).is_some())
+        })
     };
     let moved: Vec<Rc<str>> = b
         .get("properties")
@@ -185,11 +187,7 @@ impl Delta {
         let shape = matches!(rule.kind, "type" | "structure");
         if self.null_wrapped.is_some()
             && !tells_null
-            && (shape
-                || matches!(
-                    rule.kind,
-                    "values" | "constraints" | "existence" | "requiredness"
-                ))
+            && (shape || matches!(rule.kind, "values" | "constraints" | "existence" | "requiredness"))
         {
             return true;
         }

@@ -44,7 +44,10 @@ impl<'s> Comparison<'s> {
             (None, None) => return Ok(()),
             (None, Some(to)) => {
                 let (rule, text) = if to.flag("required") {
-                    ("request-body-added-required", "a request body is new and required")
+                    (
+                        "request-body-added-required",
+                        "a request body is new and required",
+                    )
                 } else {
                     ("request-body-added-optional", "an optional request body is new")
                 };
@@ -219,7 +222,7 @@ impl<'s> Comparison<'s> {
                 let said = Said::new(rule, text, media.base.mark(), media.revision.mark());
                 self.say(
                     spot,
-                    said.from_to(media.base_name.to_owned(), media.name.to_owned()),
+                    said.with_values(media.base_name.to_owned(), media.name.to_owned()),
                 )?;
             }
             let body = Body {
@@ -249,7 +252,11 @@ impl<'s> Comparison<'s> {
                     (Side::Response, true) => "response-body-media-type-schema-added",
                     (Side::Response, false) => "response-body-media-type-schema-removed",
                 };
-                let word = if added { "now has a schema" } else { "no longer has a schema" };
+                let word = if added {
+                    "now has a schema"
+                } else {
+                    "no longer has a schema"
+                };
                 let text = format!("{}: `{}` {word}", body.subject(""), body.media);
                 let marks = (media.base.mark_of("schema"), media.revision.mark_of("schema"));
                 return self.say(body.spot, Said::new(rule, text, marks.0, marks.1));

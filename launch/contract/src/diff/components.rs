@@ -7,7 +7,10 @@ use crate::rules::Level;
 
 impl<'s> Comparison<'s> {
     pub(super) fn components(&mut self) -> Result<(), ContractError> {
-        let (from, to) = (component(self.base.root(), "schemas"), component(self.revision.root(), "schemas"));
+        let (from, to) = (
+            component(self.base.root(), "schemas"),
+            component(self.revision.root(), "schemas"),
+        );
         for (name, at) in from.into_iter().flat_map(At::members) {
             if to.and_then(|to| to.get(name)).is_none() {
                 let text = format!("the schema `{name}` is gone from the components");
@@ -23,7 +26,10 @@ impl<'s> Comparison<'s> {
 
     fn security_schemes(&mut self) -> Result<(), ContractError> {
         let key = "securitySchemes";
-        let (from, to) = (component(self.base.root(), key), component(self.revision.root(), key));
+        let (from, to) = (
+            component(self.base.root(), key),
+            component(self.revision.root(), key),
+        );
         for (name, at) in from.into_iter().flat_map(At::members) {
             match to.and_then(|to| to.get(name)) {
                 Some(other) => {

@@ -61,7 +61,10 @@ impl<'s> Comparison<'s> {
             return Ok(());
         }
         let (rule, text) = match (from, to) {
-            ("", to) => ("api-operation-id-added", format!("the operation id `{to}` is new")),
+            ("", to) => (
+                "api-operation-id-added",
+                format!("the operation id `{to}` is new"),
+            ),
             (from, "") => (
                 "api-operation-id-removed",
                 format!("the operation id `{from}` is gone"),
@@ -78,7 +81,7 @@ impl<'s> Comparison<'s> {
             operation.revision.mark_of("operationId"),
         );
         let filled = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        self.say(&operation.spot, said.from_to(filled(from), filled(to)))
+        self.say(&operation.spot, said.with_values(filled(from), filled(to)))
     }
 
     fn tags(&mut self, operation: &Operation<'s>) -> Result<(), ContractError> {
@@ -86,7 +89,10 @@ impl<'s> Comparison<'s> {
         let (base, revision) = (operation.base.mark_of("tags"), operation.revision.mark_of("tags"));
         for tag in from.iter().filter(|tag| !to.contains(tag)) {
             let text = format!("the tag `{tag}` is gone");
-            self.say(&operation.spot, Said::new("api-tag-removed", text, base, revision))?;
+            self.say(
+                &operation.spot,
+                Said::new("api-tag-removed", text, base, revision),
+            )?;
         }
         for tag in to.iter().filter(|tag| !from.contains(tag)) {
             let text = format!("the tag `{tag}` is new");
@@ -135,7 +141,10 @@ impl<'s> Comparison<'s> {
         around: At<'s>,
     ) -> Result<(), ContractError> {
         let pick = |path: &'static str, alone: &'static str| if with_path { path } else { alone };
-        let what = pick("the path is gone, and the operation with it", "the operation is gone");
+        let what = pick(
+            "the path is gone, and the operation with it",
+            "the operation is gone",
+        );
         let said = |rule, text: String| Said::new(rule, text, operation.mark(), around.mark());
         if !operation.flag("deprecated") {
             let rule = pick(
@@ -148,7 +157,10 @@ impl<'s> Comparison<'s> {
             );
         }
         let Some(sunset) = operation.get("x-sunset") else {
-            let rule = pick("api-path-removed-with-deprecation", "api-removed-with-deprecation");
+            let rule = pick(
+                "api-path-removed-with-deprecation",
+                "api-removed-with-deprecation",
+            );
             return self.say(spot, said(rule, format!("{what}; it was marked as deprecated")));
         };
         match sunset_date(sunset) {
@@ -158,7 +170,7 @@ impl<'s> Comparison<'s> {
                 self.say(
                     spot,
                     said(rule, format!("{what} before its sunset on {date}"))
-                        .from_to(Some(date.to_string()), None),
+                        .with_values(Some(date.to_string()), None),
                 )
             }
             Ok(_) => Ok(()),

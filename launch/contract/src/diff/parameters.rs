@@ -202,7 +202,11 @@ impl<'s> Comparison<'s> {
                 (false, true) => "request-parameter-property-became-nullable",
                 (false, false) => "request-parameter-property-became-not-nullable",
             };
-            let text = if nullable { "null is now taken" } else { "null is no longer taken" };
+            let text = if nullable {
+                "null is now taken"
+            } else {
+                "null is no longer taken"
+            };
             self.at_parameter(site, rule, text.to_owned(), "type", true)?;
         }
         if let Some(list) = &site.visit.delta.list_of_types {
@@ -212,7 +216,11 @@ impl<'s> Comparison<'s> {
                 (false, false) => ("request-parameter-property-list-of-types-narrowed", &list.deleted),
                 (false, true) => ("request-parameter-property-list-of-types-widened", &list.added),
             };
-            let word = if list.deleted.is_empty() { "now takes" } else { "no longer takes" };
+            let word = if list.deleted.is_empty() {
+                "now takes"
+            } else {
+                "no longer takes"
+            };
             let text = format!("{word} {}", text.join(", "));
             self.at_parameter(site, rule, text, "type", true)?;
         }
@@ -230,14 +238,23 @@ impl<'s> Comparison<'s> {
     fn parameter_enum(&mut self, site: &ParameterSite<'_, 's>, root: bool) -> Result<(), ContractError> {
         let change = types::EnumChange::of(site.b, site.r);
         if change.became_enum && root {
-            self.at_parameter(site, "request-parameter-became-enum", "now an enum".into(), "enum", true)?;
+            self.at_parameter(
+                site,
+                "request-parameter-became-enum",
+                "now an enum".into(),
+                "enum",
+                true,
+            )?;
         }
         if change.became_enum && site.from.location == "header" {
             let rule = "request-header-property-became-enum";
             self.at_parameter(site, rule, "now an enum".into(), "enum", false)?;
         }
         let (removed, added) = if root {
-            ("request-parameter-enum-value-removed", "request-parameter-enum-value-added")
+            (
+                "request-parameter-enum-value-removed",
+                "request-parameter-enum-value-added",
+            )
         } else {
             (
                 "request-parameter-property-enum-value-removed",
@@ -313,7 +330,13 @@ impl<'s> Comparison<'s> {
             let read_only = schema::property(site.r, name)?.is_some_and(|it| it.flag("readOnly"));
             if !read_only && schema::is_required(site.r, name) {
                 let text = format!("its property `{name}` is new and required");
-                self.at_parameter(site, "new-required-request-header-property", text, "properties", false)?;
+                self.at_parameter(
+                    site,
+                    "new-required-request-header-property",
+                    text,
+                    "properties",
+                    false,
+                )?;
             }
         }
         if site.changed("required") {
@@ -401,7 +424,7 @@ impl<'s> Comparison<'s> {
         let rule = match (from, to) {
             (Some(from), Some(to)) if from != to => {
                 types::either(rules.keyword, (from, to), rules.increased, rules.decreased)
-            },
+            }
             (None, Some(_)) => rules.set,
             _ => "",
         };
@@ -426,7 +449,7 @@ impl<'s> Comparison<'s> {
             site.b.mark_of(keyword),
             site.r.mark_of(keyword),
         )
-        .from_to(
+        .with_values(
             site.b.get(keyword).map(At::render),
             site.r.get(keyword).map(At::render),
         );

@@ -135,9 +135,7 @@ impl<'s> Comparison<'s> {
     }
 
     fn bound_of(&mut self, site: &Site<'_, 's>, family: &Family) -> Result<(), ContractError> {
-        let or_zero = |it: Option<Bound>| {
-            it.or(family.zero_by_default.then_some(Bound::Number(0.0)))
-        };
+        let or_zero = |it: Option<Bound>| it.or(family.zero_by_default.then_some(Bound::Number(0.0)));
         let (from, to) = (
             or_zero(bound(site.b, family.keyword)),
             or_zero(bound(site.r, family.keyword)),
@@ -148,7 +146,11 @@ impl<'s> Comparison<'s> {
             (Some(from), Some(to)) if from != to => {
                 let (increased, decreased) = (site.pick(family.increased), site.pick(family.decreased));
                 let rule = types::either(family.keyword, (from, to), increased, decreased);
-                let tighter = if types::is_upper(family.keyword) { decreased } else { increased };
+                let tighter = if types::is_upper(family.keyword) {
+                    decreased
+                } else {
+                    increased
+                };
                 if !site.is_request() {
                     if hidden && !is_contains { "" } else { rule }
                 } else if hidden && family.skips_read_only {

@@ -10,7 +10,11 @@ use crate::schema::{self, SchemaUse};
 
 /// Keywords with one schema, and the rules for its coming and going.
 const SINGLE: &[(&str, Rules, Rules)] = &[
-    ("contains", everywhere!("contains-added"), everywhere!("contains-removed")),
+    (
+        "contains",
+        everywhere!("contains-added"),
+        everywhere!("contains-removed"),
+    ),
     (
         "propertyNames",
         everywhere!("property-names-added"),
@@ -39,7 +43,12 @@ const SINGLE: &[(&str, Rules, Rules)] = &[
 impl<'s> Comparison<'s> {
     pub(super) fn members(&mut self, site: &Site<'_, 's>) -> Result<(), ContractError> {
         if site.is_root() && site.delta.one_of_wrapped.is_some() {
-            let rule = site.pick(["request-body-wrapped-in-one-of", "", "response-body-wrapped-in-one-of", ""]);
+            let rule = site.pick([
+                "request-body-wrapped-in-one-of",
+                "",
+                "response-body-wrapped-in-one-of",
+                "",
+            ]);
             let text = "an object became a oneOf of objects: a value that fits two of them is refused";
             self.of_site(site, rule, text, "oneOf")?;
         }
@@ -77,7 +86,11 @@ impl<'s> Comparison<'s> {
                 if found != keyword {
                     continue;
                 }
-                let (rules, text) = if *is_added { (added, "new") } else { (removed, "gone") };
+                let (rules, text) = if *is_added {
+                    (added, "new")
+                } else {
+                    (removed, "gone")
+                };
                 self.of_site(site, site.pick(*rules), format!("`{keyword}` is {text}"), keyword)?;
             }
         }
@@ -122,8 +135,11 @@ impl<'s> Comparison<'s> {
             list.get(*at)
                 .is_none_or(|one| !schema::constrains_nothing_but(one.schema, &[]))
         };
-        let (added, annotating): (Vec<usize>, Vec<usize>) =
-            members.added.iter().copied().partition(|at| rejects(&revision, at));
+        let (added, annotating): (Vec<usize>, Vec<usize>) = members
+            .added
+            .iter()
+            .copied()
+            .partition(|at| rejects(&revision, at));
         let rules = (
             site.pick(everywhere!("all-of-added")),
             site.pick(everywhere!("all-of-added-annotation-only")),

@@ -52,11 +52,7 @@ impl<'s> Comparison<'s> {
         };
         let text = format!("{}: gone", self.inner(site, name));
         let (base, revision) = (in_properties(site.b, name), site.r.mark_of("properties"));
-        self.say_of(
-            site.body.spot,
-            Said::new(rule, text, base, revision),
-            site.delta,
-        )
+        self.say_of(site.body.spot, Said::new(rule, text, base, revision), site.delta)
     }
 
     fn property_new(&mut self, site: &Site<'_, 's>, name: &Rc<str>) -> Result<(), ContractError> {
@@ -78,11 +74,7 @@ impl<'s> Comparison<'s> {
         let need = if required { "required" } else { "optional" };
         let text = format!("{}: new and {need}", self.inner(site, name));
         let (base, revision) = (site.b.mark_of("properties"), in_properties(site.r, name));
-        self.say_of(
-            site.body.spot,
-            Said::new(rule, text, base, revision),
-            site.delta,
-        )
+        self.say_of(site.body.spot, Said::new(rule, text, base, revision), site.delta)
     }
 
     /// Who a sentence about a property of this schema speaks of.
@@ -157,7 +149,8 @@ impl<'s> Comparison<'s> {
             };
             let entries = |at: At<'s>| -> Vec<&'s str> { at.items().filter_map(At::as_str).collect() };
             let (before, after) = (entries(from), entries(list));
-            let same = before.iter().all(|one| after.contains(one)) && after.iter().all(|one| before.contains(one));
+            let same =
+                before.iter().all(|one| after.contains(one)) && after.iter().all(|one| before.contains(one));
             if !same {
                 let rule = site.pick(everywhere!("dependent-required-changed"));
                 let text = format!(

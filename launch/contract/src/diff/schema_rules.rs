@@ -54,7 +54,11 @@ impl Site<'_, '_> {
 
     /// Whether clients never send it (a request) or never see it (a response).
     pub(super) fn is_out_of_sight(&self) -> bool {
-        let keyword = if self.is_request() { "readOnly" } else { "writeOnly" };
+        let keyword = if self.is_request() {
+            "readOnly"
+        } else {
+            "writeOnly"
+        };
         !self.is_root() && self.r.flag(keyword)
     }
 
@@ -130,9 +134,10 @@ impl<'s> Comparison<'s> {
         if rule.is_empty() {
             return Ok(());
         }
-        let said = site
-            .said(rule, text.into(), keyword)
-            .from_to(site.b.get(keyword).map(At::render), site.r.get(keyword).map(At::render));
+        let said = site.said(rule, text.into(), keyword).with_values(
+            site.b.get(keyword).map(At::render),
+            site.r.get(keyword).map(At::render),
+        );
         self.say_of(site.body.spot, said, site.delta)
     }
 
@@ -145,7 +150,11 @@ impl<'s> Comparison<'s> {
             delta: Some(site.delta),
             operation: site.body.operation,
         };
-        let rules = if site.is_request() { &REQUEST_PROPERTY } else { &RESPONSE_PROPERTY };
+        let rules = if site.is_request() {
+            &REQUEST_PROPERTY
+        } else {
+            &RESPONSE_PROPERTY
+        };
         if site.changed("deprecated") && Stability::of(site.body.operation).is_ok() {
             self.deprecation(&part, rules)?;
         }
@@ -157,7 +166,10 @@ impl<'s> Comparison<'s> {
             (_, Err(why)) => self.invalid_stability(site.body.spot, site.r, &why, false),
             (Ok(before), Ok(after)) => {
                 let names = if site.is_request() {
-                    ("request-property-stability-decreased", "request-property-stability-increased")
+                    (
+                        "request-property-stability-decreased",
+                        "request-property-stability-increased",
+                    )
                 } else {
                     (
                         "response-property-stability-decreased",

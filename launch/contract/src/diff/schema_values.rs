@@ -17,7 +17,11 @@ impl<'s> Comparison<'s> {
                 (false, true) => (everywhere!("became-not-nullable"), "null is no longer taken"),
                 (false, false) => (everywhere!("became-not-nullable"), "is no longer null"),
             };
-            let keyword = if site.changed("nullable") { "nullable" } else { "type" };
+            let keyword = if site.changed("nullable") {
+                "nullable"
+            } else {
+                "type"
+            };
             self.of_site(site, site.pick(rules), text, keyword)?;
         }
         if let Some(list) = &site.delta.list_of_types
@@ -78,7 +82,10 @@ impl<'s> Comparison<'s> {
                 "contentEncoding",
             )?;
         }
-        if site.changed("x-extensible-enum") && site.is_request() && !site.is_root() && !site.is_out_of_sight()
+        if site.changed("x-extensible-enum")
+            && site.is_request()
+            && !site.is_root()
+            && !site.is_out_of_sight()
         {
             for value in types::extensible_enum_removed(site.b, site.r) {
                 let text = format!("the value `{value}` of `x-extensible-enum` is gone");
@@ -176,7 +183,7 @@ impl<'s> Comparison<'s> {
             let text = format!("the enum value `{}` is gone", value.render());
             if site.is_root() {
                 let said = site.said(removed, text, "enum");
-                self.say(site.body.spot, said.from_to(value.render(), None))?;
+                self.say(site.body.spot, said.with_values(value.render(), None))?;
             } else {
                 self.enum_value(site, removed, text, (Some(*value), None))?;
             }
@@ -200,7 +207,7 @@ impl<'s> Comparison<'s> {
         }
         let mut said = site
             .said(rule, text, "enum")
-            .from_to(from.map(At::render), to.map(At::render));
+            .with_values(from.map(At::render), to.map(At::render));
         if let Some(value) = from {
             said.base = value.mark();
         }

@@ -156,11 +156,21 @@ impl<'s> Comparison<'s> {
     /// The document's own list.
     pub(super) fn security(&mut self) -> Result<(), ContractError> {
         let (from, to) = (self.base.root(), self.revision.root());
-        let (base, revision) = (alternatives(from.get("security")), alternatives(to.get("security")));
+        let (base, revision) = (
+            alternatives(from.get("security")),
+            alternatives(to.get("security")),
+        );
         let stricter = self.is_strict() && !refused(&or_nothing(base.clone()), &revision).is_empty();
         let change = SecurityChange::of(&base, &revision);
-        self.security_change(&Spot::NOWHERE, &GLOBAL, &change, (from, to), stricter, "the document")
-            .map(drop)
+        self.security_change(
+            &Spot::NOWHERE,
+            &GLOBAL,
+            &change,
+            (from, to),
+            stricter,
+            "the document",
+        )
+        .map(drop)
     }
 
     pub(super) fn operation_security(&mut self, operation: &Operation<'s>) -> Result<(), ContractError> {
@@ -176,16 +186,14 @@ impl<'s> Comparison<'s> {
                 .security_change(spot, &OPERATION, &change, (from, to), false, "the operation")
                 .map(drop);
         }
-        let effective = |own: At<'s>, root: At<'s>| {
-            or_nothing(alternatives(own.get(key).or_else(|| root.get(key))))
-        };
+        let effective =
+            |own: At<'s>, root: At<'s>| or_nothing(alternatives(own.get(key).or_else(|| root.get(key))));
         let base = effective(from, self.base.root());
         let revision = effective(to, self.revision.root());
         let shut_out = refused(&base, &revision);
         let spot = &operation.spot;
         let stricter = !shut_out.is_empty();
-        let told =
-            self.security_change(spot, &OPERATION, &change, (from, to), stricter, "the operation")?;
+        let told = self.security_change(spot, &OPERATION, &change, (from, to), stricter, "the operation")?;
         let inherits = from.get(key).is_none() && to.get(key).is_none();
         if told || inherits {
             // What the document's own list says is told once, there.

@@ -48,10 +48,7 @@ impl Stability {
 impl<'s> Comparison<'s> {
     /// Says how the level changed; whether the operation's changes count.
     pub(super) fn stability_of_pair(&mut self, operation: &Operation<'s>) -> Result<bool, ContractError> {
-        let (before, after) = (
-            Stability::of(operation.base),
-            Stability::of(operation.revision),
-        );
+        let (before, after) = (Stability::of(operation.base), Stability::of(operation.revision));
         if let Err(why) = &before {
             self.invalid_stability(&operation.spot, operation.base, why, true)?;
         }
@@ -95,7 +92,7 @@ impl<'s> Comparison<'s> {
         );
         self.say(
             spot,
-            said.from_to(before.name().to_owned(), after.name().to_owned()),
+            said.with_values(before.name().to_owned(), after.name().to_owned()),
         )
     }
 

@@ -17,8 +17,16 @@ pub(super) struct TypeChange<'s> {
 impl<'s> TypeChange<'s> {
     pub(super) fn of(b: At<'s>, r: At<'s>) -> Option<Self> {
         let (before, after) = (schema::types(b), schema::types(r));
-        let added: Vec<&str> = after.iter().copied().filter(|one| !before.contains(one)).collect();
-        let deleted: Vec<&str> = before.iter().copied().filter(|one| !after.contains(one)).collect();
+        let added: Vec<&str> = after
+            .iter()
+            .copied()
+            .filter(|one| !before.contains(one))
+            .collect();
+        let deleted: Vec<&str> = before
+            .iter()
+            .copied()
+            .filter(|one| !after.contains(one))
+            .collect();
         let format = (b.text("format"), r.text("format"));
         let it = Self {
             before,
@@ -78,7 +86,8 @@ impl<'s> TypeChange<'s> {
     /// Parameters: lists of types are taken as they stand.
     pub(super) fn breaks_parameter(&self, typed: bool) -> bool {
         breaks(
-            self.type_differs().then_some((&self.added[..], &self.deleted[..])),
+            self.type_differs()
+                .then_some((&self.added[..], &self.deleted[..])),
             self.format,
             typed,
             &self.after,
@@ -117,7 +126,11 @@ impl<'s> TypeChange<'s> {
         let with_format = self.format.is_some();
         let (from, to) = self.format.unwrap_or(("", ""));
         let shown = |types: &[&str], format: &str| {
-            let types = if types.is_empty() { "any".to_owned() } else { types.join("|") };
+            let types = if types.is_empty() {
+                "any".to_owned()
+            } else {
+                types.join("|")
+            };
             match (with_format, format) {
                 (true, "") => format!("{types} without format"),
                 (true, format) => format!("{types} ({format})"),
@@ -158,7 +171,10 @@ fn is_subtype(sub: &str, of: &str) -> bool {
 }
 
 fn is_subset(sub: &[&str], of: &[&str]) -> bool {
-    !sub.is_empty() && sub.iter().all(|one| of.iter().any(|other| is_subtype(one, other)))
+    !sub.is_empty()
+        && sub
+            .iter()
+            .all(|one| of.iter().any(|other| is_subtype(one, other)))
 }
 
 fn is_format_contained(types: &[&str], to: &str, from: &str) -> bool {

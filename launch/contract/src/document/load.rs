@@ -149,7 +149,12 @@ impl Spec {
         self.references.contains_key(&at.id)
     }
 
-    pub(crate) fn malformed(&self, at: At<'_>, what: impl Into<String>, expected: &'static str) -> ContractError {
+    pub(crate) fn malformed(
+        &self,
+        at: At<'_>,
+        what: impl Into<String>,
+        expected: &'static str,
+    ) -> ContractError {
         let mark = at.mark();
         ContractError::Malformed {
             file: self.file_name(mark).to_owned(),
@@ -366,7 +371,10 @@ impl Spec {
         let Some((_, Ok(root))) = self.files.iter().find(|(known, _)| *known == name) else {
             return Err(format!("{name} was not read"));
         };
-        let mut at = At { spec: self, id: *root };
+        let mut at = At {
+            spec: self,
+            id: *root,
+        };
         for step in fragment.strip_prefix('/').unwrap_or("").split('/') {
             if step.is_empty() {
                 continue;

@@ -34,9 +34,7 @@ pub(super) fn parse(text: &str, file: u32, mut builder: Builder<'_>) -> Result<N
                     builder.key(&value, mark, plain);
                     continue;
                 }
-                let is_string = tag
-                    .as_ref()
-                    .is_some_and(|tag| tag.core_suffix() == Some("str"));
+                let is_string = tag.as_ref().is_some_and(|tag| tag.core_suffix() == Some("str"));
                 let value = if plain && !is_string {
                     number::plain_scalar(&value)
                 } else {

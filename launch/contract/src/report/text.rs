@@ -36,7 +36,11 @@ pub(super) fn render(report: &Report<'_>) -> String {
         );
     }
     for entry in &report.sifted.unused {
-        let _ = writeln!(out, "unused   {}: it met no finding; take it out", entry_words(entry));
+        let _ = writeln!(
+            out,
+            "unused   {}: it met no finding; take it out",
+            entry_words(entry)
+        );
     }
     let ignored = match report.sifted.ignored.len() {
         0 => String::new(),

@@ -7,15 +7,19 @@ use tminus_contract::{Date, IgnoreList, Level, Profile};
 use crate::support::{diff_with, document, settings};
 
 fn sifted() -> Sifted {
-    let base = document("3.0.3", "paths:\n  /games/{id}:\n    get:\n      operationId: getGame\n      tags: [games]\n      parameters:\n        - { name: page, in: query }\n        - { name: 'a<b&\"c', in: query, schema: { maxLength: 9 } }\n  /old: { get: { parameters: [ { name: p, in: query } ] } }\n");
-    let revision = document("3.0.3", "paths:\n  /games/{id}:\n    get:\n      operationId: getGame\n      parameters:\n        - { name: 'a<b&\"c', in: query, schema: { maxLength: 5 } }\n  /old: { get: {} }\ncomponents: {}\n");
+    let base = document(
+        "3.0.3",
+        "paths:\n  /games/{id}:\n    get:\n      operationId: getGame\n      tags: [games]\n      parameters:\n        - { name: page, in: query }\n        - { name: 'a<b&\"c', in: query, schema: { maxLength: 9 } }\n  /old: { get: { parameters: [ { name: p, in: query } ] } }\n",
+    );
+    let revision = document(
+        "3.0.3",
+        "paths:\n  /games/{id}:\n    get:\n      operationId: getGame\n      parameters:\n        - { name: 'a<b&\"c', in: query, schema: { maxLength: 5 } }\n  /old: { get: {} }\ncomponents: {}\n",
+    );
     let list = "- { rule: request-parameter-removed, path: /old, reason: 'nobody sends it, 100%', expires: '2026-12-31' }\n- { rule: api-tag-added, reason: r, expires: '2026-12-31' }\n- { rule: webhook-removed, reason: r, expires: '2026-01-01' }\n";
-    IgnoreList::parse("decided.yaml", list)
-        .unwrap()
-        .sift(
-            diff_with(&base, &revision, &settings(Profile::Strict)),
-            Date::parse("2026-06-01").unwrap(),
-        )
+    IgnoreList::parse("decided.yaml", list).unwrap().sift(
+        diff_with(&base, &revision, &settings(Profile::Strict)),
+        Date::parse("2026-06-01").unwrap(),
+    )
 }
 
 fn rendered(format: Format) -> String {
@@ -74,7 +78,11 @@ fn only_findings_that_are_bad_enough_fail() {
     };
     assert!(fails(Level::Error, &sifted));
     let harmless = Sifted {
-        findings: sifted.findings.into_iter().filter(|it| it.level == Level::Warning).collect(),
+        findings: sifted
+            .findings
+            .into_iter()
+            .filter(|it| it.level == Level::Warning)
+            .collect(),
         ..Sifted::default()
     };
     assert!(!fails(Level::Error, &harmless));

@@ -58,10 +58,18 @@ const ROWS: &[Row] = &[
 fn lists(profile: Profile) -> BTreeSet<&'static str> {
     let mut produced = BTreeSet::new();
     for (what, base, revision, reference, ours) in ROWS {
-        let found = diff_with(&of(base[0], base[1]), &of(revision[0], revision[1]), &settings(profile));
+        let found = diff_with(
+            &of(base[0], base[1]),
+            &of(revision[0], revision[1]),
+            &settings(profile),
+        );
         let mut said = levelled(&found);
         said.sort();
-        let expected = if profile == Profile::Strict { ours } else { reference };
+        let expected = if profile == Profile::Strict {
+            ours
+        } else {
+            reference
+        };
         assert_eq!(said, *expected, "{what}: {found:#?}");
         produced.extend(ids(&found));
     }

@@ -65,7 +65,9 @@ fn a_schema_that_is_reached_in_many_ways_is_reported_within_bounds() {
                 "    L{level}: {{ properties: {{ a: {{ $ref: '#/components/schemas/L{next}' }}, b: {{ $ref: '#/components/schemas/L{next}' }} }} }}\n"
             ));
         }
-        schemas.push_str(&format!("    L18: {{ properties: {{ z: {{ maxLength: {length} }} }} }}\n"));
+        schemas.push_str(&format!(
+            "    L18: {{ properties: {{ z: {{ maxLength: {length} }} }} }}\n"
+        ));
         with_schemas("{ $ref: '#/components/schemas/L0' }", &schemas)
     };
     let found = diff_with(&doc(9), &doc(5), &settings(Profile::Oasdiff));
@@ -79,7 +81,10 @@ fn a_schema_that_is_reached_in_many_ways_is_reported_within_bounds() {
 
 #[test]
 fn a_schema_moved_into_the_components_is_the_same() {
-    let inline = with_schemas("{ oneOf: [ { type: object, properties: { a: {} } }, { type: string } ] }", "    S: {}\n");
+    let inline = with_schemas(
+        "{ oneOf: [ { type: object, properties: { a: {} } }, { type: string } ] }",
+        "    S: {}\n",
+    );
     let moved = with_schemas(
         "{ oneOf: [ { $ref: '#/components/schemas/S' }, { type: string } ] }",
         "    S: { type: object, description: moved, properties: { a: {} } }\n",
@@ -105,10 +110,7 @@ fn keywords_beside_a_reference_count_from_3_1_on() {
 
 #[test]
 fn references_lead_into_other_files_and_on_from_there() {
-    let root = document(
-        "3.0.3",
-        "paths:\n  /a:\n    $ref: paths/a.yaml#/item\n",
-    );
+    let root = document("3.0.3", "paths:\n  /a:\n    $ref: paths/a.yaml#/item\n");
     let files = |length: u32| {
         let item = "item:\n  get:\n    parameters:\n      - $ref: '../shared.json#/parameters/p~1q'\n";
         let shared = format!(
@@ -129,7 +131,10 @@ fn references_lead_into_other_files_and_on_from_there() {
 
 #[test]
 fn both_dialects_of_null_are_the_same_change() {
-    for (version, nullable) in [("3.0.3", "{ type: string, nullable: true }"), ("3.1.0", "{ type: [string, 'null'] }")] {
+    for (version, nullable) in [
+        ("3.0.3", "{ type: string, nullable: true }"),
+        ("3.1.0", "{ type: [string, 'null'] }"),
+    ] {
         let base = with_schemas("{ type: string }", "    S: {}\n").replace("3.1.0", version);
         let revision = with_schemas(nullable, "    S: {}\n").replace("3.1.0", version);
         assert_eq!(
@@ -142,7 +147,10 @@ fn both_dialects_of_null_are_the_same_change() {
 
 #[test]
 fn places_are_lines_of_both_documents() {
-    let base = document("3.0.3", "paths:\n  /a:\n    get:\n      operationId: a\n      parameters:\n        - name: p\n          in: query\n");
+    let base = document(
+        "3.0.3",
+        "paths:\n  /a:\n    get:\n      operationId: a\n      parameters:\n        - name: p\n          in: query\n",
+    );
     let revision = document("3.0.3", "paths:\n\n  /a:\n    get:\n      operationId: a\n");
     let found = diff_with(&base, &revision, &settings(Profile::Oasdiff));
     assert_eq!(found.len(), 1);

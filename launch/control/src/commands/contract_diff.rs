@@ -48,7 +48,10 @@ pub(super) fn diff(args: &ContractDiff) -> Result<Exit> {
     let revision = load(&args.revision)?;
     let findings = compare(&base, &revision, &settings).map_err(refused)?;
     let sifted: Sifted = ignore.sift(findings, settings.today);
-    let (base, revision) = (args.base.display().to_string(), args.revision.display().to_string());
+    let (base, revision) = (
+        args.base.display().to_string(),
+        args.revision.display().to_string(),
+    );
     let report = Report {
         base: &base,
         revision: &revision,
@@ -69,7 +72,11 @@ pub(super) fn diff(args: &ContractDiff) -> Result<Exit> {
         ContractFormat::Markdown => Format::Markdown,
     };
     print!("{}", report.render(format));
-    Ok(if report.fails() { Exit::CheckFailed } else { Exit::Ok })
+    Ok(if report.fails() {
+        Exit::CheckFailed
+    } else {
+        Exit::Ok
+    })
 }
 
 pub(super) fn rules(args: &ContractRules) -> Exit {
@@ -145,7 +152,9 @@ fn load(path: &Path) -> Result<Spec> {
 fn refused(error: ContractError) -> CliError {
     let hint = match &error {
         ContractError::Policy { .. } => None,
-        ContractError::Read { .. } => Some("give the two documents as paths: tminus contract diff BASE REVISION"),
+        ContractError::Read { .. } => {
+            Some("give the two documents as paths: tminus contract diff BASE REVISION")
+        }
         ContractError::Reference { .. } => Some("references are followed from the file that they stand in"),
         _ => Some("nothing is said about the two documents until both can be read whole"),
     };

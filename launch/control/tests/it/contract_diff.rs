@@ -40,13 +40,44 @@ fn the_exit_code_says_whether_it_breaks_or_could_not_be_told() {
         (&["base.yaml", "revision.yaml"], 1),
         (&["revision.yaml", "base.yaml"], 0),
         (&["revision.yaml", "base.yaml", "--fail-on", "info"], 1),
-        (&["base.yaml", "revision.yaml", "--severity", "request-parameter-max-decreased=info"], 0),
-        (&["base.yaml", "revision.yaml", "--ignore", "decided.yaml", "--today", "2026-12-31"], 0),
-        (&["base.yaml", "revision.yaml", "--ignore", "decided.yaml", "--today", "2027-01-01"], 1),
+        (
+            &[
+                "base.yaml",
+                "revision.yaml",
+                "--severity",
+                "request-parameter-max-decreased=info",
+            ],
+            0,
+        ),
+        (
+            &[
+                "base.yaml",
+                "revision.yaml",
+                "--ignore",
+                "decided.yaml",
+                "--today",
+                "2026-12-31",
+            ],
+            0,
+        ),
+        (
+            &[
+                "base.yaml",
+                "revision.yaml",
+                "--ignore",
+                "decided.yaml",
+                "--today",
+                "2027-01-01",
+            ],
+            1,
+        ),
         (&["base.yaml", "missing.yaml"], 2),
         (&["base.yaml", "broken.json"], 2),
         (&["base.yaml", "revision.yaml", "--ignore", "missing.yaml"], 2),
-        (&["base.yaml", "revision.yaml", "--severity", "no-such-rule=error"], 2),
+        (
+            &["base.yaml", "revision.yaml", "--severity", "no-such-rule=error"],
+            2,
+        ),
         (&["base.yaml", "revision.yaml", "--today", "tomorrow"], 2),
         (&["base.yaml"], 2),
     ] {
@@ -60,7 +91,10 @@ fn a_finding_is_told_with_the_lines_of_the_files_that_hold_it() {
     let folder = folder();
     let output = tminus(folder.path(), &["base.yaml", "revision.yaml"]);
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("base shared-9.json:2, revision shared-5.json:2"), "{text}");
+    assert!(
+        text.contains("base shared-9.json:2, revision shared-5.json:2"),
+        "{text}"
+    );
     let output = tminus(folder.path(), &["base.yaml", "revision.yaml", "--json"]);
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["ok"], false);
