@@ -1,4 +1,5 @@
-//! The project's own commands: `cargo xtask rehearse | verify | test | sim | torture | bench | setup`.
+//! The project's own commands: `cargo xtask rehearse | verify | test | sim | torture | bench | conformance |
+//! setup`.
 //!
 //! This crate installs what a fresh machine lacks, builds, and starts; it never decides whether a
 //! launch is good. It keeps to the standard library where it can, because it is the first thing
@@ -6,6 +7,7 @@
 
 mod bench;
 mod build;
+mod conformance;
 mod python;
 mod setup;
 mod tests;
@@ -63,6 +65,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Score ourselves against cases whose outcome is known: `cargo xtask conformance contract DIR`.
+    #[command(disable_help_flag = true)]
+    Conformance {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Install what tests and rehearsals need on a Debian machine, and say what was done.
     Setup,
 }
@@ -98,6 +106,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         }
         Command::Torture { arguments } => torture::run(&arguments),
         Command::Bench { arguments } => bench::run(&arguments),
+        Command::Conformance { arguments } => conformance::run(&arguments),
         Command::Setup => {
             setup::ensure(setup::EVERYTHING)?;
             python::ensure()?;

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use crate::{build, python, setup, torture};
+use crate::{build, conformance, python, setup, torture};
 
 /// The release of cargo-deny that deny.toml is written for.
 const CARGO_DENY_VERSION: &str = "0.20.2";
 
 #[derive(Debug, clap::Args)]
 pub struct TestArguments {
-    /// Run these steps only (comma separated): format, lints, licences, tests, torture.
+    /// Run these steps only (comma separated): format, lints, licences, tests, contract, torture.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Leave these steps out.
@@ -46,6 +46,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "tests",
         run: cargo_tests,
+    },
+    Step {
+        name: "contract",
+        run: contract,
     },
     Step {
         name: "torture",
@@ -121,6 +125,22 @@ fn cargo_tests() -> anyhow::Result<bool> {
         return Ok(false);
     }
     succeeds(build::cargo()?.args(["test", "--workspace", "--locked", "--no-fail-fast"]))
+}
+
+/// Pairs of OpenAPI documents with known verdicts lie beside the checkout on the project's own
+/// machines; a clone alone does not have them.
+fn contract() -> anyhow::Result<bool> {
+    let cases = build::workspace_root()?.join("../shared/contract-cases");
+    if !cases.join("pairs.tsv").is_file() {
+        eprintln!("skipped: {} is not there", cases.display());
+        return Ok(true);
+    }
+    let cases = cases.display().to_string();
+    match conformance::contract(&[cases, "--no-speed".to_owned()], "dev")? {
+        0 => Ok(true),
+        1 => Ok(false),
+        code => bail!("the score could not be taken (exit code {code})"),
+    }
 }
 
 /// A short one, and one that must be noticed; the long ones are for whoever changes a store.

@@ -130,7 +130,7 @@ impl Said {
         }
     }
 
-    fn from_to(mut self, from: impl Into<Option<String>>, to: impl Into<Option<String>>) -> Self {
+    fn with_values(mut self, from: impl Into<Option<String>>, to: impl Into<Option<String>>) -> Self {
         self.values = (from.into(), to.into());
         self
     }

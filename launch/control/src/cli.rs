@@ -1,7 +1,7 @@
 //! The command line: what can be asked for, with help that teaches by example. Parses only.
 
-pub mod contract;
 pub mod contract_check;
+pub mod contract_diff;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -119,14 +119,14 @@ Examples:
 #[derive(Debug, Subcommand)]
 pub enum ContractCommand {
     /// Say what a client written against BASE meets in REVISION (OpenAPI 3.0 or 3.1, JSON or YAML)
-    #[command(after_help = contract::DIFF_EXAMPLES)]
-    Diff(contract::ContractDiff),
+    #[command(after_help = contract_diff::DIFF_EXAMPLES)]
+    Diff(contract_diff::ContractDiff),
     /// List the rules: name, level, what each speaks of
     #[command(after_help = "\
 Examples:
   tminus contract rules
   tminus contract rules --json | jq -r '.rules[] | select(.level == \"error\") | .rule'")]
-    Rules(contract::ContractRules),
+    Rules(contract_diff::ContractRules),
     /// Call every operation of a running service and compare each answer with its OpenAPI document
     #[command(after_help = contract_check::EXAMPLES)]
     Check(contract_check::ContractCheck),

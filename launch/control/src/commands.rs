@@ -1,7 +1,7 @@
 //! What each command does. Each answers how it ended; errors go up to `main`.
 
-mod contract;
 mod contract_check;
+mod contract_diff;
 mod gate;
 mod issue;
 mod launch;
@@ -30,10 +30,10 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         } => contract_check::run(&args).await,
         Command::Contract {
             command: ContractCommand::Diff(args),
-        } => contract::diff(&args),
+        } => contract_diff::diff(&args),
         Command::Contract {
             command: ContractCommand::Rules(args),
-        } => Ok(contract::rules(&args)),
+        } => Ok(contract_diff::rules(&args)),
         Command::Gate(args) => gate::run(&args).await,
         Command::SignOff(args) => sign_off::run(args).await,
         Command::Verify(args) => verify::run(&args),

@@ -222,7 +222,7 @@ impl<'s> Comparison<'s> {
                 let said = Said::new(rule, text, media.base.mark(), media.revision.mark());
                 self.say(
                     spot,
-                    said.from_to(media.base_name.to_owned(), media.name.to_owned()),
+                    said.with_values(media.base_name.to_owned(), media.name.to_owned()),
                 )?;
             }
             let body = Body {

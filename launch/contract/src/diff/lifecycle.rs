@@ -168,7 +168,7 @@ impl<'s> Comparison<'s> {
             part.base.mark_of(keyword),
             part.revision.mark_of(keyword),
         )
-        .from_to(value(part.base), value(part.revision));
+        .with_values(value(part.base), value(part.revision));
         match part.delta {
             Some(delta) => self.say_of(part.spot, said, delta),
             None => self.say(part.spot, said),

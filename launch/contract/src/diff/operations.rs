@@ -81,7 +81,7 @@ impl<'s> Comparison<'s> {
             operation.revision.mark_of("operationId"),
         );
         let filled = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        self.say(&operation.spot, said.from_to(filled(from), filled(to)))
+        self.say(&operation.spot, said.with_values(filled(from), filled(to)))
     }
 
     fn tags(&mut self, operation: &Operation<'s>) -> Result<(), ContractError> {
@@ -170,7 +170,7 @@ impl<'s> Comparison<'s> {
                 self.say(
                     spot,
                     said(rule, format!("{what} before its sunset on {date}"))
-                        .from_to(Some(date.to_string()), None),
+                        .with_values(Some(date.to_string()), None),
                 )
             }
             Ok(_) => Ok(()),

@@ -449,7 +449,7 @@ impl<'s> Comparison<'s> {
             site.b.mark_of(keyword),
             site.r.mark_of(keyword),
         )
-        .from_to(
+        .with_values(
             site.b.get(keyword).map(At::render),
             site.r.get(keyword).map(At::render),
         );

@@ -134,7 +134,7 @@ impl<'s> Comparison<'s> {
         if rule.is_empty() {
             return Ok(());
         }
-        let said = site.said(rule, text.into(), keyword).from_to(
+        let said = site.said(rule, text.into(), keyword).with_values(
             site.b.get(keyword).map(At::render),
             site.r.get(keyword).map(At::render),
         );

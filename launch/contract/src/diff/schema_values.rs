@@ -183,7 +183,7 @@ impl<'s> Comparison<'s> {
             let text = format!("the enum value `{}` is gone", value.render());
             if site.is_root() {
                 let said = site.said(removed, text, "enum");
-                self.say(site.body.spot, said.from_to(value.render(), None))?;
+                self.say(site.body.spot, said.with_values(value.render(), None))?;
             } else {
                 self.enum_value(site, removed, text, (Some(*value), None))?;
             }
@@ -207,7 +207,7 @@ impl<'s> Comparison<'s> {
         }
         let mut said = site
             .said(rule, text, "enum")
-            .from_to(from.map(At::render), to.map(At::render));
+            .with_values(from.map(At::render), to.map(At::render));
         if let Some(value) = from {
             said.base = value.mark();
         }

@@ -92,7 +92,7 @@ impl<'s> Comparison<'s> {
         );
         self.say(
             spot,
-            said.from_to(before.name().to_owned(), after.name().to_owned()),
+            said.with_values(before.name().to_owned(), after.name().to_owned()),
         )
     }
 

@@ -61,7 +61,19 @@ pub(super) fn render(report: &Report<'_>) -> String {
     out
 }
 
-/// One line, without markup of its own; code spans stay.
+/// One line, without markup of its own; what stands between backquotes stays as it is.
 fn plain(text: &str) -> String {
-    text.replace('\n', " ").replace('<', "&lt;").replace('*', "\\*")
+    let pieces: Vec<String> = text
+        .replace('\n', " ")
+        .split('`')
+        .enumerate()
+        .map(|(index, piece)| {
+            if index % 2 == 1 {
+                piece.to_owned()
+            } else {
+                piece.replace('<', "&lt;").replace('*', "\\*")
+            }
+        })
+        .collect();
+    pieces.join("`")
 }

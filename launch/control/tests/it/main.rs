@@ -9,6 +9,8 @@ mod canary;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod contract_diff;
+#[cfg(test)]
 mod dashboard;
 #[cfg(test)]
 mod engine;

@@ -11,7 +11,7 @@ use tminus_contract::{
     ContractError, Date, Files, IgnoreList, Level, Limits, Profile, Settings, Spec, compare, severity,
 };
 
-use crate::cli::contract::{ContractDiff, ContractFormat, ContractRules, FailOn, Levels};
+use crate::cli::contract_diff::{ContractDiff, ContractFormat, ContractRules, FailOn, Levels};
 use crate::error::{CliError, Exit, Kind, Result, io_words};
 
 /// A file of levels or of decisions.
