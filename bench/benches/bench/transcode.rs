@@ -12,7 +12,7 @@ use anyhow::{Context as _, ensure};
 use axum::{Json, Router, body::Body, extract::State, routing::post};
 use bytes::Bytes;
 use http::Request;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt, Full};
 use rustix::time::{ClockId, clock_gettime};
 use starvault_wire::v1::{
     self, EquipItemRequest, GetProfileRequest, Profile, SignInAsGuestRequest, SignInAsGuestResponse,
@@ -82,7 +82,7 @@ async fn measure() -> anyhow::Result<Report> {
         "the two answers differ: {ours:?} and {theirs:?}"
     );
 
-    let mut figures = [const { Vec::new() }; 3];
+    let mut figures: [Vec<f64>; 3] = Default::default();
     for _ in 0..ROUNDS {
         let began = cpu_us();
         for _ in 0..CALLS {
@@ -130,7 +130,7 @@ async fn over_http<S, B, R>(service: &mut S, body: B) -> anyhow::Result<Bytes>
 where
     S: Service<Request<B>, Response = http::Response<R>>,
     S::Error: std::error::Error + Send + Sync + 'static,
-    R: http_body_util::BodyExt,
+    R: BodyExt,
     R::Error: std::fmt::Debug,
 {
     let request = Request::post(PATH)

@@ -74,7 +74,8 @@ pub async fn router(app: Arc<App>) -> Result<(Router, HealthReporter), StartErro
         ..Options::default()
     };
     let transcoder = Arc::new(Transcoder::new(v1::FILE_DESCRIPTOR_SET, options)?);
-    let doors = TranscodeLayer(transcoder.clone()).layer(router.with_state(app.clone()));
+    let services: Router = router.with_state(app.clone());
+    let doors = TranscodeLayer(transcoder.clone()).layer(services);
     let time_max = app.config.limits.request_timeout;
     let surroundings = Surroundings { app, transcoder };
     // From the inside out.
