@@ -78,11 +78,11 @@ fn documents_that_are_none() {
         ),
         (
             "{\"flags\":{\"a\":{\"state\":\"ENABLED\",\"variants\":{\"x\":null}}}}",
-            "1:51: /flags/a/variants/x: a variant is a boolean, a string, a number or an object, not null",
+            "1:50: /flags/a/variants/x: a variant is a boolean, a string, a number or an object, not null",
         ),
         (
             "{\"flags\":{\"a\":{\"state\":\"ENABLED\",\"variants\":{\"x\":1},\"defaultVariant\":3}}}",
-            "1:72: /flags/a/defaultVariant: the name of a variant is a string, not a number",
+            "1:70: /flags/a/defaultVariant: the name of a variant is a string, not a number",
         ),
     ] {
         let found = problems(text);
