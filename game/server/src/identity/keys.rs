@@ -34,7 +34,7 @@ pub enum JwksAddress {
 impl fmt::Display for JwksAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) => path.display().fmt(f),
+            Self::File(path) => write!(f, "{}", path.display()),
             // Without what may be a password.
             Self::Url(url) => {
                 write!(f, "{}://{}", url.scheme(), url.host_str().unwrap_or_default())?;
@@ -153,7 +153,7 @@ pub struct Keys {
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.figures.fmt(f)
+        fmt::Debug::fmt(&self.figures, f)
     }
 }
 

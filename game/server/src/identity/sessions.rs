@@ -112,12 +112,10 @@ impl Sessions {
     async fn read_spring(&self, key: &str, now_ms: i64) -> Result<Read, RedisError> {
         let player = attribute_field(&self.player_field);
         let fields = [player.as_str(), LAST_USED_FIELD, LIFETIME_FIELD];
-        let mut lengths = redis::pipe();
-        for field in fields {
-            lengths.cmd("HSTRLEN").arg(key).arg(field);
-        }
-        let mut link = self.link.clone();
-        let lengths: Vec<usize> = lengths.query_async(&mut link).await?;
+        // One by one, not as a pipeline: that would not say that the key is of another type.
+        let [player_bytes, used, lifetime] = fields.map(|field| self.field_bytes(key, field));
+        let (player_bytes, used, lifetime) = tokio::try_join!(player_bytes, used, lifetime)?;
+        let lengths = [player_bytes, used, lifetime];
         if lengths.iter().all(|bytes| *bytes == 0) {
             return Ok(Read::Nobody);
         }
@@ -126,7 +124,7 @@ impl Sessions {
         }
         let mut values = redis::cmd("HMGET");
         values.arg(key).arg(&fields);
-        let values: Vec<Option<Vec<u8>>> = values.query_async(&mut link).await?;
+        let values: Vec<Option<Vec<u8>>> = values.query_async(&mut self.link.clone()).await?;
         let value = |index: usize| values.get(index).and_then(|value| value.as_deref());
         let fields = SpringFields {
             player: value(0),
@@ -138,5 +136,11 @@ impl Sessions {
             Ok(None) => Read::Nobody,
             Err(error) => Read::Finding(SessionFinding::Unreadable(error)),
         })
+    }
+
+    async fn field_bytes(&self, key: &str, field: &str) -> Result<usize, RedisError> {
+        let mut command = redis::cmd("HSTRLEN");
+        command.arg(key).arg(field);
+        command.query_async(&mut self.link.clone()).await
     }
 }

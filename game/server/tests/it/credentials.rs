@@ -668,20 +668,24 @@ async fn no_bad_token_of_an_outside_issuer_gets_in_over_any_protocol() {
     }
     assert!(tried > 40, "{tried}");
 
-    // Longer than any head may be, and shorter than that but longer than any token.
-    for (bytes, statuses) in [(64 * 1024, [431, 431]), (9 * 1024, [401, 401])] {
-        let head = format!(
+    let with_bytes = |bytes: usize| {
+        format!(
             "GET /v1/players/me HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\r\n",
             "x".repeat(bytes)
-        );
-        let answer = raw(&server, head.as_bytes()).await;
-        assert!(
-            statuses
-                .iter()
-                .any(|status| answer.starts_with(&format!("HTTP/1.1 {status}"))),
-            "{bytes}: {answer}"
-        );
-    }
+        )
+    };
+    // Longer than any head may be: told so, or cut off while the rest of it is still on its way.
+    let answer = raw(&server, with_bytes(64 * 1024).as_bytes()).await;
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 431"),
+        "{answer}"
+    );
+    // Shorter than that, and longer than any token.
+    let answer = raw(&server, with_bytes(9 * 1024).as_bytes()).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 401") && answer.contains("CREDENTIALS_MALFORMED"),
+        "{answer}"
+    );
     // Over HTTP/2 such a head ends the stream, or the connection.
     let huge = bearer(&"x".repeat(64 * 1024));
     assert!(over_grpc(&server, &[("authorization", &huge)]).await.is_err());
