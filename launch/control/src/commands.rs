@@ -30,7 +30,7 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         } => contract_check::run(&args).await,
         Command::Contract {
             command: ContractCommand::Diff(args),
-        } => contract_diff::diff(&args),
+        } => contract_diff::diff(&args).await,
         Command::Contract {
             command: ContractCommand::Rules(args),
         } => Ok(contract_diff::rules(&args)),

@@ -36,6 +36,11 @@ pub struct PlanText {
     pub plan: Plan,
 }
 
+/// This program, for gates that run it: what a plan calls `${tminus}`.
+pub fn own_program() -> String {
+    std::env::current_exe().map_or_else(|_| "tminus".to_owned(), |path| path.display().to_string())
+}
+
 /// Reads and parses a plan file.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ Examples:
   tminus contract diff base.yaml revision.yaml --format github         annotations in a pull request
   tminus contract diff base.yaml revision.yaml --format markdown > CHANGES.md
   tminus contract diff base.yaml revision.yaml --ignore decided.yaml --severity api-tag-removed=none
+  tminus contract diff https://api.example.com/openapi.json http://127.0.0.1:8080/openapi.json
   git show main:api.yaml > /tmp/base.yaml && tminus contract diff /tmp/base.yaml api.yaml
 
 decided.yaml is a list of decisions. Each needs a reason and a last day; after it, the finding counts:
@@ -26,12 +27,12 @@ Exit codes: 0 nothing as bad as --fail-on, 1 something is, 2 the documents could
 
 #[derive(Debug, Clone, Args)]
 pub struct ContractDiff {
-    /// The document that clients were written against
+    /// The document that clients were written against: a file, or an address
     #[arg(value_name = "BASE")]
-    pub base: PathBuf,
-    /// The document that replaces it
+    pub base: String,
+    /// The document that replaces it: a file, or an address
     #[arg(value_name = "REVISION")]
-    pub revision: PathBuf,
+    pub revision: String,
     /// How the result is written
     #[arg(long, value_enum, default_value_t = ContractFormat::Text)]
     pub format: ContractFormat,

@@ -76,10 +76,19 @@ pub(super) async fn run(args: &ContractCheck) -> Result<Exit> {
 }
 
 async fn document(spec: &str) -> Result<String> {
-    if !spec.starts_with("http://") && !spec.starts_with("https://") {
-        let path = Path::new(spec);
-        return std::fs::read_to_string(path).map_err(|error| CliError::file("read", path, &error));
+    if is_address(spec) {
+        return fetch(spec).await;
     }
+    let path = Path::new(spec);
+    std::fs::read_to_string(path).map_err(|error| CliError::file("read", path, &error))
+}
+
+pub(super) fn is_address(spec: &str) -> bool {
+    spec.starts_with("http://") || spec.starts_with("https://")
+}
+
+/// The text of a document that a server hands out.
+pub(super) async fn fetch(spec: &str) -> Result<String> {
     let failed = |why: String| CliError::new(Kind::Environment, format!("cannot fetch {spec}: {why}"));
     let client = http::client().map_err(|error| failed(error.why))?;
     let request = client.get(spec).timeout(Duration::from_secs(30));

@@ -11,19 +11,26 @@ use tminus_contract::{
     ContractError, Date, Files, IgnoreList, Level, Limits, Profile, Settings, Spec, compare, severity,
 };
 
+use super::contract_check;
 use crate::cli::contract_diff::{ContractDiff, ContractFormat, ContractRules, FailOn, Levels};
 use crate::error::{CliError, Exit, Kind, Result, io_words};
 
 /// A file of levels or of decisions.
 const POLICY_BYTES_MAX: u64 = 1 << 20;
 
-/// Files by the names that references lead to: paths, as seen from where the command runs.
+/// Files by the names that references lead to: paths, as seen from where the command runs; and the one that was fetched.
 struct Disk {
     bytes_max: u64,
+    fetched: Option<(String, Vec<u8>)>,
 }
 
 impl Files for Disk {
     fn read(&self, name: &str) -> std::result::Result<Vec<u8>, String> {
+        if let Some((from, bytes)) = &self.fetched
+            && from == name
+        {
+            return Ok(bytes.clone());
+        }
         read(Path::new(name), self.bytes_max).map_err(|error| io_words(&error))
     }
 }
@@ -35,7 +42,7 @@ fn read(path: &Path, bytes_max: u64) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-pub(super) fn diff(args: &ContractDiff) -> Result<Exit> {
+pub(super) async fn diff(args: &ContractDiff) -> Result<Exit> {
     let settings = settings(args)?;
     let ignore = match &args.ignore {
         Some(path) => {
@@ -44,17 +51,13 @@ pub(super) fn diff(args: &ContractDiff) -> Result<Exit> {
         }
         None => IgnoreList::default(),
     };
-    let base = load(&args.base)?;
-    let revision = load(&args.revision)?;
+    let base = load(&args.base).await?;
+    let revision = load(&args.revision).await?;
     let findings = compare(&base, &revision, &settings).map_err(refused)?;
     let sifted: Sifted = ignore.sift(findings, settings.today);
-    let (base, revision) = (
-        args.base.display().to_string(),
-        args.revision.display().to_string(),
-    );
     let report = Report {
-        base: &base,
-        revision: &revision,
+        base: &args.base,
+        revision: &args.revision,
         sifted: &sifted,
         fail_on: match args.fail_on {
             FailOn::Error => Level::Error,
@@ -138,22 +141,22 @@ fn policy(path: &Path) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| CliError::usage(format!("{} is not UTF-8", path.display())))
 }
 
-fn load(path: &Path) -> Result<Spec> {
-    let Some(name) = path.to_str() else {
-        return Err(CliError::usage(format!("{} is not UTF-8", path.display())));
-    };
+async fn load(name: &str) -> Result<Spec> {
     let limits = Limits::default();
-    let disk = Disk {
-        bytes_max: limits.file_bytes_max as u64,
+    let bytes_max = limits.file_bytes_max as u64;
+    let fetched = if contract_check::is_address(name) {
+        Some((name.to_owned(), contract_check::fetch(name).await?.into_bytes()))
+    } else {
+        None
     };
-    Spec::load(name, &disk, &limits).map_err(refused)
+    Spec::load(name, &Disk { bytes_max, fetched }, &limits).map_err(refused)
 }
 
 fn refused(error: ContractError) -> CliError {
     let hint = match &error {
         ContractError::Policy { .. } => None,
         ContractError::Read { .. } => {
-            Some("give the two documents as paths: tminus contract diff BASE REVISION")
+            Some("give the two documents as paths or addresses: tminus contract diff BASE REVISION")
         }
         ContractError::Reference { .. } => Some("references are followed from the file that they stand in"),
         _ => Some("nothing is said about the two documents until both can be read whole"),

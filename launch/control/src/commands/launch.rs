@@ -22,6 +22,7 @@ pub(super) async fn run(args: Launch) -> Result<Exit> {
         "acknowledged".to_owned(),
         layout.acknowledged().display().to_string(),
     );
+    variables.insert("tminus".to_owned(), session::own_program());
     variables.extend(args.vars.iter().cloned());
     let artifacts = session::artifacts(&plan.plan, &mut variables)?;
     plan.plan

@@ -172,6 +172,7 @@ fn rehearsal_variables(
         ("canary_version", fleet::CANARY_VERSION.to_owned()),
         ("players", args.players.to_string()),
         ("seed", args.seed.to_string()),
+        ("tminus", session::own_program()),
         ("starvault", path(&programs.starvault)),
         ("gateway_program", path(&programs.gateway)),
         ("store", format!("sqlite:{}", path(&layout.store()))),
