@@ -163,6 +163,15 @@ fn too_large() -> ErrorAnswer {
     )
 }
 
+fn of_another_type() -> ErrorAnswer {
+    error(
+        415,
+        Code::InvalidArgument,
+        "the body is no JSON by its content type, or has a coding other than gzip",
+        "content type \"text/plain\" is not taken; send application/json",
+    )
+}
+
 fn operations() -> BTreeMap<String, OperationNotes> {
     BTreeMap::from([
         (
@@ -186,6 +195,7 @@ fn sign_in_as_guest() -> OperationNotes {
                 "a name has at most 24 characters",
             ),
             too_large(),
+            of_another_type(),
             error(
                 429,
                 Code::ResourceExhausted,
@@ -253,6 +263,7 @@ fn equip_item() -> OperationNotes {
                 "there is no item \"crest-nothing\"",
             ),
             too_large(),
+            of_another_type(),
         ],
         request_example: Some(json!({ "itemId": "board-dusk", "equip": true })),
         response_example: Some(profile()),
