@@ -2,6 +2,9 @@
 
 use std::{fs, path::Path, process::Command};
 
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde_json::Value;
 
 use crate::common::{Process, binary, eventually};
@@ -72,19 +75,23 @@ async fn a_budget_shrinks_from_hop_to_hop_and_cancels_the_work_when_it_runs_out(
     let (gateway, ready) = serve(folder.path(), "gateway", &mut gateway).await;
     let url = format!("http://{}/v1/guests", ready["listen"].as_str().unwrap());
 
-    let client = reqwest::Client::new();
+    let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
     // A stalling release serves its players for a while first.
     let answer = eventually(
         "a call that runs out of time",
         async || {
-            let call = client.post(&url).header("x-request-timeout", "300ms").body("{}");
-            let answer = call.send().await.unwrap();
-            (answer.status() == 504).then_some(answer)
+            let call = Request::post(&url).header("x-request-timeout", "300ms");
+            let answer = client
+                .request(call.body(Body::from("{}")).unwrap())
+                .await
+                .unwrap();
+            (answer.status() == StatusCode::GATEWAY_TIMEOUT).then_some(answer)
         },
         async || format!("{}\n{}", gateway.output(), server.output()),
     )
     .await;
-    assert_eq!(answer.json::<Value>().await.unwrap()["code"], 4);
+    let body = to_bytes(Body::new(answer.into_body()), 64 * 1024).await.unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&body).unwrap()["code"], 4);
     eventually(
         "the server to give the work up",
         async || server.output().contains("stalled work is given up").then_some(()),
