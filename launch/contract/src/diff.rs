@@ -7,6 +7,7 @@ mod lifecycle;
 mod media;
 mod operations;
 mod parameters;
+mod parameters_bounds;
 mod parameters_matching;
 mod paths;
 mod schema_bounds;

@@ -9,7 +9,7 @@ use crate::document::NodeId;
 use crate::error::ContractError;
 
 /// Ways to differing schemas that are followed from one body; beyond, each schema is shown once.
-const WAYS_MAX: usize = 2_000;
+const WAYS_MAX: usize = 500;
 
 /// A schema that differs, and how it was reached.
 #[derive(Debug)]

@@ -1,5 +1,7 @@
 //! JSON (RFC 8259) with places. A loop, not a recursion: depth is a number, not a stack.
 
+use std::cell::Cell;
+
 use super::builder::Builder;
 use super::{Mark, NodeId, Value};
 use crate::error::ContractError;
@@ -11,7 +13,7 @@ pub(super) fn parse(text: &str, file: u32, mut builder: Builder<'_>) -> Result<N
         at: 0,
         file,
         line: 1,
-        line_start: 0,
+        counted: Cell::new((0, 1)),
     };
     let mut open: Vec<u8> = Vec::new();
     // Whether a comma has just been read, so that a value has to follow.
@@ -76,7 +78,9 @@ struct Reader<'t> {
     at: usize,
     file: u32,
     line: u32,
-    line_start: usize,
+    /// A byte of this line and its column: a document may be one line of many megabytes, so columns
+    /// are counted on from the last place that was asked for.
+    counted: Cell<(usize, u32)>,
 }
 
 impl Reader<'_> {
@@ -85,11 +89,17 @@ impl Reader<'_> {
     }
 
     fn mark(&self) -> Mark {
-        let column = self.text[self.line_start..self.at].chars().count() + 1;
+        let (from, column) = self.counted.get();
+        let more = self
+            .text
+            .get(from..self.at)
+            .map_or(0, |text| text.chars().count());
+        let column = column.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
+        self.counted.set((self.at, column));
         Mark {
             file: self.file,
             line: self.line,
-            column: u32::try_from(column).unwrap_or(u32::MAX),
+            column,
         }
     }
 
@@ -99,7 +109,7 @@ impl Reader<'_> {
                 b'\n' => {
                     self.at += 1;
                     self.line += 1;
-                    self.line_start = self.at;
+                    self.counted.set((self.at, 1));
                 }
                 b' ' | b'\t' | b'\r' => self.at += 1,
                 _ => break,
