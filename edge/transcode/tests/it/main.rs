@@ -1,7 +1,7 @@
 //! The rules of HTTP/JSON over gRPC, each row with the place where the rule is written.
 
 // Tests unwrap, and read the proto files and the seeds; the crate itself does neither.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::type_complexity)]
 
 mod answers;
 mod bad_input;
