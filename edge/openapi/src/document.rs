@@ -9,6 +9,7 @@ use crate::{
     OPERATIONS_MAX,
     comments::Comments,
     error::GenerateError,
+    nulls,
     operation::{Operation, Source, operation},
     rule::{Verb, bindings},
     schema::Schemas,
@@ -90,6 +91,9 @@ pub fn generate(pool: &DescriptorPool, settings: &Settings) -> Result<Value, Gen
     }
     if !websockets.is_empty() {
         document.insert("x-websockets".into(), Value::Array(websockets));
+    }
+    if settings.takes_null {
+        nulls::allow_in_requests(&mut document, settings.dialect);
     }
     Ok(Value::Object(document))
 }

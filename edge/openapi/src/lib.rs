@@ -11,6 +11,7 @@
 mod comments;
 mod document;
 mod error;
+mod nulls;
 mod operation;
 mod parameters;
 mod rule;

@@ -57,6 +57,8 @@ pub struct Settings {
     /// What a server asks of a field beyond its type, as keywords of JSON Schema (`pattern`, `maxLength`, …),
     /// by the field's full name, e.g. `starvault.v1.GetProfileRequest.player_id`.
     pub fields: BTreeMap<String, Map<String, Value>>,
+    /// Whether the server takes `null` for a field that is not there, as ProtoJSON allows.
+    pub takes_null: bool,
     pub websockets: Vec<WebSocket>,
 }
 

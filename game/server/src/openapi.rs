@@ -57,6 +57,7 @@ fn settings(dialect: Dialect) -> Settings {
         }],
         operations: operations(),
         fields: fields(),
+        takes_null: true,
         websockets: vec![WebSocket {
             path: "/v1/play".into(),
             description:

@@ -1,9 +1,9 @@
 //! Messages in their JSON form, by protobuf.dev's "ProtoJSON Format", in both dialects.
 
 use serde_json::{Value, json};
-use tminus_openapi::Dialect;
+use tminus_openapi::{Dialect, Settings, generate};
 
-use crate::contract::{call, document_in};
+use crate::contract::{call, document_in, pool, settings};
 
 fn component(dialect: Dialect, messages: &str, name: &str) -> Value {
     let document = document_in(dialect, &call(r#"post: "/v1/x" body: "*""#, messages));
@@ -251,4 +251,51 @@ fn options_say_who_sends_a_field_and_what_is_old() {
             "deprecated": true,
         })
     );
+}
+
+#[test]
+fn a_message_that_is_only_sent_may_hold_null_and_one_that_is_answered_may_not() {
+    let source = call(
+        r#"post: "/v1/x" body: "*""#,
+        "enum Kind { ZERO = 0; ONE = 1; }
+         message Part { string s = 1; }
+         message Shared { string s = 1; }
+         message Request { string s = 1; Kind kind = 2; Part part = 3; Shared shared = 4; }
+         message Answer { Shared shared = 1; }",
+    );
+    let schemas = |dialect: Dialect| {
+        let settings = Settings {
+            takes_null: true,
+            ..settings(dialect)
+        };
+        generate(&pool(&[&source]), &settings).unwrap()["components"]["schemas"].clone()
+    };
+    let new = schemas(Dialect::V3_1);
+    let sent = &new["t.Request"]["properties"];
+    assert_eq!(sent["s"], json!({ "type": ["string", "null"] }));
+    assert_eq!(
+        sent["kind"],
+        json!({ "anyOf": [{ "$ref": "#/components/schemas/t.Kind" }, { "type": "null" }] })
+    );
+    assert_eq!(
+        new["t.Part"]["properties"]["s"],
+        json!({ "type": ["string", "null"] })
+    );
+    let old = schemas(Dialect::V3_0);
+    let sent = &old["t.Request"]["properties"];
+    assert_eq!(sent["s"], json!({ "type": "string", "nullable": true }));
+    assert_eq!(
+        sent["part"],
+        json!({ "allOf": [{ "$ref": "#/components/schemas/t.Part" }], "nullable": true })
+    );
+    for schemas in [&old, &new] {
+        assert_eq!(
+            schemas["t.Shared"]["properties"]["s"],
+            json!({ "type": "string" })
+        );
+        assert_eq!(
+            schemas["t.Answer"]["properties"]["shared"],
+            json!({ "$ref": "#/components/schemas/t.Shared" })
+        );
+    }
 }

@@ -233,7 +233,7 @@ fn a_known_path_says_which_methods_it_has() {
     for (method, path, expected) in rows {
         match call(&transcoder, method, path, "") {
             Err(RequestError::MethodNotAllowed { allow, .. }) => {
-                assert_eq!(allow, expected, "{method} {path}")
+                assert_eq!(allow, expected, "{method} {path}");
             }
             // Without the verb, it is an item whose name has a colon.
             got => assert!(got.is_ok() && expected == "never", "{method} {path}: {got:?}"),

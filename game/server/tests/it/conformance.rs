@@ -89,7 +89,7 @@ async fn the_server_does_as_its_document_says() {
     ];
     let said = soon("schemathesis ends", succeeds(&program, arguments, folder.path())).await;
     assert!(
-        said.contains("4 selected / 4 total") && said.contains("No issues found"),
+        said.contains("8 selected / 8 total") && said.contains("No issues found"),
         "{said}"
     );
     server.stop().await;

@@ -145,9 +145,15 @@ async fn every_answer_names_the_release_and_errors_have_one_form() {
         assert_eq!(answer.headers["x-release"], "v1.2", "{path}");
         if let Some(code) = code {
             let error = answer.json();
+            let details = if status == StatusCode::UNAUTHORIZED {
+                let kind = "type.googleapis.com/google.rpc.ErrorInfo";
+                json!([{ "@type": kind, "reason": "CREDENTIALS_MISSING", "domain": "starvault" }])
+            } else {
+                json!([])
+            };
             assert_eq!(
                 (&error["code"], &error["details"]),
-                (&json!(code), &json!([])),
+                (&json!(code), &details),
                 "{path}"
             );
             assert!(!error["message"].as_str().unwrap().is_empty(), "{path}");
