@@ -128,6 +128,7 @@ async fn server() -> (String, Arc<AtomicU64>) {
 }
 
 fn http_spec(url: &str, more: &str) -> HttpSpec {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let yaml = format!(
         "name: T\nversion: v1\nitems:\n  - id: item\n    number: 1\n    title: {{ zh: 一, en: One }}\n    \
          window: {{ from_h: 0, to_h: 1 }}\n    owner: qa\n    criterion: {{ zh: 好, en: good }}\n    gates:\n      \
