@@ -276,7 +276,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Those of the `\u and four hexadecimal digits` at `at`.
+    /// Those of the escape at `at`: a backslash, a `u` and four hexadecimal digits.
     fn four_digits(&self, at: usize) -> Result<u32, SyntaxError> {
         let digits = self.bytes.get(at + 2..at + 6).unwrap_or_default();
         if digits.len() < 4 || !digits.iter().all(u8::is_ascii_hexdigit) {
