@@ -159,7 +159,8 @@ async fn play(course: &Course, n: usize, who: SignedIn) -> Side {
             continue;
         };
         match frame.event {
-            Some(Event::GameEvent(event)) => side.take(event),
+            // Until the answer to `resume`, which holds what came before, an event may run ahead of it.
+            Some(Event::GameEvent(event)) if there => side.take(event),
             Some(Event::Resumed(resumed)) => {
                 resumed.missed.into_iter().for_each(|event| side.take(event));
                 (there, sent) = (true, None);

@@ -81,6 +81,7 @@ fn nothing_of_a_resolved_plan_holds_a_variable() {
         "stable",
         "canary",
         "starvault",
+        "tminus",
         "store",
         "acknowledged",
         "artifact.starvault.sha256",
