@@ -84,6 +84,7 @@ fn every_way_to_be_refused_is_tried() {
             named(CaseKind::MissingField, "amount"),
             named(CaseKind::WrongField, "amount"),
             named(CaseKind::WrongField, "note"),
+            named(CaseKind::WrongField, "kind"),
             named(CaseKind::WrongField, "parts"),
             named(CaseKind::WrongField, "labels"),
         ]
@@ -97,6 +98,8 @@ fn every_way_to_be_refused_is_tried() {
             named(CaseKind::WrongParameter, "fields"),
         ]
     );
+    let missing = made(&spec, "getOrder", &hints).remove(2).request;
+    assert_eq!(missing.target, "/api/orders/7");
     for case in made(&spec, "makeOrder", &hints) {
         let credential: Vec<&str> = case
             .request

@@ -4,8 +4,7 @@ use tminus_conformance::{FindingKind as F, Hints, Judge};
 use crate::support::{answer, made, read, shop, valid};
 
 const JSON: (&str, &str) = ("content-type", "application/json; charset=utf-8");
-const GOOD: &str =
-    r#"{"id":"1","amount":2,"note":null,"parts":[{"id":"2","amount":1}],"labels":{"any":"text"}}"#;
+const GOOD: &str = r#"{"id":"1","amount":2,"note":null,"kind":null,"parts":[{"id":"2","amount":1}],"labels":{"any":"text"}}"#;
 
 /// The kinds and places of what is found in an answer to the valid request.
 fn found(

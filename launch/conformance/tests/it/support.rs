@@ -3,15 +3,17 @@ use tminus_conformance::{Answer, Case, CaseKind, Hints, Spec, cases};
 
 /// A small shop in both dialects: what differs stands in `amount` and `note`.
 pub fn shop(dialect: &str) -> Value {
-    let (amount, note) = if dialect.starts_with("3.0") {
+    let (amount, note, kind) = if dialect.starts_with("3.0") {
         (
             json!({ "type": "integer", "minimum": 0, "exclusiveMinimum": true }),
             json!({ "type": "string", "nullable": true }),
+            json!({ "type": "string", "enum": ["a", "b"], "nullable": true }),
         )
     } else {
         (
             json!({ "type": "integer", "exclusiveMinimum": 0 }),
             json!({ "type": ["string", "null"] }),
+            json!({ "type": ["string", "null"], "enum": ["a", "b", null] }),
         )
     };
     json!({
@@ -26,6 +28,7 @@ pub fn shop(dialect: &str) -> Value {
                     "id": { "type": "string" },
                     "amount": amount,
                     "note": note,
+                    "kind": kind,
                     "parts": { "type": "array", "items": { "$ref": "#/components/schemas/Order" } },
                     "labels": { "type": "object", "additionalProperties": { "type": "string" } },
                 },
