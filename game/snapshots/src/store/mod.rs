@@ -9,9 +9,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use sqlx::{
     ConnectOptions as _, MySql, Sqlite,
     mysql::{MySqlConnectOptions, MySqlQueryResult},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteQueryResult, SqliteSynchronous},
+    sqlite::{
+        SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteQueryResult, SqliteSynchronous,
+    },
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     SnapshotError, StoreUrl,
@@ -89,6 +91,29 @@ impl fmt::Debug for Store {
     }
 }
 
+/// Opens the file, and waits for another process that is making or closing it: switching to write-ahead
+/// logging needs the file to itself for a moment, and SQLite's own busy timeout does not cover that.
+async fn made(making: &SqliteConnectOptions) -> Result<SqliteConnection, sqlx::Error> {
+    const PAUSE: Duration = Duration::from_millis(5);
+    let until = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match making.connect().await {
+            Err(error) if is_busy(&error) && Instant::now() < until => sleep(PAUSE).await,
+            made => return made,
+        }
+    }
+}
+
+/// SQLITE_BUSY, in its extended forms too.
+fn is_busy(error: &sqlx::Error) -> bool {
+    const BUSY: i32 = 5;
+    error
+        .as_database_error()
+        .and_then(|error| error.code())
+        .and_then(|code| code.parse::<i32>().ok())
+        .is_some_and(|code| code & 0xff == BUSY)
+}
+
 /// Runs one operation of whichever kind, with a limit in time and its errors explained.
 macro_rules! on {
     ($store:ident, $operation:literal, $session:ident => $work:expr) => {
@@ -154,7 +179,7 @@ impl Store {
                 .journal_mode(SqliteJournalMode::Wal)
                 // After a power failure the last batches may be gone, and the cursor with them.
                 .synchronous(SqliteSynchronous::Normal);
-            let made = timeout(OPERATION_TIMEOUT, making.connect()).await;
+            let made = timeout(OPERATION_TIMEOUT, made(&making)).await;
             let connection = store.explained("make the file", made)?;
             store.explained("make the file", Ok(sqlx::Connection::close(connection).await))?;
         }

@@ -1,5 +1,7 @@
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use sqlx::{ConnectOptions as _, Executor as _, sqlite::SqliteConnectOptions};
 use starvault_snapshots::{SnapshotError, Store, StoreUrl, VerifyOptions, pace::batch, row::Row, verify};
 
 use crate::{
@@ -25,14 +27,35 @@ fn url(text: &str) -> StoreUrl {
 async fn migrating_twice_and_at_the_same_time_does_no_harm(kind: Kind) {
     let stores = Stores::empty(kind).await;
     let url = url(&stores.urls[0]);
-    let (a, b, c) = tokio::join!(Store::migrate(&url), Store::migrate(&url), Store::migrate(&url));
-    let made = a.unwrap() + b.unwrap() + c.unwrap();
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..12 {
+        let url = url.clone();
+        all.spawn(async move { Store::migrate(&url).await.unwrap() });
+    }
+    let made: usize = all.join_all().await.into_iter().sum();
     assert!(made >= 1, "{made}");
     let first = batch(vec![entry(1, "p", 1, "{}")], 1_000).unwrap().unwrap();
     stores.primary.apply(0, 1, &first).await.unwrap();
     assert_eq!(Store::migrate(&url).await.unwrap(), 0);
     assert_eq!(stores.primary.position().await.unwrap(), 1);
     assert!(stores.primary.row(b"p").await.unwrap().is_some());
+}
+
+/// A file is switched to write-ahead logging while another process writes: SQLite does not wait there itself.
+#[tokio::test]
+async fn a_file_that_another_process_is_making_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new.sqlite");
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let mut other = options.connect().await.unwrap();
+    other.execute("BEGIN IMMEDIATE").await.unwrap();
+    let url = url(&format!("sqlite:{}", path.display()));
+    let mut migrating = tokio::spawn(async move { Store::migrate(&url).await });
+    // Long enough to meet the lock; a migration that gives up ends the wait.
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut migrating).await;
+    assert!(early.is_err(), "{early:?}");
+    other.execute("ROLLBACK").await.unwrap();
+    assert!(migrating.await.unwrap().unwrap() >= 1);
 }
 
 async fn a_copy_of_a_game_is_never_older_than_one_before(kind: Kind) {
