@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::common::{Process, binary, eventually};
 
 /// Starts a program of ours that tells about deadlines; answers what its ready file says.
-async fn serve(folder: &Path, name: &str, command: &mut Command) -> (Process, Value) {
+pub async fn serve(folder: &Path, name: &str, command: &mut Command) -> (Process, Value) {
     let ready = folder.join(format!("{name}.json"));
     command.env("RUST_LOG", "deadline=debug,info");
     command

@@ -43,8 +43,8 @@ fn write(bytes: &mut Vec<u8>, value: &Value, depth_left: usize) -> Option<()> {
                 write(&mut value_bytes, value, depth_left)?;
                 written.push((key_bytes, value_bytes));
             }
-            // Shorter names first, then byte by byte.
-            written.sort_by(|(a, _), (b, _)| (a.len(), a).cmp(&(b.len(), b)));
+            // Shorter names first, then byte by byte: a name's bytes begin with its length.
+            written.sort();
             write_head(bytes, MAP, written.len() as u64);
             for (key, value) in written {
                 bytes.extend(key);

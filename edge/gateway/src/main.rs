@@ -1,7 +1,7 @@
 //! The `tminus-gateway` command: parses, builds, runs.
 
 use std::fs;
-use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,8 +10,8 @@ use clap::{Parser, Subcommand};
 use serde_json::json;
 use tminus_gateway::config::{self, Config, ConfigError};
 use tminus_gateway::server;
+use tminus_telemetry::TelemetryArgs;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 /// A check failed.
 const EXIT_FAILED: u8 = 1;
@@ -38,6 +38,8 @@ enum Command {
         /// Also stop when standard input ends, as when the parent process dies.
         #[arg(long)]
         exit_on_stdin_close: bool,
+        #[command(flatten)]
+        telemetry: TelemetryArgs,
     },
     /// Check a configuration file and say what is wrong with it.
     Check {
@@ -50,19 +52,13 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let colours = io::stderr().is_terminal();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(colours)
-        .with_writer(io::stderr)
-        .init();
     let done = match Arguments::parse().command {
         Command::Run {
             config,
             ready_file,
             exit_on_stdin_close,
-        } => run(&config, ready_file.as_deref(), exit_on_stdin_close),
+            telemetry,
+        } => run(&config, ready_file.as_deref(), exit_on_stdin_close, &telemetry),
         Command::Check { config, json } => check(&config, json),
     };
     done.unwrap_or_else(|error| {
@@ -102,12 +98,18 @@ fn check(path: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn run(path: &Path, ready_file: Option<&Path>, exit_on_stdin_close: bool) -> anyhow::Result<ExitCode> {
+fn run(
+    path: &Path,
+    ready_file: Option<&Path>,
+    exit_on_stdin_close: bool,
+    telemetry: &TelemetryArgs,
+) -> anyhow::Result<ExitCode> {
     let config = read(path)??;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
+        let telemetry = telemetry.install("tminus-gateway", env!("CARGO_PKG_VERSION"))?;
         let shutdown = CancellationToken::new();
         // Before the gateway is ready, so that no signal after the ready file is lost.
         let signalled = signals()?;
@@ -131,6 +133,7 @@ fn run(path: &Path, ready_file: Option<&Path>, exit_on_stdin_close: bool) -> any
         }
         tracing::info!("shutting down");
         running.stopped().await;
+        telemetry.flush().await;
         Ok(ExitCode::SUCCESS)
     })
 }

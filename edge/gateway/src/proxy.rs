@@ -15,8 +15,10 @@ use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tminus_deadline::{Deadline, margin, note_hop};
+use tminus_telemetry::{answered, hand_on, request_span};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
+use tracing::{Instrument as _, Span};
 
 use crate::answers::Refusal;
 use crate::body::{AnswerBody, BodyLimits, GatewayBody, Progress, RequestBody, grpc_status};
@@ -37,6 +39,13 @@ const SERVED_BY_NOBODY: HeaderValue = HeaderValue::from_static("none");
 
 /// Answers one request. Everything that goes wrong becomes an answer.
 pub async fn handle(client: &Client, request: Request<Incoming>) -> Response<GatewayBody> {
+    let span = request_span(request.method(), request.uri().path(), request.headers());
+    let answer = carry(client, request).instrument(span.clone()).await;
+    answered(&span, answer.status());
+    answer
+}
+
+async fn carry(client: &Client, request: Request<Incoming>) -> Response<GatewayBody> {
     let arrived = Instant::now();
     let shared = &client.worker.shared;
     let guard = client
@@ -253,6 +262,7 @@ impl Call<'_> {
         // The gateway has already told the client to go on; the backend need not be asked.
         headers.remove(header::EXPECT);
         headers.insert(X_REQUEST_ID, self.request_id.clone());
+        hand_on(&Span::current(), headers);
         add_forwarded(headers, self.client.peer.ip(), host.as_ref());
         if self.grpc {
             headers.remove(header::HOST);

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use starvault_matchmaking::Settings;
 use tminus_flags::{FileOptions, Override};
 use tminus_openapi::Dialect;
+use tminus_telemetry::TelemetryArgs;
 
 use crate::{
     Config, Injection, Network, RedisUrl, Regions, Release, Server, SnapshotStores, StartError, bind,
@@ -192,8 +193,8 @@ struct ServeArgs {
     /// than there are cores, so that all of them have a core to themselves.
     #[arg(long, value_name = "COUNT")]
     threads: Option<NonZeroUsize>,
-    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
-    log_format: LogFormat,
+    #[command(flatten)]
+    telemetry: TelemetryArgs,
 }
 
 #[derive(Debug, Args)]
@@ -222,12 +223,6 @@ struct OpenapiArgs {
 enum DocumentFormat {
     Json,
     Yaml,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
 }
 
 /// Runs what the command line asks for.
@@ -267,7 +262,16 @@ fn spare_cores() -> NonZeroUsize {
 }
 
 fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
-    start_logging(arguments.log_format);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(arguments.threads.unwrap_or_else(spare_cores).get())
+        .enable_all()
+        .build()?;
+    let telemetry = {
+        let _within = runtime.enter();
+        arguments
+            .telemetry
+            .install("starvault", arguments.release.as_str())?
+    };
     let snapshots = match (&arguments.primary, &arguments.secondary) {
         (Some(primary), Some(secondary)) => {
             let [primary, secondary] = data::two_stores(primary, secondary)?;
@@ -277,10 +281,6 @@ fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
     };
     let credentials = arguments.credentials.read()?;
     let nodes = meeting_place(arguments.nodes.as_ref(), &arguments.store)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(arguments.threads.unwrap_or_else(spare_cores).get())
-        .enable_all()
-        .build()?;
     runtime.block_on(async move {
         let shutdown = CancellationToken::new();
         let listen = |address| bind(address).map_err(|source| StartError::Listen { address, source });
@@ -339,7 +339,9 @@ fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
             return Err(error).with_context(|| format!("cannot write the ready file {}", path.display()));
         }
         tracing::info!(%address, %release, "serving");
-        serving.await.context("the server stopped unexpectedly")
+        let stopped = serving.await.context("the server stopped unexpectedly");
+        telemetry.flush().await;
+        stopped
     })
 }
 
@@ -377,20 +379,6 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
         Err(format!(
             "other machines can reach {address}; use a loopback address such as 127.0.0.1"
         ))
-    }
-}
-
-fn start_logging(format: LogFormat) {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
-    match format {
-        LogFormat::Text => builder
-            .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
-            .init(),
-        LogFormat::Json => builder.json().init(),
     }
 }
 

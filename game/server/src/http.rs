@@ -18,6 +18,7 @@ use starvault_wire::v1::{
     self, player_service_server::PlayerServiceServer, system_service_server::SystemServiceServer,
 };
 use tminus_deadline::{DeadlineLayer, Missed};
+use tminus_telemetry::TraceLayer;
 use tminus_transcode::{Options, TranscodeLayer, Transcoder};
 use tokio::time::Instant;
 use tonic::server::NamedService;
@@ -83,7 +84,8 @@ pub async fn router(app: Arc<App>) -> Result<(Router, HealthReporter), StartErro
         .fallback_service(doors)
         .layer(middleware::from_fn_with_state(surroundings.clone(), faults))
         .layer(DeadlineLayer::new("starvault", time_max, missed))
-        .layer(middleware::from_fn_with_state(surroundings, around));
+        .layer(middleware::from_fn_with_state(surroundings, around))
+        .layer(TraceLayer);
     Ok((router, health))
 }
 

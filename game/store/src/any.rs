@@ -3,6 +3,8 @@
 use std::{fmt, path::PathBuf, str::FromStr};
 
 use starvault_rules::{Event, GameId, PlayerId};
+use tokio::time::Instant;
+use tracing::{Instrument as _, instrument::Instrumented};
 
 use crate::{
     Acquired, Append, AppendOutcome, CheckReport, CreateOutcome, EquipOutcome, Journal, NewGame, NewPlayer,
@@ -98,10 +100,33 @@ impl Store {
     /// # Errors
     /// The store fails.
     pub async fn get_recent_profile(&self, player_id: &PlayerId) -> Result<Option<Profile>, StoreError> {
-        match self {
-            Store::Sqlite(journal) => journal.get_recent_profile(player_id).await,
-            Store::Redis(journal) => journal.get_profile(player_id).await,
+        let work = async {
+            match self {
+                Store::Sqlite(journal) => journal.get_recent_profile(player_id).await,
+                Store::Redis(journal) => journal.get_profile(player_id).await,
+            }
+        };
+        self.recorded("get_recent_profile", work).await
+    }
+
+    /// Runs an operation within a span of its own, which begins with what is left of its request's time.
+    fn recorded<W: Future>(&self, operation: &'static str, work: W) -> Instrumented<W> {
+        let system = match self {
+            Store::Sqlite(_) => "sqlite",
+            Store::Redis(_) => "redis",
+        };
+        let span = tracing::debug_span!(
+            target: "trace",
+            "store",
+            otel.kind = "client",
+            otel.name = operation,
+            db.operation.name = operation,
+            db.system.name = system,
+        );
+        if let Some(deadline) = tminus_deadline::current() {
+            span.in_scope(|| tminus_deadline::note_hop("store", deadline, Instant::now()));
         }
+        work.instrument(span)
     }
 
     /// The snapshots of profiles, for copies elsewhere.
@@ -116,11 +141,11 @@ impl Store {
 
 impl Journal for Store {
     async fn create_player(&self, player: NewPlayer) -> Result<Profile, StoreError> {
-        to_each!(self, journal => journal.create_player(player).await)
+        to_each!(self, journal => self.recorded("create_player", journal.create_player(player)).await)
     }
 
     async fn get_profile(&self, player_id: &PlayerId) -> Result<Option<Profile>, StoreError> {
-        to_each!(self, journal => journal.get_profile(player_id).await)
+        to_each!(self, journal => self.recorded("get_profile", journal.get_profile(player_id)).await)
     }
 
     async fn equip(
@@ -130,35 +155,35 @@ impl Journal for Store {
         equip: bool,
         at_ms: i64,
     ) -> Result<EquipOutcome, StoreError> {
-        to_each!(self, journal => journal.equip(player_id, item_id, equip, at_ms).await)
+        to_each!(self, journal => self.recorded("equip", journal.equip(player_id, item_id, equip, at_ms)).await)
     }
 
     async fn create_game(&self, game: NewGame) -> Result<CreateOutcome, StoreError> {
-        to_each!(self, journal => journal.create_game(game).await)
+        to_each!(self, journal => self.recorded("create_game", journal.create_game(game)).await)
     }
 
     async fn append(&self, append: Append) -> Result<AppendOutcome, StoreError> {
-        to_each!(self, journal => journal.append(append).await)
+        to_each!(self, journal => self.recorded("append", journal.append(append)).await)
     }
 
     async fn acquire(&self, game_id: &GameId, owner: Owner) -> Result<Option<Acquired>, StoreError> {
-        to_each!(self, journal => journal.acquire(game_id, owner).await)
+        to_each!(self, journal => self.recorded("acquire", journal.acquire(game_id, owner)).await)
     }
 
     async fn events_after(&self, game_id: &GameId, sequence: u32) -> Result<Vec<Event>, StoreError> {
-        to_each!(self, journal => journal.events_after(game_id, sequence).await)
+        to_each!(self, journal => self.recorded("events_after", journal.events_after(game_id, sequence)).await)
     }
 
     async fn owner_of(&self, game_id: &GameId) -> Result<Option<Ownership>, StoreError> {
-        to_each!(self, journal => journal.owner_of(game_id).await)
+        to_each!(self, journal => self.recorded("owner_of", journal.owner_of(game_id)).await)
     }
 
     async fn active_game_of(&self, player_id: &PlayerId) -> Result<Option<GameId>, StoreError> {
-        to_each!(self, journal => journal.active_game_of(player_id).await)
+        to_each!(self, journal => self.recorded("active_game_of", journal.active_game_of(player_id)).await)
     }
 
     async fn running_games_of(&self, owner: &Owner) -> Result<Vec<GameId>, StoreError> {
-        to_each!(self, journal => journal.running_games_of(owner).await)
+        to_each!(self, journal => self.recorded("running_games_of", journal.running_games_of(owner)).await)
     }
 }
 

@@ -438,7 +438,17 @@ fn the_first_policy_keeps_its_window_takes_the_oldest_and_heeds_no_wish() {
     assert_eq!(queue.next_deadline(), Some(20_000));
     assert_eq!(queue.poll(19_999), []);
     assert_eq!(ids(&queue.poll(20_000)), [(1, 2)]);
-    // Last opponents meet again at once.
+    // Last opponents meet again at once; the one who has waited longest, avoided or not.
+    let mut queue = queue_of(first, &[(1, 950, 0), (2, 1040, 1)]);
+    assert_eq!(queue.poll(1), []);
+    let avoid = Some(PlayerKey(1));
+    queue
+        .add(Ticket {
+            avoid,
+            ..ticket(3, 1000, 2)
+        })
+        .expect("fresh");
+    assert_eq!(ids(&queue.poll(2)), [(1, 3)]);
     let mut queue = Queue::new(first);
     for id in [1, 2] {
         let avoid = Some(PlayerKey(3 - id));

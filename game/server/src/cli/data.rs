@@ -17,8 +17,7 @@ use starvault_snapshots::{
     verify,
 };
 use starvault_store::{StoreAddress, StoreOutbox};
-
-use super::{LogFormat, start_logging};
+use tminus_telemetry::{LogFormat, install};
 
 /// A URL that is read later: what the command line's parser says of a bad one would show the password in it.
 #[derive(Clone)]
@@ -131,7 +130,7 @@ pub(super) fn migrate(stores: &TwoStores) -> anyhow::Result<ExitCode> {
 
 pub(super) fn data(command: &DataCommand) -> anyhow::Result<ExitCode> {
     let DataCommand::Verify(arguments) = command;
-    start_logging(LogFormat::Text);
+    let _no_traces = install(LogFormat::Text, None)?;
     runtime()?.block_on(compare(arguments))
 }
 

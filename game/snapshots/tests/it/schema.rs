@@ -46,7 +46,9 @@ async fn migrating_twice_and_at_the_same_time_does_no_harm(kind: Kind) {
 async fn a_file_that_another_process_is_making_is_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new.sqlite");
-    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true);
     let mut other = options.connect().await.unwrap();
     other.execute("BEGIN IMMEDIATE").await.unwrap();
     let url = url(&format!("sqlite:{}", path.display()));
