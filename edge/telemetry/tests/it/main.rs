@@ -1,4 +1,5 @@
 //! Spans as an exporter gets them.
+#![cfg(test)]
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -96,7 +97,7 @@ fn a_caller_that_cannot_be_read_begins_a_new_trace() {
                 &Method::GET,
                 "/",
                 &headers(&[("traceparent", wrong)]),
-            ))
+            ));
         });
         let [span] = collected.spans().try_into().unwrap();
         assert_eq!(span.parent_span_id.to_string(), "0000000000000000", "{wrong:?}");
