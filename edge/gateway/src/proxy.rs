@@ -14,6 +14,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, hea
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use tminus_deadline::hops::Left;
 use tminus_deadline::{Deadline, margin, note_hop};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -66,6 +67,7 @@ pub async fn handle(client: &Client, request: Request<Incoming>) -> Response<Gat
     drop(routes);
 
     let backend = Arc::clone(shared.backend(decision.backend));
+    let left = Left::if_asked(request.headers(), shared.limits.upstream_timeout);
     let mut exchange = Exchange::begin(Arc::clone(&backend), grpc, arrived, guard);
     let call = Call {
         client,
@@ -75,7 +77,7 @@ pub async fn handle(client: &Client, request: Request<Incoming>) -> Response<Gat
         arrived,
         request_id: &request_id,
     };
-    let answer = match call.run(request).await {
+    let mut answer = match call.run(request).await {
         Ok(Reply::Streamed(answered, deadline)) => {
             let (mut head, incoming) = answered.response.into_parts();
             strip_hop_by_hop(&mut head.headers);
@@ -101,6 +103,9 @@ pub async fn handle(client: &Client, request: Request<Incoming>) -> Response<Gat
             answer
         }
     };
+    if let Some(left) = left {
+        left.tell("gateway", answer.headers_mut());
+    }
     stamp(answer, &backend.version, &request_id)
 }
 
