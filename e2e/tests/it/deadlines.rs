@@ -143,7 +143,7 @@ items:
         hops: [{ name: starvault, keeps_deadline: true }]
         request: { path: /v1/version }
         tolerance_ms: 60000
-        slow: { budget_ms: 0.001 }
+        slow: { budget_ms: 0.000001 }
         grpc: {}
 "#;
 

@@ -297,6 +297,8 @@ impl Check<'_> {
         let kept = next
             .into_iter()
             .flat_map(|next| next.routes.iter().filter_map(|route| route.keep_alive.as_ref()))
+            // One that keeps none answers so, and nothing is pooled.
+            .filter(|kept| kept.ms > 0)
             .min_by_key(|limit| limit.ms);
         if let (Some(kept), Some(next)) = (kept, next)
             && pool.ms >= kept.ms

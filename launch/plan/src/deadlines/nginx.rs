@@ -166,7 +166,9 @@ impl Walk<'_> {
             } else {
                 vec![limit(&own("send_timeout"), DEFAULT_MS)?]
             },
-            pool_idle: upstream.and_then(|upstream| upstream.keep.clone()),
+            pool_idle: upstream
+                .filter(|_| pools(scopes, module))
+                .and_then(|upstream| upstream.keep.clone()),
             keep_alive: Some(limit("keepalive_timeout", KEEP_ALIVE_DEFAULT_MS)?),
             attempts: self.attempts(scopes, &own("next_upstream"), upstream)?,
             retry: (retry.ms > 0).then_some(retry),
@@ -191,6 +193,17 @@ impl Walk<'_> {
         };
         // 0 is no bound: each server is tried once.
         Ok(if tries == 0 { servers } else { tries.min(servers) })
+    }
+}
+
+/// Whether connections of this module can be kept at all.
+fn pools(scopes: &[&[Directive]], module: &str) -> bool {
+    match module {
+        "proxy" | "grpc" => true,
+        "fastcgi" => {
+            nearest(scopes, "fastcgi_keep_conn").is_some_and(|directive| directive.argument(0) == "on")
+        }
+        _ => false,
     }
 }
 
@@ -221,16 +234,20 @@ fn upstream(directive: &Directive, block: &[Directive]) -> Result<Upstream, Plan
         .iter()
         .filter(|inner| inner.name() == "server" && !inner.words[1..].iter().any(|word| word == "down"));
     let servers = u32::try_from(servers.count()).unwrap_or(u32::MAX);
-    let keep = match block.iter().rfind(|inner| inner.name() == "keepalive") {
-        None => None,
-        Some(keepalive) if keepalive.argument(0) == "0" => None,
-        Some(_) => Some(
+    let pools = block.iter().rfind(|inner| inner.name() == "keepalive");
+    let keep = match pools {
+        Some(pools) if pools.argument(0) == "0" => None,
+        _ => Some(
             match block.iter().rfind(|inner| inner.name() == "keepalive_timeout") {
                 Some(limit) => time_of(limit)?,
                 None => Limit {
                     ms: DEFAULT_MS,
                     name: "keepalive_timeout".to_owned(),
-                    place: format!("{} (default)", directive.at()),
+                    // Older ones pool only where they are told to; a file does not say how old its nginx is.
+                    place: match pools {
+                        Some(_) => format!("{} (default)", directive.at()),
+                        None => format!("{} (default since nginx 1.29.7)", directive.at()),
+                    },
                 },
             },
         ),

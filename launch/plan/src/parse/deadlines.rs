@@ -22,8 +22,8 @@ pub(super) const FIELDS: [&str; 9] = [
 const HOPS_MAX: usize = 20;
 /// Milliseconds; a day.
 const LIMIT_MS_MAX: u32 = 86_400_000;
-/// Milliseconds: a microsecond, which is over before anything has begun.
-const BUDGET_MS_MIN: f64 = 0.001;
+/// Milliseconds: a nanosecond, which is over before anything has begun.
+const BUDGET_MS_MIN: f64 = 0.000_001;
 const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 
 pub(super) fn read(fields: &Fields<'_>) -> Result<GateKind, PlanError> {

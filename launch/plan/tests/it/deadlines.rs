@@ -274,6 +274,7 @@ fn limits_are_held_to_whoever_waits() {
         &[hop("a", false, pool(1_000)), hop("b", false, keeps(1_000))],
         &[(IdleLongerThanNextHop, "a")],
     );
+    check(&[hop("a", false, pool(1_000)), hop("b", false, keeps(0))], &[]);
     // How long callers' connections may be idle keeps nobody waiting.
     check(
         &[hop(
@@ -518,6 +519,32 @@ fn the_limits_of_an_nginx_are_read_as_it_means_them() {
     assert_eq!(one.len(), 1);
     let error = nginx(NGINX, Some("/none")).unwrap_err();
     assert!(error.contains("no `location /none`"), "{error}");
+
+    // How an upstream keeps idle connections, and who can.
+    let pool = |upstream: &str, pass: &str| {
+        let text = format!("upstream a {{ server b; {upstream} }} location / {{ {pass} }}");
+        let routes = nginx(&text, None).unwrap();
+        routes[0].pool_idle.clone().map(|limit| (limit.ms, limit.place))
+    };
+    let default = |place: &str| Some((60_000, format!("n.conf:1:1 ({place})")));
+    assert_eq!(pool("keepalive 4;", "proxy_pass http://a;"), default("default"));
+    assert_eq!(
+        pool("", "proxy_pass http://a/x;"),
+        default("default since nginx 1.29.7")
+    );
+    assert_eq!(
+        pool("keepalive_timeout 2s;", "proxy_pass http://a$uri;")
+            .unwrap()
+            .0,
+        2_000
+    );
+    assert_eq!(pool("keepalive 0;", "proxy_pass http://a;"), None);
+    assert_eq!(pool("", "uwsgi_pass a;"), None);
+    assert_eq!(pool("", "fastcgi_pass a;"), None);
+    assert_eq!(
+        pool("keepalive 1;", "fastcgi_keep_conn on; fastcgi_pass a;"),
+        default("default")
+    );
 
     // The innermost holds, wherever it comes from.
     let routes = nginx(

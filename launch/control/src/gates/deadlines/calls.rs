@@ -115,18 +115,18 @@ enum Outcome {
 
 /// In each form that is known; what one backend does not read, another one does.
 fn with_budget(sending: RequestBuilder, budget_ms: f64) -> RequestBuilder {
-    let microseconds = (budget_ms * 1_000.0).round().max(1.0) as u64;
+    let nanoseconds = (budget_ms * 1_000_000.0).round().max(1.0) as u64;
     // Eight digits are all that gRPC allows.
-    let grpc = if microseconds > 99_999_999 {
-        format!("{}m", microseconds / 1_000)
-    } else {
-        format!("{microseconds}u")
+    let grpc = match nanoseconds {
+        0..=99_999_999 => format!("{nanoseconds}n"),
+        100_000_000..=99_999_999_999 => format!("{}u", nanoseconds / 1_000),
+        _ => format!("{}m", nanoseconds / 1_000_000),
     };
-    let (whole, fraction) = (microseconds / 1_000, microseconds % 1_000);
+    let (whole, fraction) = (nanoseconds / 1_000_000, nanoseconds % 1_000_000);
     let plain = if fraction == 0 {
         format!("{whole}ms")
     } else {
-        format!("{whole}.{fraction:03}ms")
+        format!("{whole}.{fraction:06}ms")
     };
     let sending = sending
         .header("grpc-timeout", grpc)
