@@ -78,7 +78,7 @@ async fn an_idle_connection_to_a_backend_is_closed_before_anybody_asks_for_it() 
         assert_eq!(backend.rest().await, b"");
     };
     tokio::join!(backend, async {
-        assert_eq!(gateway.get("/who", &[]).await.text(), "ok")
+        assert_eq!(gateway.get("/who", &[]).await.text(), "ok");
     });
 
     let (h2, address) = listener().await;

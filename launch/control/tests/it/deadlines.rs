@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use tminus_control::board::SharedBoard;
@@ -40,8 +40,8 @@ enum Manner {
     EverythingFails,
 }
 
-async fn answer(State(manner): State<Manner>, request: Request) -> Response<Body> {
-    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+async fn answer(State(manner): State<Manner>, headers: HeaderMap) -> Response<Body> {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let budget_ms: f64 = header("x-request-timeout")
         .and_then(|value| value.strip_suffix("ms"))
         .and_then(|value| value.parse().ok())

@@ -74,7 +74,7 @@ fn the_gate_is_read_with_its_variables_and_defaults() {
     };
     let answer = route.answer.as_ref().unwrap();
     assert_eq!((answer.ms, route.attempts), (500, 2));
-    assert!(answer.place.starts_with("x.yaml:18:"), "{}", answer.place);
+    assert!(answer.place.starts_with("x.yaml:17:"), "{}", answer.place);
 }
 
 #[test]
