@@ -80,7 +80,10 @@ async fn an_idle_connection_to_a_backend_is_closed_before_anybody_asks_for_it() 
     tokio::join!(backend, async {
         assert_eq!(gateway.get("/who", &[]).await.text(), "ok");
     });
+}
 
+#[tokio::test]
+async fn an_http2_connection_to_a_backend_without_streams_is_closed_as_well() {
     let (h2, address) = listener().await;
     let gateway = Gateway::before_with(address, "limits: { upstream_idle_ms: 60 }");
     let backend = async {
