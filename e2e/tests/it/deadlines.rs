@@ -7,7 +7,7 @@ use axum::http::{Request, StatusCode};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde_json::Value;
 
-use crate::common::{Process, binary, eventually};
+use crate::common::{Gateway, Process, Starvault, binary, eventually};
 
 /// Starts a program of ours that tells about deadlines; answers what its ready file says.
 pub async fn serve(folder: &Path, name: &str, command: &mut Command) -> (Process, Value) {
@@ -110,5 +110,87 @@ async fn a_budget_shrinks_from_hop_to_hop_and_cancels_the_work_when_it_runs_out(
             *gateway <= 300 && server < gateway,
             "{at_gateway:?} {at_server:?}"
         );
+    }
+}
+
+const PLAN: &str = r#"
+name: Deadlines
+version: v1.3
+items:
+  - id: deadlines
+    number: 1
+    title: { zh: 超时对齐, en: Deadlines aligned }
+    window: { from_h: 0, to_h: 1 }
+    owner: backend
+    criterion: { zh: 0 处错位, en: nothing misaligned }
+    gates:
+      - id: alignment
+        kind: deadlines
+        target: ${gateway}
+        budget_ms: 20000
+        hops:
+          - { name: gateway, gateway: "${gateway_config}" }
+          - { name: starvault, keeps_deadline: true, limits: { timeout_ms: 10000, keep_alive_ms: 60000 } }
+        request: { path: /v1/version }
+        # What is late on a busy machine says nothing here.
+        tolerance_ms: 60000
+        grpc: {}
+        expect: [hops_seen == 2]
+      - id: alone
+        kind: deadlines
+        target: ${starvault}
+        budget_ms: 20000
+        hops: [{ name: starvault, keeps_deadline: true }]
+        request: { path: /v1/version }
+        tolerance_ms: 60000
+        slow: { budget_ms: 0.000001 }
+        grpc: {}
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gate_finds_gateway_and_server_aligned_and_names_what_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = folder.path().join("plan.yaml");
+    fs::write(&plan, PLAN).unwrap();
+    let server = Starvault::start("v1.3").await;
+    let routes = format!(
+        "limits: {{ body_idle_timeout_ms: 10000 }}\nbackends:\n  one: {{ url: \"http://{}\", version: v1.3 }}\ndefault: {{ split: {{ one: 100 }} }}\n",
+        server.address
+    );
+    let gateway = Gateway::start(folder.path(), &routes).await;
+    let run = async |configuration: &Path| {
+        let mut command = tokio::process::Command::new(binary("tminus", "tminus-control"));
+        command.args(["gate", "deadlines", "--json"]).arg(&plan);
+        for (name, value) in [
+            ("gateway", gateway.url.clone()),
+            ("gateway_config", configuration.display().to_string()),
+            ("starvault", format!("http://{}", server.address)),
+        ] {
+            command.arg("--var").arg(format!("{name}={value}"));
+        }
+        let output = command.output().await.unwrap();
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code().unwrap(), said)
+    };
+    let configuration = folder.path().join("gateway.yaml");
+    let (code, said) = run(&configuration).await;
+    assert_eq!(code, 0, "{said:#}");
+
+    let other = folder.path().join("other.yaml");
+    let text = fs::read_to_string(&configuration).unwrap();
+    fs::write(
+        &other,
+        text.replace("limits: {", "limits: { upstream_idle_ms: 60000,"),
+    )
+    .unwrap();
+    let (code, said) = run(&other).await;
+    assert_eq!(code, 1, "{said:#}");
+    let notes = said["gates"][0]["notes"].as_array().unwrap();
+    for (note, rule) in notes
+        .iter()
+        .zip(["idle-longer-than-budget", "idle-longer-than-next-hop"])
+    {
+        let place = format!("{rule}: {}:3:", other.display());
+        assert!(note.as_str().unwrap().starts_with(&place), "{note}");
     }
 }

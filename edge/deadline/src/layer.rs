@@ -15,6 +15,7 @@ use tower::{Layer, Service};
 use crate::{
     budget::Deadline,
     headers::{self, GRPC_TIMEOUT, HeaderError, X_ENVOY_EXPECTED, X_REQUEST_TIMEOUT},
+    hops::Left,
     keep::{Passed, note_hop, within},
 };
 
@@ -30,8 +31,8 @@ pub enum Missed {
 }
 
 /// Reads each request's deadline, gives it to the service as an extension ([`Deadline`]) and as
-/// [`current`](crate::current), drops the service's future when it passes, and answers instead. A
-/// response's body is not bounded: it may be a stream without an end.
+/// [`current`](crate::current), drops the service's future when it passes, and answers instead. Tells what was
+/// left to whoever asks ([`hops`](crate::hops)). A response's body is not bounded: it may be a stream without an end.
 #[derive(Debug, Clone)]
 pub struct DeadlineLayer<A> {
     hop: Arc<str>,
@@ -94,6 +95,7 @@ where
                 return Box::pin(std::future::ready(Ok(response)));
             }
         };
+        let told = Left::if_asked(request.headers(), self.layer.route_max);
         let deadline = Deadline::of(arrival.into_std(), requested, self.layer.route_max);
         // Read once, here: what is further in must not add up another one.
         for name in [GRPC_TIMEOUT, X_REQUEST_TIMEOUT, X_ENVOY_EXPECTED] {
@@ -106,13 +108,17 @@ where
         let (hop, answer) = (self.layer.hop.clone(), self.layer.answer.clone());
         let work = self.inner.call(request);
         Box::pin(async move {
-            match within(deadline, work).await {
+            let mut result = match within(deadline, work).await {
                 Ok(result) => result,
                 Err(passed) => {
                     tracing::debug!(target: "deadline", %hop, deadline.remaining_ms = 0_u64, "a deadline has passed");
                     Ok(answer(&headers, passed.into()))
                 }
+            };
+            if let (Ok(response), Some(left)) = (&mut result, told) {
+                left.tell(&hop, response.headers_mut());
             }
+            result
         })
     }
 }

@@ -78,6 +78,9 @@ pub struct Limits {
     pub max_in_flight: u64,
     /// Idle connections kept per backend and worker (default 256).
     pub max_idle_upstream: usize,
+    /// How long an idle connection to a backend is kept (default 1.5 s): shorter than callers wait, and
+    /// than backends keep it.
+    pub upstream_idle: Duration,
     /// From the first byte of a request (or the connection's start) to its last header (default 10 s).
     pub header_read_timeout: Duration,
     /// Client connections without a request (default 75 s).
@@ -126,6 +129,7 @@ struct LimitsFile {
     max_request_body_bytes: Option<Spanned<u64>>,
     max_in_flight: Option<Spanned<u64>>,
     max_idle_upstream: Option<Spanned<u64>>,
+    upstream_idle_ms: Option<Spanned<u64>>,
     header_read_timeout_ms: Option<Spanned<u64>>,
     keep_alive_idle_ms: Option<Spanned<u64>>,
     body_idle_timeout_ms: Option<Spanned<u64>>,
@@ -421,6 +425,7 @@ impl Checker<'_> {
             )?,
             max_in_flight: within("max_in_flight", read.max_in_flight, 10_000, 1, 1_000_000)?,
             max_idle_upstream: size("max_idle_upstream", read.max_idle_upstream, 256, 0, 65_536)?,
+            upstream_idle: time("upstream_idle_ms", read.upstream_idle_ms, 1_500)?,
             header_read_timeout: time("header_read_timeout_ms", read.header_read_timeout_ms, 10_000)?,
             keep_alive_idle: time("keep_alive_idle_ms", read.keep_alive_idle_ms, 75_000)?,
             body_idle_timeout: time("body_idle_timeout_ms", read.body_idle_timeout_ms, 60_000)?,

@@ -127,3 +127,27 @@ fn remote_admin_is_a_choice() {
     );
     assert!(parse(&yaml, "gateway.yaml").is_ok());
 }
+
+#[test]
+fn the_gate_of_launch_control_knows_the_same_names_and_defaults() {
+    let milliseconds = |limit: Duration| Some(limit.as_millis() as u64);
+    let set = GOOD.replace(
+        "rules:",
+        "limits:\n  connect_timeout_ms: 11\n  body_idle_timeout_ms: 12\n  upstream_idle_ms: 13\n  keep_alive_idle_ms: 14\nrules:",
+    );
+    for yaml in [GOOD.replace("upstream_timeout_ms: 1500\n", ""), set] {
+        let limits = parse(&yaml, "gateway.yaml").unwrap().limits;
+        let route = tminus_plan::deadlines::gateway_route(&yaml, "gateway.yaml").unwrap();
+        let found = [&route.answer, &route.connect, &route.pool_idle, &route.keep_alive];
+        assert_eq!(
+            found.map(|limit| limit.as_ref().map(|limit| limit.ms)),
+            [
+                milliseconds(limits.upstream_timeout),
+                milliseconds(limits.connect_timeout),
+                milliseconds(limits.upstream_idle),
+                milliseconds(limits.keep_alive_idle),
+            ]
+        );
+        assert_eq!(Some(route.pauses[0].ms), milliseconds(limits.body_idle_timeout));
+    }
+}

@@ -14,6 +14,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, hea
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use tminus_deadline::hops::Left;
 use tminus_deadline::{Deadline, margin, note_hop};
 use tminus_telemetry::{answered, hand_on, request_span};
 use tokio::net::TcpStream;
@@ -75,6 +76,7 @@ async fn carry(client: &Client, request: Request<Incoming>) -> Response<GatewayB
     drop(routes);
 
     let backend = Arc::clone(shared.backend(decision.backend));
+    let left = Left::if_asked(request.headers(), shared.limits.upstream_timeout);
     let mut exchange = Exchange::begin(Arc::clone(&backend), grpc, arrived, guard);
     let call = Call {
         client,
@@ -84,7 +86,7 @@ async fn carry(client: &Client, request: Request<Incoming>) -> Response<GatewayB
         arrived,
         request_id: &request_id,
     };
-    let answer = match call.run(request).await {
+    let mut answer = match call.run(request).await {
         Ok(Reply::Streamed(answered, deadline)) => {
             let (mut head, incoming) = answered.response.into_parts();
             strip_hop_by_hop(&mut head.headers);
@@ -110,6 +112,9 @@ async fn carry(client: &Client, request: Request<Incoming>) -> Response<GatewayB
             answer
         }
     };
+    if let Some(left) = left {
+        left.tell("gateway", answer.headers_mut());
+    }
     stamp(answer, &backend.version, &request_id)
 }
 

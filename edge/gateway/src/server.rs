@@ -27,8 +27,6 @@ use crate::upstream::Clients;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The rest of a shutdown after its limit: threads stop within this.
 const THREADS_STOP_WITHIN: Duration = Duration::from_secs(1);
-/// Idle connections to backends are dropped after this, before usual servers close them.
-const UPSTREAM_IDLE_MAX: Duration = Duration::from_secs(15);
 const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     content-type: application/json\r\ncontent-length: 77\r\nconnection: close\r\nx-served-version: none\r\n\r\n\
     {\"code\":14,\"message\":\"the gateway has no room: try again later\",\"details\":[]}";
@@ -167,7 +165,7 @@ async fn work(listener: TcpListener, shared: Arc<Shared>) -> io::Result<()> {
                 &backend.config,
                 limits.connect_timeout,
                 limits.max_idle_upstream,
-                UPSTREAM_IDLE_MAX,
+                limits.upstream_idle,
             )
         })
         .collect();

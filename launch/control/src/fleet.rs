@@ -57,6 +57,7 @@ pub struct Fleet {
     canary: Child,
     gateway: Child,
     pub gateway_url: String,
+    pub gateway_config: PathBuf,
     pub admin_url: String,
     pub stable_url: String,
     pub canary_url: String,
@@ -111,6 +112,7 @@ pub async fn launch(
         canary,
         gateway,
         gateway_url: format!("http://{}", ready.listen),
+        gateway_config: config,
         admin_url: format!("http://{}", ready.admin),
         stable_url,
         canary_url,
@@ -166,6 +168,8 @@ admin: 127.0.0.1:0
 sticky: [bearer-subject, \"header:x-session-id\", client-ip]
 affinity_query: at
 upstream_timeout_ms: 2000
+# Shorter than a caller waits: a body that stands still is given up in time.
+limits: {{ body_idle_timeout_ms: 4000 }}
 backends:
   stable: {{ url: \"{stable_url}\", version: {STABLE_VERSION} }}
   canary: {{ url: \"{canary_url}\", version: {CANARY_VERSION} }}

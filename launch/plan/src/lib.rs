@@ -8,6 +8,7 @@
 
 pub mod canonical;
 mod clock;
+pub mod deadlines;
 mod error;
 mod expectation;
 mod fact;
@@ -35,8 +36,9 @@ pub use plan::{ArtifactRef, Bilingual, Gate, Item, Plan, Window};
 pub use replay::{AnswerDifference, HEADERS_IGNORED, Ignored, ReplayAnswer, answer_differences};
 pub use rollout::{Counts, Decision, Look, Rollout, Step};
 pub use spec::{
-    Budgets, CanarySpec, CommandSpec, Count, GateKind, HttpSpec, LoadSpec, Protocol, RecoverySpec,
-    ReplayCredentials, ReplayPlayer, ReplayRequest, SessionsSpec, SplitSpec, TO_COME_KINDS, Traffic,
+    Budgets, CanarySpec, CommandSpec, Count, DeadlinesSpec, GateKind, GrpcProbe, HopSource, HopSpec,
+    HttpSpec, LoadSpec, Protocol, RecoverySpec, ReplayCredentials, ReplayPlayer, ReplayRequest, SessionsSpec,
+    SlowProbe, SplitSpec, TO_COME_KINDS, Traffic,
 };
 pub use state::{
     Attempt, AttemptEnd, GateState, ItemState, ItemStatus, LaunchState, RolloutEntry, SignOffState, Signed,

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::deadlines::Route;
 use crate::expectation::{Expectation, Op};
 
 /// Kinds that the plan's language reserves and that this release cannot run yet. A gate of such
 /// a kind is "not checked", whatever happens: it can never tick.
-pub const TO_COME_KINDS: [&str; 15] = [
+pub const TO_COME_KINDS: [&str; 14] = [
     "coverage",
     "runtime",
     "memory",
-    "deadlines",
     "contract",
     "conformance",
     "data-verify",
@@ -36,6 +36,7 @@ pub enum GateKind {
     Http(HttpSpec),
     Command(CommandSpec),
     Sessions(SessionsSpec),
+    Deadlines(DeadlinesSpec),
     ToCome { kind: String },
 }
 
@@ -245,6 +246,69 @@ pub struct ReplayPlayer {
     pub session: BTreeMap<String, String>,
 }
 
+/// The hops of a call, and requests with a budget that are sent through them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DeadlinesSpec {
+    /// Base URL of the outermost hop.
+    pub target: String,
+    /// How long a caller waits.
+    pub budget_ms: u32,
+    /// The outermost first.
+    pub hops: Vec<HopSpec>,
+    /// One that is answered within the budget.
+    pub request: ReplayRequest,
+    pub slow: SlowProbe,
+    pub grpc: Option<GrpcProbe>,
+    /// How often each request is sent.
+    pub probes: u32,
+    /// An answer may be so much later than its budget.
+    pub tolerance_ms: u32,
+    /// An answer that is later than its budget is waited for so long, to tell what it is.
+    pub wait_ms: u32,
+}
+
+/// A request that needs longer than its budget.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SlowProbe {
+    pub request: ReplayRequest,
+    /// Milliseconds.
+    pub budget_ms: f64,
+}
+
+/// A unary call with an empty message.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GrpcProbe {
+    /// Base URL, where it is not the gate's.
+    pub target: Option<String>,
+    /// `/SERVICE/METHOD`.
+    pub method: String,
+    /// Milliseconds that are not enough for it.
+    pub slow_budget_ms: f64,
+}
+
+/// Something that a call passes through.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HopSpec {
+    pub name: String,
+    pub source: HopSource,
+    /// Whether it keeps the deadline that a request names, and hands it on.
+    pub keeps_deadline: bool,
+    /// Whether it announces in its answers what it had left.
+    pub seen: bool,
+}
+
+/// Where a hop's limits stand.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HopSource {
+    /// The configuration of a tminus-gateway.
+    Gateway { path: String },
+    /// The configuration of an nginx.
+    Nginx { path: String, location: Option<String> },
+    /// In the plan.
+    Given(Box<Route>),
+}
+
 impl GateKind {
     /// The word that the plan file uses for it.
     #[must_use]
@@ -256,6 +320,7 @@ impl GateKind {
             Self::Http(_) => "http",
             Self::Command(_) => "command",
             Self::Sessions(_) => "sessions",
+            Self::Deadlines(_) => "deadlines",
             Self::ToCome { kind } => kind,
         }
     }
@@ -283,6 +348,10 @@ impl GateKind {
                 }
                 implied
             }
+            Self::Deadlines(_) => vec![
+                Expectation::new("misalignments", Op::Equal, 0.0),
+                Expectation::new("probes", Op::AtLeast, 1.0),
+            ],
             Self::Load(_) | Self::Recovery(_) | Self::ToCome { .. } => Vec::new(),
         }
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::error::PlanError;
 use crate::plan::{ArtifactRef, Plan};
-use crate::spec::{Count, GateKind, Protocol, ReplayCredentials, Traffic};
+use crate::spec::{Count, GateKind, HopSource, Protocol, ReplayCredentials, ReplayRequest, Traffic};
 
 /// Names to values, e.g. `gateway` to `http://127.0.0.1:8080`.
 pub type Variables = BTreeMap<String, String>;
@@ -275,9 +275,7 @@ impl Resolver<'_> {
             GateKind::Sessions(spec) => {
                 spec.target = self.text(&spec.target)?;
                 for request in &mut spec.requests {
-                    request.path = self.text(&request.path)?;
-                    request.headers = self.texts(&request.headers)?;
-                    request.body = request.body.as_ref().map(|body| self.text(body)).transpose()?;
+                    self.request(request)?;
                 }
                 spec.recorded = spec.recorded.as_ref().map(|path| self.text(path)).transpose()?;
                 match &mut spec.credentials {
@@ -294,9 +292,32 @@ impl Resolver<'_> {
                     }
                 }
             }
+            GateKind::Deadlines(spec) => {
+                spec.target = self.text(&spec.target)?;
+                self.request(&mut spec.request)?;
+                self.request(&mut spec.slow.request)?;
+                if let Some(target) = spec.grpc.as_mut().and_then(|grpc| grpc.target.as_mut()) {
+                    *target = self.text(target)?;
+                }
+                for hop in &mut spec.hops {
+                    match &mut hop.source {
+                        HopSource::Gateway { path } | HopSource::Nginx { path, .. } => {
+                            *path = self.text(path)?;
+                        }
+                        HopSource::Given(_) => {}
+                    }
+                }
+            }
             GateKind::ToCome { .. } => {}
         }
         Ok(resolved)
+    }
+
+    fn request(&self, request: &mut ReplayRequest) -> Result<(), PlanError> {
+        request.path = self.text(&request.path)?;
+        request.headers = self.texts(&request.headers)?;
+        request.body = request.body.as_ref().map(|body| self.text(body)).transpose()?;
+        Ok(())
     }
 
     fn value(&self, value: &mut Value) -> Result<(), PlanError> {

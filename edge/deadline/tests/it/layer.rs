@@ -191,3 +191,56 @@ async fn every_hop_and_every_passed_deadline_is_an_event() {
         "{text}"
     );
 }
+
+#[tokio::test]
+async fn what_is_left_is_told_to_who_asks_whoever_answers() {
+    let check = async |path: &'static str, headers: &[(&str, &str)], told: &[&str]| {
+        let mut request = Request::get(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let service = service_fn(async |request: Request<()>| {
+            if request.uri().path() == "/hang" {
+                pending::<()>().await;
+            }
+            let answer = Response::builder().header("server-timing", "deadline-inner;dur=1");
+            Ok::<_, Infallible>(answer.body(String::new()).unwrap())
+        });
+        let layer = DeadlineLayer::new("test", ROUTE_MAX, answer).layer(service);
+        let answer = layer.oneshot(request.body(()).unwrap()).await.unwrap();
+        let timings: Vec<&str> = answer
+            .headers()
+            .get_all("server-timing")
+            .iter()
+            .map(|value| value.to_str().unwrap())
+            .collect();
+        assert_eq!(timings, told, "{path} {headers:?}");
+    };
+    let asks = ("x-deadline-hops", "1");
+    let inner = "deadline-inner;dur=1";
+    check(
+        "/",
+        &[asks, ("x-request-timeout", "5s")],
+        &[inner, "deadline-test;dur=5000"],
+    )
+    .await;
+    check(
+        "/",
+        &[asks, ("grpc-timeout", "4999500u")],
+        &[inner, "deadline-test;dur=4999.500"],
+    )
+    .await;
+    check(
+        "/",
+        &[asks, ("x-request-timeout", "3600s")],
+        &[inner, "deadline-test;dur=10000"],
+    )
+    .await;
+    check(
+        "/hang",
+        &[asks, ("x-request-timeout", "1")],
+        &["deadline-test;dur=1"],
+    )
+    .await;
+    check("/", &[("x-request-timeout", "5s")], &[inner]).await;
+}

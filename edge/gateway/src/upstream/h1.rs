@@ -6,7 +6,7 @@
 
 use std::error::Error as _;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::{Method, Request};
@@ -14,7 +14,7 @@ use hyper::body::Body as _;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 
-use super::{Answered, Dial, Lease, SendError, Upstream};
+use super::{Answered, Dial, Expires, Lease, SendError, Upstream, sweep};
 use crate::body::{Progress, RequestBody};
 
 /// Bounds what is buffered of an answer, and the size of its headers.
@@ -28,11 +28,36 @@ struct Idle {
     since: Instant,
 }
 
+#[derive(Debug, Default)]
+struct Shelf {
+    /// By the time at which they became idle.
+    idle: Vec<Idle>,
+    swept: bool,
+}
+
 #[derive(Debug)]
 struct Stack {
-    idle: Mutex<Vec<Idle>>,
+    shelf: Mutex<Shelf>,
     idle_max: usize,
     keep_for: Duration,
+}
+
+impl Stack {
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Expires for Stack {
+    fn expire(&self, now: Instant) -> Option<Instant> {
+        let mut shelf = self.shelf();
+        let too_old = |one: &Idle| now.saturating_duration_since(one.since) >= self.keep_for;
+        let expired = shelf.idle.iter().take_while(|one| too_old(one)).count();
+        shelf.idle.drain(..expired);
+        let oldest = shelf.idle.first().map(|one| one.since + self.keep_for);
+        shelf.swept = oldest.is_some();
+        oldest
+    }
 }
 
 /// Idle connections to one backend, the last used first.
@@ -60,12 +85,18 @@ impl H1Lease {
         else {
             return;
         };
-        let mut idle = stack.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < stack.idle_max {
-            idle.push(Idle {
-                sender: self.sender,
-                since: Instant::now(),
-            });
+        let mut shelf = stack.shelf();
+        if shelf.idle.len() >= stack.idle_max {
+            return;
+        }
+        shelf.idle.push(Idle {
+            sender: self.sender,
+            since: Instant::now(),
+        });
+        let swept = std::mem::replace(&mut shelf.swept, true);
+        drop(shelf);
+        if !swept {
+            sweep(&stack);
         }
     }
 }
@@ -75,7 +106,7 @@ impl H1Pool {
         Self {
             dial,
             stack: Arc::new(Stack {
-                idle: Mutex::new(Vec::new()),
+                shelf: Mutex::default(),
                 idle_max,
                 keep_for,
             }),
@@ -84,19 +115,15 @@ impl H1Pool {
 
     /// Idle connections at the moment.
     pub fn idle(&self) -> usize {
-        self.stack
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+        self.stack.shelf().idle.len()
     }
 
     fn pop(&self) -> Option<Idle> {
-        let mut idle = self.stack.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = idle.pop()?;
-        if last.since.elapsed() > self.stack.keep_for {
+        let mut shelf = self.stack.shelf();
+        let last = shelf.idle.pop()?;
+        if last.since.elapsed() >= self.stack.keep_for {
             // The last used is too old, so all are.
-            idle.clear();
+            shelf.idle.clear();
             return None;
         }
         Some(last)

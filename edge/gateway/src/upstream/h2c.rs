@@ -1,18 +1,19 @@
-//! HTTP/2 to a backend by prior knowledge: a few connections, many streams on each.
+//! HTTP/2 to a backend by prior knowledge: a few connections, many streams on each; one without streams is closed
+//! after a while.
 //!
 //! Nothing is sent twice here, save a request that was never written because its connection had
 //! just closed.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use http::Request;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
 
-use super::{Answered, Dial, Lease, SendError, Upstream};
+use super::{Answered, Dial, Expires, Lease, SendError, Upstream, sweep};
 use crate::body::RequestBody;
 
 /// A further connection is opened when all have this many streams.
@@ -23,17 +24,76 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 const PONG_WITHIN: Duration = Duration::from_secs(5);
 const HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
 
+/// How much a connection is used.
+#[derive(Debug)]
+struct Usage {
+    streams: AtomicUsize,
+    /// When its last stream ended.
+    idle_since: Mutex<Instant>,
+}
+
 #[derive(Clone, Debug)]
 struct Connection {
     sender: SendRequest<RequestBody>,
-    streams: Arc<AtomicUsize>,
+    usage: Arc<Usage>,
+}
+
+impl Connection {
+    fn streams(&self) -> usize {
+        self.usage.streams.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shelf {
+    connections: Vec<Connection>,
+    swept: bool,
+}
+
+#[derive(Debug)]
+struct Open {
+    shelf: Mutex<Shelf>,
+    keep_for: Duration,
+}
+
+impl Open {
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Expires for Open {
+    fn expire(&self, now: Instant) -> Option<Instant> {
+        let mut shelf = self.shelf();
+        let mut again: Option<Instant> = None;
+        shelf.connections.retain(|connection| {
+            let idle_since = *connection
+                .usage
+                .idle_since
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let since = if connection.streams() == 0 {
+                idle_since
+            } else {
+                now
+            };
+            let until = since + self.keep_for;
+            let kept = until > now && !connection.sender.is_closed();
+            if kept {
+                again = Some(again.map_or(until, |known| known.min(until)));
+            }
+            kept
+        });
+        shelf.swept = again.is_some();
+        again
+    }
 }
 
 /// Open connections to one backend.
 #[derive(Debug)]
 pub struct H2Pool {
     dial: Arc<Dial>,
-    connections: Mutex<Vec<Connection>>,
+    open: Arc<Open>,
     /// One connects at a time; the others then find the new connection.
     connecting: Semaphore,
 }
@@ -41,44 +101,58 @@ pub struct H2Pool {
 /// A stream's place on its connection, until dropped.
 #[derive(Debug)]
 pub struct H2Lease {
-    streams: Arc<AtomicUsize>,
+    usage: Arc<Usage>,
 }
 
 impl H2Lease {
     fn take(connection: &Connection) -> Self {
-        connection.streams.fetch_add(1, Ordering::Relaxed);
+        connection.usage.streams.fetch_add(1, Ordering::Relaxed);
         Self {
-            streams: Arc::clone(&connection.streams),
+            usage: Arc::clone(&connection.usage),
         }
     }
 }
 
 impl Drop for H2Lease {
     fn drop(&mut self) {
-        self.streams.fetch_sub(1, Ordering::Relaxed);
+        // First, so that nobody sees a connection without streams and with an old time.
+        *self
+            .usage
+            .idle_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.usage.streams.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl H2Pool {
-    pub(super) fn new(dial: Arc<Dial>) -> Self {
+    pub(super) fn new(dial: Arc<Dial>, keep_for: Duration) -> Self {
         Self {
             dial,
-            connections: Mutex::new(Vec::new()),
+            open: Arc::new(Open {
+                shelf: Mutex::default(),
+                keep_for,
+            }),
             connecting: Semaphore::new(1),
         }
     }
 
     /// The least loaded connection that has room, or any when no more may be opened.
-    fn open(&self) -> Option<Connection> {
-        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        connections.retain(|connection| !connection.sender.is_closed());
-        let streams = |connection: &Connection| connection.streams.load(Ordering::Relaxed);
-        let least = connections.iter().min_by_key(|connection| streams(connection))?;
-        (streams(least) < STREAMS_PER_CONNECTION || connections.len() >= CONNECTIONS_MAX)
-            .then(|| least.clone())
+    fn open(&self) -> Option<(Connection, H2Lease)> {
+        let mut shelf = self.open.shelf();
+        shelf
+            .connections
+            .retain(|connection| !connection.sender.is_closed());
+        let least = shelf
+            .connections
+            .iter()
+            .min_by_key(|connection| connection.streams())?;
+        // Taken while nobody can find it idle.
+        (least.streams() < STREAMS_PER_CONNECTION || shelf.connections.len() >= CONNECTIONS_MAX)
+            .then(|| (least.clone(), H2Lease::take(least)))
     }
 
-    async fn connection(&self) -> Result<Connection, SendError> {
+    async fn connection(&self) -> Result<(Connection, H2Lease), SendError> {
         if let Some(connection) = self.open() {
             return Ok(connection);
         }
@@ -103,20 +177,26 @@ impl H2Pool {
         tokio::spawn(async move { drop(task.await) });
         let connection = Connection {
             sender,
-            streams: Arc::new(AtomicUsize::new(0)),
+            usage: Arc::new(Usage {
+                streams: AtomicUsize::new(0),
+                idle_since: Mutex::new(Instant::now()),
+            }),
         };
-        self.connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(connection.clone());
-        Ok(connection)
+        let lease = H2Lease::take(&connection);
+        let mut shelf = self.open.shelf();
+        shelf.connections.push(connection.clone());
+        let swept = std::mem::replace(&mut shelf.swept, true);
+        drop(shelf);
+        if !swept {
+            sweep(&self.open);
+        }
+        Ok((connection, lease))
     }
 }
 
 impl Upstream for H2Pool {
     async fn send(&self, request: Request<RequestBody>) -> Result<Answered, SendError> {
-        let mut connection = self.connection().await?;
-        let lease = H2Lease::take(&connection);
+        let (mut connection, lease) = self.connection().await?;
         let mut error = match connection.sender.try_send_request(request).await {
             Ok(response) => {
                 return Ok(Answered {
@@ -129,8 +209,8 @@ impl Upstream for H2Pool {
         let Some(unsent) = error.take_message() else {
             return Err(SendError::Broken(error.into_error()));
         };
-        let mut connection = self.connection().await?;
-        let lease = H2Lease::take(&connection);
+        drop(lease);
+        let (mut connection, lease) = self.connection().await?;
         let response = connection
             .sender
             .send_request(unsent)

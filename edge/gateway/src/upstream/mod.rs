@@ -2,8 +2,8 @@
 //!
 //! [`Upstream::send`] sends one request and answers its headers and a [`Lease`]. [`h1`] keeps a pool
 //! of HTTP/1.1 connections, [`h2c`] multiplexes HTTP/2 by prior knowledge. Each worker owns its own:
-//! a connection is used by the thread that opened it. Nothing here knows routes or limits of time
-//! other than the connect timeout.
+//! a connection is used by the thread that opened it, and closed when it was idle for a while. Nothing here
+//! knows routes or limits of time other than the connect timeout and that one.
 
 pub mod h1;
 pub mod h2c;
@@ -11,7 +11,7 @@ pub mod h2c;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -92,9 +92,25 @@ impl Clients {
         });
         Self {
             h1: h1::H1Pool::new(Arc::clone(&dial), idle_max, keep_for),
-            h2c: h2c::H2Pool::new(dial),
+            h2c: h2c::H2Pool::new(dial, keep_for),
         }
     }
+}
+
+/// Connections of which some may be idle for too long.
+trait Expires: Send + Sync + 'static {
+    /// Closes those; answers when to look again, or `None` when nothing is left, and is then swept no more.
+    fn expire(&self, now: Instant) -> Option<Instant>;
+}
+
+/// Closes idle connections in time, also when no request comes by.
+fn sweep(pool: &Arc<impl Expires>) {
+    let pool = Arc::downgrade(pool);
+    tokio::spawn(async move {
+        while let Some(again) = pool.upgrade().and_then(|pool| pool.expire(Instant::now())) {
+            tokio::time::sleep_until(again.into()).await;
+        }
+    });
 }
 
 /// How to reach a backend.

@@ -1,10 +1,17 @@
 //! What a client may not do: too much, too big, too slow.
 
+use ::http::{Request, Response};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncWriteExt as _;
 
 use super::backend::Backend;
-use super::raw::Raw;
-use super::support::{Gateway, eventually};
+use super::raw::{Raw, listener};
+use super::support::{Gateway, eventually, within};
 
 #[tokio::test]
 async fn oversize_headers_are_431() {
@@ -55,6 +62,50 @@ async fn an_idle_connection_is_closed() {
     raw.write("GET /who HTTP/1.1\r\nHost: x\r\n\r\n").await;
     raw.head().await;
     assert_eq!(raw.rest().await, b"stable");
+}
+
+#[tokio::test]
+async fn an_idle_connection_to_a_backend_is_closed_before_anybody_asks_for_it() {
+    let (h1, address) = listener().await;
+    let gateway = Gateway::before_with(address, "limits: { upstream_idle_ms: 60 }");
+    let backend = async {
+        let mut backend = Raw::accept(&h1).await;
+        backend.head().await;
+        backend
+            .write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            .await;
+        // Ends when the gateway closes it.
+        assert_eq!(backend.rest().await, b"");
+    };
+    tokio::join!(backend, async {
+        assert_eq!(gateway.get("/who", &[]).await.text(), "ok");
+    });
+}
+
+#[tokio::test]
+async fn an_http2_connection_to_a_backend_without_streams_is_closed_as_well() {
+    let (h2, address) = listener().await;
+    let gateway = Gateway::before_with(address, "limits: { upstream_idle_ms: 60 }");
+    let backend = async {
+        let stream = Raw::accept(&h2).await.0;
+        let answer = service_fn(async |_: Request<Incoming>| {
+            let answer = Response::builder()
+                .header("content-type", "application/grpc")
+                .header("grpc-status", "0");
+            answer.body(Empty::<Bytes>::new())
+        });
+        let serving =
+            http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), answer);
+        within(serving).await.unwrap();
+    };
+    let call = async {
+        let call = Request::post(format!("http://{}/test.Echo/Unary", gateway.listen))
+            .header("content-type", "application/grpc");
+        let answer = gateway.send(call.body(Full::default()).unwrap()).await;
+        assert_eq!(answer.headers()["grpc-status"], "0");
+        within(answer.into_body().collect()).await.unwrap();
+    };
+    tokio::join!(backend, call);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use starvault_server::{FaultKind, Injection};
+use starvault_server::{FaultKind, Injection, LegacySessions, SessionFormat};
 use starvault_wire::{
     Codec,
     v1::{Ping, client_frame::Command, error::Code},
@@ -147,6 +147,34 @@ async fn a_write_that_nobody_waits_for_is_not_made() {
         .unwrap();
     let names = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
     assert_eq!(names.map(Result::unwrap).collect::<Vec<_>>(), ["Ada", "Bo"]);
+    server.stop().await;
+}
+
+/// Whoever shows a session waits for the store of sessions, but not longer than said.
+#[tokio::test]
+async fn a_store_that_takes_connections_and_says_nothing_ends_with_the_deadline() {
+    let (folder, silent) = (folder(), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let address = silent.local_addr().unwrap();
+    let server = Running::start(&folder, "v1.3", |config| {
+        config.credentials.sessions = Some(LegacySessions {
+            redis: format!("redis://{address}").parse().unwrap(),
+            format: SessionFormat::Json,
+            key_prefix: "sess:".into(),
+            player_field: "player_id".into(),
+            cookie: None,
+        });
+    })
+    .await;
+    let headers = [("x-session-id", "S1"), ("x-request-timeout", "20ms")];
+    let answer = soon("504", server.get("/v1/players/me", &headers)).await;
+    // Not 503, which the store's own limit would lead to.
+    assert_eq!(
+        (answer.status, &answer.json()["code"]),
+        (StatusCode::GATEWAY_TIMEOUT, &4.into())
+    );
+    // It was connecting.
+    silent.set_nonblocking(true).unwrap();
+    silent.accept().unwrap();
     server.stop().await;
 }
 

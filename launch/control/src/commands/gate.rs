@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 use crate::board::SharedBoard;
 use crate::cli::Gate;
 use crate::error::{CliError, Exit, Kind, Result};
-use crate::gates::{CouldNotRun, Hands, Measured, http, sessions};
+use crate::gates::{CouldNotRun, Hands, Measured, deadlines, http, sessions};
 use crate::session;
 use crate::wall::{SystemWall, Wall as _};
 
 /// Kinds that need nothing of a launch around them.
-const ALONE: [&str; 2] = ["http", "sessions"];
+const ALONE: [&str; 3] = ["deadlines", "http", "sessions"];
 
 pub(super) async fn run(args: &Gate) -> Result<Exit> {
     if !ALONE.contains(&args.kind.as_str()) {
@@ -101,6 +101,7 @@ async fn one(kind: &GateKind) -> std::result::Result<Measured, CouldNotRun> {
     match kind {
         GateKind::Http(spec) => http::run(spec, &hands).await,
         GateKind::Sessions(spec) => sessions::run(spec, &hands).await,
+        GateKind::Deadlines(spec) => deadlines::run(spec, &hands).await,
         other => Err(CouldNotRun::new(format!(
             "gates of kind `{}` run within a launch",
             other.name()

@@ -166,6 +166,7 @@ fn rehearsal_variables(
     [
         ("gateway", fleet.gateway_url.clone()),
         ("gateway_admin", fleet.admin_url.clone()),
+        ("gateway_config", path(&fleet.gateway_config)),
         ("stable", fleet.stable_url.clone()),
         ("canary", fleet.canary_url.clone()),
         ("stable_version", fleet::STABLE_VERSION.to_owned()),

@@ -5,7 +5,9 @@ use sha2::{Digest as _, Sha256};
 use tminus_plan::GateKind;
 
 use super::journal::{Acknowledged, Journal};
-use super::{CouldNotRun, GateRunner, Hands, Job, Measured, canary, command, http, load, sessions};
+use super::{
+    CouldNotRun, GateRunner, Hands, Job, Measured, canary, command, deadlines, http, load, sessions,
+};
 
 /// Runs gates of every kind.
 #[derive(Debug)]
@@ -43,6 +45,7 @@ impl GateRunner for Live {
                     command::run(spec, hands).await
                 }
                 GateKind::Sessions(spec) => sessions::run(spec, hands).await,
+                GateKind::Deadlines(spec) => deadlines::run(spec, hands).await,
                 GateKind::ToCome { kind } => Err(CouldNotRun::new(format!(
                     "gates of kind `{kind}` do not run in this release"
                 ))),

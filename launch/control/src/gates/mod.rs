@@ -6,10 +6,12 @@
 pub mod admin;
 pub mod canary;
 pub mod command;
+pub mod deadlines;
 pub mod http;
 pub mod journal;
 pub mod live;
 mod load;
+mod prepared;
 pub mod sessions;
 
 use std::collections::BTreeMap;

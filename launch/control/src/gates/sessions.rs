@@ -8,8 +8,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Method, Url};
+use reqwest::Client;
+use reqwest::header::HeaderMap;
 use tminus_plan::{
     HEADERS_IGNORED, Ignored, ReplayAnswer, ReplayCredentials, ReplayPlayer, ReplayRequest, SessionsSpec,
     answer_differences,
@@ -19,6 +19,7 @@ use tokio::process::Command;
 
 use super::command::Group;
 use super::http::{client, words};
+use super::prepared::{Prepared, header_map, target};
 use super::{CouldNotRun, Hands, Measured, shorten, unless_stopped};
 
 /// Pairs of player and request that are under way at once.
@@ -51,8 +52,7 @@ struct Outcome {
 /// A file or the program that says what to send gives nothing that can be sent, or nothing answered at all.
 pub async fn run(spec: &SessionsSpec, hands: &Hands) -> Result<Measured, CouldNotRun> {
     let client = client()?;
-    let target = Url::parse(&spec.target)
-        .map_err(|e| CouldNotRun::new(format!("`{}` is not a URL: {e}", spec.target)))?;
+    let target = target(&spec.target)?;
     let mut requests = spec.requests.clone();
     if let Some(path) = &spec.recorded {
         requests.extend(recorded(path).await?);
@@ -168,37 +168,6 @@ fn not_compared(more: &[String]) -> String {
         .join(" ")
 }
 
-/// A request that can be sent as it is.
-struct Prepared {
-    /// For the evidence.
-    name: String,
-    method: Method,
-    url: Url,
-    headers: HeaderMap,
-    body: Option<String>,
-}
-
-impl Prepared {
-    fn new(request: &ReplayRequest, target: &Url) -> Result<Self, CouldNotRun> {
-        let name = format!("{} {}", request.method, shorten(&request.path, 200));
-        let method = Method::from_bytes(request.method.as_bytes())
-            .map_err(|_| CouldNotRun::new(format!("`{}` is not an HTTP method", request.method)))?;
-        // Not `join`: a path such as `//host/x` would lead elsewhere, with the credentials.
-        let text = format!("{}{}", target.as_str().trim_end_matches('/'), request.path);
-        let url = Url::parse(&text)
-            .ok()
-            .filter(|url| request.path.starts_with('/') && url.origin() == target.origin())
-            .ok_or_else(|| CouldNotRun::new(format!("`{}` is no path of {target}", request.path)))?;
-        Ok(Self {
-            name,
-            method,
-            url,
-            headers: header_map(&request.headers, "a request")?,
-            body: request.body.clone(),
-        })
-    }
-}
-
 /// One player's credentials.
 struct Shown {
     player: String,
@@ -227,24 +196,6 @@ impl Shown {
             session,
         })
     }
-}
-
-fn header_map(headers: &BTreeMap<String, String>, whose: &str) -> Result<HeaderMap, CouldNotRun> {
-    let mut map = HeaderMap::new();
-    for (name, value) in headers {
-        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
-            CouldNotRun::new(format!("{whose}: `{}` is not a header name", shorten(name, 100)))
-        })?;
-        // The value may be a secret: only its header is named.
-        let mut value = HeaderValue::from_str(value).map_err(|_| {
-            CouldNotRun::new(format!(
-                "{whose}: the value of `{name}` cannot be sent in a header"
-            ))
-        })?;
-        value.set_sensitive(true);
-        map.insert(header, value);
-    }
-    Ok(map)
 }
 
 struct Replay<'a> {

@@ -13,6 +13,8 @@ mod contract_diff;
 #[cfg(test)]
 mod dashboard;
 #[cfg(test)]
+mod deadlines;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod gates;

@@ -37,6 +37,11 @@ impl Context {
         }
     }
 
+    /// A place as evidence names it.
+    pub fn place(&self, place: Place) -> String {
+        format!("{}:{}:{}", self.file, place.line, place.column)
+    }
+
     /// Uses of variables, each place once, in the order of the file.
     pub fn take_variables(&self) -> Vec<VariableUse> {
         let mut uses = self.variables.take();

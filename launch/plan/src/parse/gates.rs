@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::error::PlanError;
 use crate::expectation::{Expectation, GRAMMAR};
+use crate::parse::deadlines::{FIELDS as DEADLINES, read as deadlines};
 use crate::parse::fields::{Context, Fields};
 use crate::parse::node::{Entry, Node, Place, Value};
 use crate::parse::sessions::{FIELDS as SESSIONS, read as sessions};
@@ -45,7 +46,7 @@ struct Kind {
     read: fn(&Fields<'_>) -> Result<GateKind, PlanError>,
 }
 
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 7] = [
     Kind {
         name: "load",
         fields: &[
@@ -117,6 +118,12 @@ const KINDS: [Kind; 6] = [
         fields: &SESSIONS,
         rehearsal: &["timeout_ms"],
         read: sessions,
+    },
+    Kind {
+        name: "deadlines",
+        fields: &DEADLINES,
+        rehearsal: &["probes", "wait_ms"],
+        read: deadlines,
     },
 ];
 

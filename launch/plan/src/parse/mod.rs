@@ -1,7 +1,9 @@
 //! From YAML to a plan: first a tree that knows its places, then the plan's own rules.
 
+mod deadlines;
 mod fields;
 mod gates;
+mod gateway;
 mod node;
 mod sessions;
 
@@ -11,6 +13,8 @@ use crate::error::PlanError;
 use crate::parse::fields::{Context, Fields};
 use crate::parse::node::{Node, Place};
 use crate::plan::{ArtifactRef, Bilingual, Item, Plan, Window};
+
+pub use gateway::gateway_route;
 
 const ITEMS_MAX: usize = 100;
 const ARTIFACTS_MAX: usize = 100;

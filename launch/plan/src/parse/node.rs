@@ -88,7 +88,7 @@ pub(super) fn read(yaml: &str, file: &str) -> Result<Node, PlanError> {
     if yaml.len() > BYTES_MAX {
         return Err(error(
             start,
-            format!("a plan of {} bytes", yaml.len()),
+            format!("a file of {} bytes", yaml.len()),
             "at most 1 MiB",
         ));
     }
@@ -108,7 +108,7 @@ pub(super) fn read(yaml: &str, file: &str) -> Result<Node, PlanError> {
         let what = if text.contains("documents:") {
             "a second document".to_owned()
         } else if text.contains("budget breached") {
-            format!("it is larger or deeper than any plan ({text})")
+            format!("it is larger or deeper than what is read here ({text})")
         } else {
             format!("it does not read as YAML: {text}")
         };

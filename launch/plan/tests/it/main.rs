@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod deadlines;
 mod errors;
 mod facts;
 mod fold;

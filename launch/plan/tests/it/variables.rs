@@ -78,6 +78,7 @@ fn nothing_of_a_resolved_plan_holds_a_variable() {
     let names = [
         "gateway",
         "gateway_admin",
+        "gateway_config",
         "stable",
         "canary",
         "starvault",
