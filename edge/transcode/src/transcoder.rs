@@ -91,6 +91,12 @@ impl Transcoder {
         })
     }
 
+    /// Whether no method has a rule.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bindings.is_empty()
+    }
+
     /// What answers a path, without its query.
     ///
     /// # Errors
