@@ -6,6 +6,7 @@
 //! clock or keeps anything between two calls. Messages are never built as objects: JSON is written to the wire
 //! format, and read from it, along plans that were made from the descriptors once.
 
+mod bounds;
 mod call;
 mod error;
 mod frame;

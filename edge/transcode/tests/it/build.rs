@@ -132,3 +132,47 @@ fn damaged_descriptors_are_an_error() {
         "no services are no error"
     );
 }
+
+/// A field of bytes on the wire.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut out = vec![number << 3 | 2];
+    let mut length = bytes.len();
+    while length >= 0x80 {
+        out.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    out.push(length as u8);
+    out.extend_from_slice(bytes);
+    out
+}
+
+#[test]
+fn a_set_that_would_take_much_more_memory_than_it_has_bytes_is_refused() {
+    // google/protobuf/descriptor.proto: a set's file 1; a file's package 2, message 4; a message's name 1, field 2,
+    // nested message 3.
+    let empty_fields = [0x12, 0].repeat(1 << 20);
+    let many = field(1, &field(4, &empty_fields));
+    let named = |count: usize| -> Vec<u8> {
+        (0..count)
+            .flat_map(|index| field(4, &field(1, format!("M{index}").as_bytes())))
+            .collect()
+    };
+    let package = field(2, "a".repeat(1 << 20).as_bytes());
+    let long = field(1, &[named(100), package].concat());
+    let mut nested = field(1, "a".repeat(20_000).as_bytes());
+    for _ in 0..90 {
+        nested = [field(1, "a".repeat(20_000).as_bytes()), field(3, &nested)].concat();
+    }
+    let deep = field(1, &field(4, &nested));
+    for (set, words) in [
+        (many, "more than 1048576 fields"),
+        (long, "more than 67108864 bytes of full names"),
+        (deep, "more than 67108864 bytes of full names"),
+    ] {
+        assert!(set.len() < 4 << 20);
+        let error = Transcoder::new(&set, Options::default()).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+    let fine = field(1, &named(10_000));
+    assert!(Transcoder::new(&fine, Options::default()).is_ok());
+}
