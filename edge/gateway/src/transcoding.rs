@@ -3,8 +3,9 @@
 //! What a path means and what JSON becomes is [`tminus_transcode`]'s; who waits for whom, and for how long, is
 //! decided here.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::path::Path;
 use std::sync::Arc;
 
 use http::{Method, Request, Response};
@@ -54,7 +55,8 @@ impl Transcoding {
     fn load(config: &TranscodeConfig, request_bytes_max: usize) -> Result<Self, ConfigError> {
         let path = config.descriptor_set.display();
         let error = |what: String| config.named_at.error(format!("descriptor_set {path}: {what}"));
-        let bytes = read(config).map_err(|source| error(format!("cannot be read: {source}")))?;
+        let bytes =
+            read(&config.descriptor_set).map_err(|source| error(format!("cannot be read: {source}")))?;
         if bytes.len() as u64 > DESCRIPTOR_SET_BYTES_MAX {
             return Err(error(format!(
                 "it is larger than {DESCRIPTOR_SET_BYTES_MAX} bytes: describe fewer services, and leave comments out"
@@ -92,28 +94,16 @@ impl Transcoding {
     }
 }
 
-fn read(config: &TranscodeConfig) -> io::Result<Vec<u8>> {
-    let file = File::open(&config.descriptor_set)?;
-    // A pipe would make the start wait for its other end, and a device has none.
-    if !file.metadata()?.is_file() {
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    // Before it is opened: a pipe would make the start wait for its other end.
+    if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is no regular file"));
     }
     let mut bytes = Vec::new();
-    file.take(DESCRIPTOR_SET_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    File::open(path)?
+        .take(DESCRIPTOR_SET_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-/// Why the backend was not asked, or did not answer.
-enum Unanswered {
-    Refused(Refusal),
-    /// The request is no message.
-    Unfit(RequestError),
-}
-
-impl From<Refusal> for Unanswered {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
 }
 
 impl Call<'_> {
@@ -135,40 +125,30 @@ impl Call<'_> {
             body_limits: limits,
             client_deadline: deadline.map(|deadline| Instant::from_std(deadline.at())),
         };
-        let answered = if call.is_streaming() {
+        if call.is_streaming() {
             // As over gRPC, the first message of a stream may take longer than its headers.
-            match wait.within(self.ask(&call, request, deadline, &wait)).await? {
-                Ok(answer) => Ok(call.answer(answer).await),
-                Err(unanswered) => Err((call, unanswered)),
-            }
-        } else {
-            wait.within(async {
-                match self.ask(&call, request, deadline, &wait).await {
-                    Ok(answer) => Ok(call.answer(answer).await),
-                    Err(unanswered) => Err((call, unanswered)),
-                }
-            })
-            .await?
-        };
-        match answered {
-            Ok(answer) => Ok(answer),
-            Err((_, Unanswered::Refused(refusal))) => Err(refusal),
-            Err((call, Unanswered::Unfit(error))) => Ok(call.refuse(&error)),
+            let asked = wait.within(self.ask(&call, request, deadline, &wait)).await?;
+            return Ok(answered(call, asked?).await);
         }
+        wait.within(async {
+            let asked = self.ask(&call, request, deadline, &wait).await?;
+            Ok(answered(call, asked).await)
+        })
+        .await?
     }
 
-    /// Until the headers of the backend's answer.
+    /// Until the headers of the backend's answer, if the request is a message.
     async fn ask(
         &self,
         call: &tminus_transcode::Call,
         request: Request<RequestBody>,
         deadline: Option<Deadline>,
         wait: &Wait<'_>,
-    ) -> Result<Response<CalledBody>, Unanswered> {
+    ) -> Result<Result<Response<CalledBody>, RequestError>, Refusal> {
         let limits = &self.client.worker.shared.limits;
         let mut request = match call.request(request).await {
             Ok(request) => request,
-            Err(error) => return Err(unfit(error, wait)),
+            Err(error) => return unread(error, wait).map(Err),
         };
         // The message is whole: from here on only the backend keeps everybody waiting, for a single answer at
         // most for the gateway's own limit.
@@ -192,20 +172,30 @@ impl Call<'_> {
             (limits.body_idle_timeout, None)
         };
         let body = BackendBody::new(incoming, answered.lease, idle, until);
-        Ok(Response::from_parts(head, CalledBody(body)))
+        Ok(Ok(Response::from_parts(head, CalledBody(body))))
     }
 }
 
-fn unfit(error: RequestError, wait: &Wait<'_>) -> Unanswered {
+async fn answered(
+    call: tminus_transcode::Call,
+    asked: Result<Response<CalledBody>, RequestError>,
+) -> Response<TranscodedBody<CalledBody>> {
+    match asked {
+        Ok(answer) => call.answer(answer).await,
+        Err(error) => call.refuse(&error),
+    }
+}
+
+/// A limit of the gateway goes before what is wrong with the request.
+fn unread(error: RequestError, wait: &Wait<'_>) -> Result<RequestError, Refusal> {
     if let Some(refusal) = wait.progress.refusal(wait.body_limits) {
-        return refusal.into();
+        return Err(refusal);
     }
     match error {
         // It is small as it came, and not once it is inflated.
-        RequestError::TooLarge { .. } => Refusal::TooLarge {
+        RequestError::TooLarge { .. } => Err(Refusal::TooLarge {
             limit_bytes: wait.body_limits.bytes,
-        }
-        .into(),
-        error => Unanswered::Unfit(error),
+        }),
+        error => Ok(error),
     }
 }

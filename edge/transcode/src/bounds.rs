@@ -4,8 +4,8 @@
 use crate::error::BuildError;
 use crate::wire::{DEPTH_MAX, Damaged, Reader, Value};
 
-/// Fields on the wire, of all messages; decoded, each takes some hundred bytes at most.
-const FIELDS_MAX: usize = 1 << 20;
+/// Fields on the wire, of all messages. Decoded, one takes some hundred bytes, and an empty file two KiB.
+const FIELDS_MAX: usize = 1 << 19;
 /// The full names of all that is described, together.
 const NAMES_BYTES_MAX: usize = 64 << 20;
 

@@ -205,17 +205,19 @@ async fn watch(State(cases): State<Cases>, request: Request) -> Response {
         .map(Body::new)
 }
 
-/// Two pieces, and an end that is none.
-async fn download(request: Request) -> Response {
+/// A piece, and an end that is none once the test says so.
+async fn download(State(cases): State<Cases>, request: Request) -> Response {
     let called = service_fn(async |_: tonic::Request<Item>| -> Called<_> {
-        let piece = |data: &str| {
-            Ok(HttpBody {
-                content_type: "text/csv".to_owned(),
-                data: data.into(),
-            })
+        let piece = HttpBody {
+            content_type: "text/csv".to_owned(),
+            data: b"a,b\n".to_vec(),
         };
-        let pieces = [piece("a,b\n"), piece("c,d\n"), Err(Status::internal("no more"))];
-        Ok(tonic::Response::new(stream::iter(pieces)))
+        let gate = Arc::clone(&cases.gate);
+        let end = stream::once(async move {
+            gate.acquire().await.unwrap().forget();
+            Err(Status::internal("no more"))
+        });
+        Ok(tonic::Response::new(stream::iter([Ok(piece)]).chain(end)))
     });
     let codec = ProstCodec::<HttpBody, Item>::default();
     Grpc::new(codec)

@@ -24,11 +24,17 @@ async fn path_query_and_body_become_one_message() {
     let stage = Stage::start().await;
     let gateway = &stage.gateway;
     let answer = gateway
-        .get("/v1/items/a%20b?count=3&tags=x&tags=y&at=v1.2", &[])
+        .get("/v1/items/a%20b?count=3&tags=x&tags=y&nothing=1", &[])
         .await;
     assert_eq!(
         item(&answer),
         json!({"name": "a b", "parent": "Get", "count": 3, "tags": ["x", "y"]})
+    );
+    // The gateway made an id, and both sides see it.
+    let id = answer.header("x-request-id");
+    assert_eq!(
+        (id.len(), &answer.json()["labels"]["x-request-id"]),
+        (32, &id.into())
     );
     let answer = gateway
         .request(
@@ -323,7 +329,7 @@ async fn one_connection_carries_many_calls() {
 }
 
 #[tokio::test]
-async fn http2_clients_are_transcoded_for_and_grpc_passes() {
+async fn http2_clients_are_transcoded_for_and_grpc_and_websockets_pass() {
     let stage = Stage::start().await;
     let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
         .http2_only(true)
@@ -346,6 +352,21 @@ async fn http2_clients_are_transcoded_for_and_grpc_passes() {
         (answer.header("content-type"), &answer.body[..]),
         ("application/grpc", &b"\0\0\0\0\x02hi"[..])
     );
+    // Whatever its path.
+    let request = ::http::Request::post(uri("/v1/items"))
+        .header("content-type", "application/grpc")
+        .body(bytes::Bytes::from_static(b"\0\0\0\0\0").into())
+        .unwrap();
+    let answer = Answer::read(client.request(request).await.unwrap()).await;
+    assert_eq!((answer.status, answer.body.len()), (404, 0));
+    // So does what asks for a WebSocket.
+    let mut raw = Raw::connect(stage.gateway.listen).await;
+    raw.write(
+        "GET /v1/items/n HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    )
+    .await;
+    assert!(raw.head().await.starts_with("HTTP/1.1 404"));
     let told = stage.gateway.get("/echo/x", &[]).await.json();
     assert_eq!(seen(&told, "host"), [stage.gateway.listen.to_string()]);
 }

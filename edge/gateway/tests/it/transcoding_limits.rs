@@ -38,7 +38,11 @@ async fn a_body_over_the_limit_is_413_announced_or_not_or_once_inflated() {
     ))
     .await;
     raw.write(&bomb).await;
-    assert!(raw.head().await.starts_with("HTTP/1.1 413"));
+    let answer = String::from_utf8(raw.rest().await).unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 413") && answer.contains("{\"code\":8,"),
+        "{answer}"
+    );
     assert!(stage.backend.events.try_recv().is_err());
     let stable = gateway.metrics("stable").await;
     assert_eq!(

@@ -1,8 +1,13 @@
 //! Descriptor sets that make no transcoder.
 
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
 use tminus_transcode::{Options, Transcoder};
 
 use crate::support::descriptors;
+
+static WHOLE: LazyLock<Vec<u8>> = LazyLock::new(|| descriptors(None));
 
 fn with(methods: &str) -> String {
     format!(
@@ -150,7 +155,7 @@ fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
 fn a_set_that_would_take_much_more_memory_than_it_has_bytes_is_refused() {
     // google/protobuf/descriptor.proto: a set's file 1; a file's package 2, message 4; a message's name 1, field 2,
     // nested message 3.
-    let empty_fields = [0x12, 0].repeat(1 << 20);
+    let empty_fields = [0x12, 0].repeat(1 << 19);
     let many = field(1, &field(4, &empty_fields));
     let named = |count: usize| -> Vec<u8> {
         (0..count)
@@ -165,7 +170,7 @@ fn a_set_that_would_take_much_more_memory_than_it_has_bytes_is_refused() {
     }
     let deep = field(1, &field(4, &nested));
     for (set, words) in [
-        (many, "more than 1048576 fields"),
+        (many, "more than 524288 fields"),
         (long, "more than 67108864 bytes of full names"),
         (deep, "more than 67108864 bytes of full names"),
     ] {
@@ -175,4 +180,20 @@ fn a_set_that_would_take_much_more_memory_than_it_has_bytes_is_refused() {
     }
     let fine = field(1, &named(10_000));
     assert!(Transcoder::new(&fine, Options::default()).is_ok());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn descriptors_with_wrong_bytes_in_them_are_an_error_or_a_transcoder(
+        wrong in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+    ) {
+        let mut set = WHOLE.clone();
+        for (at, byte) in wrong {
+            let at = at.index(set.len());
+            set[at] = byte;
+        }
+        let _ = Transcoder::new(&set, Options::default());
+    }
 }
