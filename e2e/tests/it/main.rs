@@ -15,4 +15,5 @@ mod play_page_steps;
 mod play_page_table;
 mod reference_page;
 mod traces;
+mod transcoded;
 mod workspace;

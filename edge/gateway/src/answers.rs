@@ -41,6 +41,25 @@ pub mod code {
     pub const DATA_LOSS: u32 = 15;
 }
 
+/// True for the codes that say that the server failed, and not its caller.
+pub fn blames_server(code: u32) -> bool {
+    matches!(
+        code,
+        code::UNKNOWN | code::DEADLINE_EXCEEDED | code::INTERNAL | code::UNAVAILABLE | code::DATA_LOSS
+    )
+}
+
+/// How a caller is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP, passed on as it is.
+    Http,
+    /// gRPC.
+    Grpc,
+    /// HTTP/JSON, while the backend is asked over gRPC.
+    Transcoded,
+}
+
 /// Why the gateway answers by itself.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -134,8 +153,8 @@ impl Refusal {
     }
 
     /// The answer in the caller's own protocol.
-    pub fn answer(&self, grpc: bool) -> Response<GatewayBody> {
-        if grpc {
+    pub fn answer(&self, protocol: Protocol) -> Response<GatewayBody> {
+        if protocol == Protocol::Grpc {
             let mut response = Response::new(GatewayBody::empty());
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
@@ -143,7 +162,13 @@ impl Refusal {
             return response;
         }
         let mut response = Response::new(GatewayBody::full(error_json(self.grpc_code(), &self.to_string())));
-        *response.status_mut() = self.status();
+        *response.status_mut() = match self {
+            // As whoever answers HTTP/JSON from gRPC says UNAVAILABLE.
+            Self::Connect { .. } | Self::Broken { .. } if protocol == Protocol::Transcoded => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            _ => self.status(),
+        };
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if matches!(self, Self::TooLarge { .. } | Self::ClientStalled { .. }) {
@@ -189,13 +214,15 @@ mod tests {
     fn each_refusal_has_its_status_in_both_protocols() {
         let backend = || "stable".to_owned();
         let check = |refusal: Refusal, status: u16, grpc: u32| {
-            let answer = refusal.answer(false);
+            let answer = refusal.answer(Protocol::Http);
             assert_eq!(
                 (answer.status().as_u16(), refusal.grpc_code()),
                 (status, grpc),
                 "{refusal}"
             );
-            let answer = refusal.answer(true);
+            let transcoded = refusal.answer(Protocol::Transcoded).status();
+            assert_eq!(transcoded.as_u16(), if status == 502 { 503 } else { status });
+            let answer = refusal.answer(Protocol::Grpc);
             assert_eq!(answer.status(), StatusCode::OK);
             assert_eq!(answer.headers()[GRPC_STATUS], grpc.to_string());
             assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/grpc");

@@ -1,9 +1,12 @@
 //! The gateway's configuration: a YAML file, checked as a whole before anything starts.
 //!
-//! Every mistake is told with file, line and column. Reads no environment and opens no socket.
+//! Every mistake is told with file, line and column. Reads no environment, opens no socket and no other file.
+
+mod file;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Uri};
@@ -12,6 +15,7 @@ use serde_saphyr::{Location, Spanned};
 
 use crate::route::{BackendId, RouteBackend, RouteTable, Rule, Split};
 use crate::sticky::StickySource;
+use file::{BackendFile, ConfigFile, LimitsFile, RuleFile, TranscodeFile};
 
 /// A mistake in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +63,52 @@ pub struct BackendConfig {
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// What of HTTP/JSON it is asked over gRPC.
+    pub transcode: Option<TranscodeConfig>,
+}
+
+/// HTTP/JSON for a backend that speaks gRPC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TranscodeConfig {
+    /// A file with an encoded `google.protobuf.FileDescriptorSet`; relative to the configuration's folder when
+    /// it is written so.
+    pub descriptor_set: PathBuf,
+    /// Where the file is named: for mistakes that only reading it can find.
+    pub(crate) named_at: Place,
+    /// One message of an answer, on the wire and as JSON (default 4 MiB).
+    pub max_response_bytes: usize,
+    /// Requests that no rule answers.
+    pub others: Others,
+}
+
+/// What happens to requests to a transcoded backend that are no gRPC and that no rule answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Others {
+    /// They go to the backend as they are.
+    #[default]
+    Pass,
+    /// They are answered with 404 or 405, for a backend that speaks nothing but gRPC.
+    Refuse,
+}
+
+/// A place in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    file: String,
+    line: u64,
+    column: u64,
+}
+
+impl Place {
+    pub(crate) fn error(&self, what: impl Into<String>) -> ConfigError {
+        ConfigError {
+            file: self.file.clone(),
+            line: self.line,
+            column: self.column,
+            what: what.into(),
+        }
+    }
 }
 
 /// Limits and times; every one has a default.
@@ -97,75 +147,13 @@ pub struct Limits {
     pub shutdown_timeout: Duration,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ConfigFile {
-    listen: Spanned<String>,
-    admin: Spanned<String>,
-    #[serde(default)]
-    admin_allow_remote: bool,
-    #[serde(default)]
-    sticky: Option<Vec<Spanned<String>>>,
-    #[serde(default)]
-    affinity_query: Option<Spanned<String>>,
-    #[serde(default)]
-    upstream_timeout_ms: Option<Spanned<u64>>,
-    #[serde(default)]
-    workers: Option<Spanned<usize>>,
-    #[serde(default)]
-    limits: LimitsFile,
-    backends: BTreeMap<String, Spanned<BackendFile>>,
-    #[serde(default)]
-    rules: Vec<Spanned<RuleFile>>,
-    default: Spanned<DefaultFile>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct LimitsFile {
-    connect_timeout_ms: Option<Spanned<u64>>,
-    max_connections: Option<Spanned<u64>>,
-    max_header_bytes: Option<Spanned<u64>>,
-    max_request_body_bytes: Option<Spanned<u64>>,
-    max_in_flight: Option<Spanned<u64>>,
-    max_idle_upstream: Option<Spanned<u64>>,
-    upstream_idle_ms: Option<Spanned<u64>>,
-    header_read_timeout_ms: Option<Spanned<u64>>,
-    keep_alive_idle_ms: Option<Spanned<u64>>,
-    body_idle_timeout_ms: Option<Spanned<u64>>,
-    stream_idle_timeout_ms: Option<Spanned<u64>>,
-    half_close_timeout_ms: Option<Spanned<u64>>,
-    drain_timeout_ms: Option<Spanned<u64>>,
-    shutdown_timeout_ms: Option<Spanned<u64>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BackendFile {
-    url: Spanned<String>,
-    version: Spanned<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RuleFile {
-    name: Spanned<String>,
-    header: BTreeMap<String, Spanned<String>>,
-    split: BTreeMap<String, Spanned<u32>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DefaultFile {
-    split: BTreeMap<String, Spanned<u32>>,
-}
-
 const BACKENDS_MAX: usize = 64;
 const RULES_MAX: usize = 1024;
 const TIMEOUT_MS_MAX: u64 = 24 * 3600 * 1000;
 const WORKERS_MAX: usize = 256;
+const RESPONSE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
-/// Reads and checks a configuration; `file` is only for messages.
+/// Reads and checks a configuration; `file` is where it lies, for messages and for paths in it.
 ///
 /// # Errors
 /// The first mistake, with its place.
@@ -199,11 +187,14 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn error(&self, at: Location, what: impl Into<String>) -> ConfigError {
-        ConfigError {
+        self.place(at).error(what)
+    }
+
+    fn place(&self, at: Location) -> Place {
+        Place {
             file: self.file.to_owned(),
             line: at.line(),
             column: at.column(),
-            what: what.into(),
         }
     }
 
@@ -298,7 +289,11 @@ impl Checker<'_> {
                     format!("backend name {name:?}: use letters, digits, '-', '_' and '.', at most 64");
                 return Err(self.error(backend.referenced, what));
             }
-            let BackendFile { url, version } = backend.value;
+            let BackendFile {
+                url,
+                version,
+                transcode,
+            } = backend.value;
             if !is_name(&version.value) || HeaderValue::from_str(&version.value).is_err() {
                 let what = format!(
                     "version {:?}: use letters, digits, '-', '_', '+' and '.', at most 64",
@@ -319,9 +314,49 @@ impl Checker<'_> {
                 version: version.value,
                 host,
                 port,
+                transcode: transcode.map(|read| self.transcode(read)).transpose()?,
             });
         }
         Ok(backends)
+    }
+
+    fn transcode(&self, read: TranscodeFile) -> Result<TranscodeConfig, ConfigError> {
+        let named = &read.descriptor_set;
+        if named.value.is_empty() {
+            return Err(self.error(named.referenced, "descriptor_set must name a file"));
+        }
+        let folder = Path::new(self.file).parent().unwrap_or(Path::new(""));
+        let max_response_bytes = self.within(
+            "max_response_bytes",
+            read.max_response_bytes,
+            4 * 1024 * 1024,
+            1,
+            RESPONSE_BYTES_MAX,
+        )?;
+        Ok(TranscodeConfig {
+            descriptor_set: folder.join(&named.value),
+            named_at: self.place(named.referenced),
+            max_response_bytes: usize::try_from(max_response_bytes).unwrap_or(usize::MAX),
+            others: read.others,
+        })
+    }
+
+    fn within(
+        &self,
+        name: &str,
+        value: Option<Spanned<u64>>,
+        default: u64,
+        least: u64,
+        most: u64,
+    ) -> Result<u64, ConfigError> {
+        match value {
+            None => Ok(default),
+            Some(value) if (least..=most).contains(&value.value) => Ok(value.value),
+            Some(value) => Err(self.error(
+                value.referenced,
+                format!("{name} must be between {least} and {most}"),
+            )),
+        }
     }
 
     fn split(
@@ -389,20 +424,12 @@ impl Checker<'_> {
     }
 
     fn limits(&self, read: LimitsFile, upstream: Option<Spanned<u64>>) -> Result<Limits, ConfigError> {
-        let within =
-            |name: &str, value: Option<Spanned<u64>>, default: u64, least: u64, most: u64| match value {
-                None => Ok(default),
-                Some(value) if (least..=most).contains(&value.value) => Ok(value.value),
-                Some(value) => Err(self.error(
-                    value.referenced,
-                    format!("{name} must be between {least} and {most}"),
-                )),
-            };
         let time = |name: &str, value, default| {
-            within(name, value, default, 1, TIMEOUT_MS_MAX).map(Duration::from_millis)
+            self.within(name, value, default, 1, TIMEOUT_MS_MAX)
+                .map(Duration::from_millis)
         };
         let size = |name: &str, value, default, least, most: usize| {
-            within(name, value, default, least, most as u64)
+            self.within(name, value, default, least, most as u64)
                 .map(|value| usize::try_from(value).expect("the upper limit is a usize"))
         };
         Ok(Limits {
@@ -416,14 +443,14 @@ impl Checker<'_> {
                 8 * 1024,
                 1024 * 1024,
             )?,
-            max_request_body_bytes: within(
+            max_request_body_bytes: self.within(
                 "max_request_body_bytes",
                 read.max_request_body_bytes,
                 1024 * 1024,
                 0,
                 1 << 40,
             )?,
-            max_in_flight: within("max_in_flight", read.max_in_flight, 10_000, 1, 1_000_000)?,
+            max_in_flight: self.within("max_in_flight", read.max_in_flight, 10_000, 1, 1_000_000)?,
             max_idle_upstream: size("max_idle_upstream", read.max_idle_upstream, 256, 0, 65_536)?,
             upstream_idle: time("upstream_idle_ms", read.upstream_idle_ms, 1_500)?,
             header_read_timeout: time("header_read_timeout_ms", read.header_read_timeout_ms, 10_000)?,

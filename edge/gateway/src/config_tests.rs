@@ -120,6 +120,46 @@ fn every_mistake_is_told_with_its_line() {
 }
 
 #[test]
+fn a_descriptor_set_lies_beside_the_configuration() {
+    let transcode = |settings: &str| {
+        let settings = format!("version: v1.2, transcode: {{ {settings} }} }}");
+        parse(
+            &GOOD.replacen("version: v1.2 }", &settings, 1),
+            "conf/gateway.yaml",
+        )
+    };
+    let stable = |settings: &str| {
+        let mut config = transcode(settings).unwrap();
+        config.backends.remove(1).transcode.unwrap()
+    };
+    let plain = stable("descriptor_set: api.binpb");
+    assert_eq!(plain.descriptor_set, Path::new("conf/api.binpb"));
+    assert_eq!(
+        (plain.max_response_bytes, plain.others),
+        (4 * 1024 * 1024, Others::Pass)
+    );
+    let all = stable("descriptor_set: /etc/api.binpb, max_response_bytes: 5, others: refuse");
+    assert_eq!(all.descriptor_set, Path::new("/etc/api.binpb"));
+    assert_eq!((all.max_response_bytes, all.others), (5, Others::Refuse));
+    for (settings, words) in [
+        ("max_response_bytes: 5", "descriptor_set"),
+        ("descriptor_set: ''", "must name a file"),
+        (
+            "descriptor_set: a, max_response_bytes: 0",
+            "max_response_bytes must be between 1 and",
+        ),
+        ("descriptor_set: a, others: drop", "drop"),
+        ("descriptor_set: a, limit: 1", "limit"),
+    ] {
+        let error = transcode(settings).unwrap_err();
+        assert!(
+            error.what.contains(words) && error.line == 7,
+            "{settings}: {error}"
+        );
+    }
+}
+
+#[test]
 fn remote_admin_is_a_choice() {
     let yaml = GOOD.replace(
         "admin: 127.0.0.1:8081",

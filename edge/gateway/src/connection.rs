@@ -32,6 +32,8 @@ const HTTP2_STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
 const HTTP2_SEND_BUFFER_BYTES: usize = 64 * 1024;
 const WATCH_INTERVAL_MIN: Duration = Duration::from_millis(10);
+/// An answer that is idle for too long ends with a word about it, which has to get out first.
+const LAST_WORD_WITHIN: Duration = Duration::from_secs(1);
 /// No moment is recorded.
 const NEVER: u64 = 0;
 
@@ -118,7 +120,10 @@ impl Activity {
             return Verdict::Cut("the client does not take its answer");
         }
         if self.requests.load(Ordering::Relaxed) > 0 {
-            let silent = longer(self.last_byte.load(Ordering::Relaxed), limits.stream_idle_timeout);
+            let silent = longer(
+                self.last_byte.load(Ordering::Relaxed),
+                limits.stream_idle_timeout + LAST_WORD_WITHIN,
+            );
             return if silent {
                 Verdict::Cut("no byte either way")
             } else {
@@ -364,8 +369,9 @@ mod tests {
         assert!(matches!(activity.judge(360 * SECOND, &limits()), Verdict::Cut(_)));
         activity.bytes_written(360 * SECOND, false);
         assert_eq!(activity.judge(361 * SECOND, &limits()), Verdict::Fine);
+        assert_eq!(activity.judge(660 * SECOND, &limits()), Verdict::Fine);
         assert!(
-            matches!(activity.judge(660 * SECOND, &limits()), Verdict::Cut(_)),
+            matches!(activity.judge(661 * SECOND, &limits()), Verdict::Cut(_)),
             "not a byte for too long"
         );
     }

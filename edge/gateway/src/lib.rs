@@ -1,8 +1,8 @@
 //! Carries players to two (or more) releases of a backend over HTTP/1.1, HTTP/2, gRPC and WebSocket.
 //!
 //! Owns routes, weights, stickiness, draining and the metrics by which releases are compared. It
-//! never verifies a token, never looks into a payload, and knows nothing of the game or the launch
-//! behind it.
+//! never verifies a token, never looks into a payload (but to transcode it, where it is told to), and knows
+//! nothing of the game or the launch behind it.
 //!
 //! The decision where a request goes is pure ([`route`], [`sticky`]); the rest carries bytes.
 
@@ -20,5 +20,6 @@ pub mod route;
 pub mod server;
 pub mod state;
 pub mod sticky;
+pub mod transcoding;
 pub mod tunnel;
 pub mod upstream;

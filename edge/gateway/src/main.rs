@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use serde_json::json;
 use tminus_gateway::config::{self, Config, ConfigError};
-use tminus_gateway::server;
+use tminus_gateway::{server, transcoding};
 use tminus_telemetry::TelemetryArgs;
 use tokio_util::sync::CancellationToken;
 
@@ -74,7 +74,7 @@ fn read(path: &Path) -> anyhow::Result<Result<Config, ConfigError>> {
 }
 
 fn check(path: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
-    let checked = read(path)?;
+    let checked = read(path)?.and_then(|config| transcoding::load(&config).map(|_| config));
     match (&checked, as_json) {
         (Ok(_), true) => println!("{}", json!({ "ok": true })),
         (Ok(config), false) => {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::answers::code;
+use crate::answers::{blames_server, code};
 
 const LATENCY_FIRST_US: f64 = 100.0;
 const LATENCY_GROWTH: f64 = 1.25;
@@ -50,16 +50,6 @@ pub struct Answer {
 impl Answer {
     /// 5xx, or a gRPC status that blames the server.
     fn is_error(&self) -> bool {
-        let blames_server = |code: u32| {
-            matches!(
-                code,
-                code::UNKNOWN
-                    | code::DEADLINE_EXCEEDED
-                    | code::INTERNAL
-                    | code::UNAVAILABLE
-                    | code::DATA_LOSS
-            )
-        };
         self.status >= 500 || self.grpc_code.is_some_and(blames_server)
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The steps, in order: who is the player and where do they go ([`crate::route`]); what may be
 //! passed on ([`crate::headers`]); which client speaks to the backend ([`crate::upstream`]); and how
-//! long everybody may wait. A WebSocket upgrade ends in a [`crate::tunnel`].
+//! long everybody may wait. A WebSocket upgrade ends in a [`crate::tunnel`]; what the backend takes over gRPC only
+//! goes through [`crate::transcoding`].
 
 use std::future::Future;
 use std::sync::Arc;
@@ -17,12 +18,16 @@ use hyper_util::rt::TokioIo;
 use tminus_deadline::hops::Left;
 use tminus_deadline::{Deadline, margin, note_hop};
 use tminus_telemetry::{answered, hand_on, request_span};
+use tminus_transcode::TranscodedBody;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{Instrument as _, Span};
 
-use crate::answers::Refusal;
-use crate::body::{AnswerBody, BodyLimits, GatewayBody, Progress, RequestBody, grpc_status};
+use crate::answers::{Protocol, Refusal};
+use crate::body::{
+    BackendBody, BodyLimits, CalledBody, GatewayBody, PassedAnswer, Progress, RequestBody, TranscodedAnswer,
+    grpc_status,
+};
 use crate::connection::{Client, WatchedStream};
 use crate::exchange::Exchange;
 use crate::headers::{
@@ -32,6 +37,7 @@ use crate::headers::{
 use crate::route::RequestFacts;
 use crate::state::Backend;
 use crate::sticky::player_key;
+use crate::transcoding::Meaning;
 use crate::tunnel::{self, Side};
 use crate::upstream::{Answered, SendError, Upstream as _};
 
@@ -70,7 +76,12 @@ async fn carry(client: &Client, request: Request<Incoming>) -> Response<GatewayB
     };
     let Ok(decision) = routes.decide(facts, &key) else {
         shared.unrouted.fetch_add(1, Ordering::Relaxed);
-        return stamp(Refusal::NoBackend.answer(grpc), &SERVED_BY_NOBODY, &request_id);
+        let protocol = if grpc { Protocol::Grpc } else { Protocol::Http };
+        return stamp(
+            Refusal::NoBackend.answer(protocol),
+            &SERVED_BY_NOBODY,
+            &request_id,
+        );
     };
     tracing::debug!(backend = routes.backends[decision.backend.0].name, %decision, "routed");
     drop(routes);
@@ -78,15 +89,25 @@ async fn carry(client: &Client, request: Request<Incoming>) -> Response<GatewayB
     let backend = Arc::clone(shared.backend(decision.backend));
     let left = Left::if_asked(request.headers(), shared.limits.upstream_timeout);
     let mut exchange = Exchange::begin(Arc::clone(&backend), grpc, arrived, guard);
+    let meaning = backend
+        .transcoding
+        .as_ref()
+        .filter(|_| !grpc && !asks_for_websocket(&request))
+        .and_then(|transcoding| transcoding.meaning(&request));
+    let protocol = match &meaning {
+        _ if grpc => Protocol::Grpc,
+        Some(_) => Protocol::Transcoded,
+        None => Protocol::Http,
+    };
     let call = Call {
         client,
         backend: &backend,
         at: decision.backend.0,
-        grpc,
+        protocol,
         arrived,
         request_id: &request_id,
     };
-    let mut answer = match call.run(request).await {
+    let mut answer = match call.run(request, meaning).await {
         Ok(Reply::Streamed(answered, deadline)) => {
             let (mut head, incoming) = answered.response.into_parts();
             strip_hop_by_hop(&mut head.headers);
@@ -98,8 +119,13 @@ async fn carry(client: &Client, request: Request<Incoming>) -> Response<GatewayB
             } else {
                 shared.limits.body_idle_timeout
             };
-            let body = AnswerBody::new(incoming, answered.lease, exchange, idle, deadline);
-            Response::from_parts(head, GatewayBody::Stream(Box::new(body)))
+            let body = BackendBody::new(incoming, answered.lease, idle, deadline);
+            let body = PassedAnswer::new(body, exchange);
+            Response::from_parts(head, GatewayBody::Passed(Box::new(body)))
+        }
+        Ok(Reply::Transcoded(response)) => {
+            exchange.answered(response.status().as_u16(), None);
+            response.map(|body| GatewayBody::Transcoded(Box::new(TranscodedAnswer::new(body, exchange))))
         }
         Ok(Reply::Upgraded(response)) => {
             exchange.answered(response.status().as_u16(), None);
@@ -107,7 +133,7 @@ async fn carry(client: &Client, request: Request<Incoming>) -> Response<GatewayB
         }
         Err(refusal) => {
             tracing::info!(backend = backend.config.name, request_id = ?request_id, %refusal, "refused");
-            let answer = refusal.answer(grpc);
+            let answer = refusal.answer(protocol);
             exchange.answered(answer.status().as_u16(), grpc.then(|| refusal.grpc_code()));
             answer
         }
@@ -135,23 +161,25 @@ fn stamp(
 enum Reply {
     /// A backend's answer, with the deadline that its body keeps.
     Streamed(Answered, Option<Instant>),
+    /// An answer over gRPC as HTTP, or the refusal of what is no call.
+    Transcoded(Response<TranscodedBody<CalledBody>>),
     /// A switch of protocols; the tunnel runs on its own.
     Upgraded(Response<GatewayBody>),
 }
 
 /// A request whose backend is known.
-struct Call<'a> {
-    client: &'a Client,
+pub(crate) struct Call<'a> {
+    pub(crate) client: &'a Client,
     backend: &'a Arc<Backend>,
     /// The backend's place among the worker's clients.
-    at: usize,
-    grpc: bool,
-    arrived: Instant,
+    pub(crate) at: usize,
+    protocol: Protocol,
+    pub(crate) arrived: Instant,
     request_id: &'a HeaderValue,
 }
 
 impl Call<'_> {
-    async fn run(&self, mut request: Request<Incoming>) -> Result<Reply, Refusal> {
+    async fn run(&self, mut request: Request<Incoming>, meaning: Option<Meaning>) -> Result<Reply, Refusal> {
         let limits = &self.client.worker.shared.limits;
         if request.method() == Method::CONNECT {
             return Err(Refusal::Unsupported {
@@ -164,18 +192,17 @@ impl Call<'_> {
                 limit: limits.max_in_flight,
             });
         }
-        let body_limits = BodyLimits {
-            bytes: limits.max_request_body_bytes,
-            idle: if self.grpc {
-                limits.stream_idle_timeout
-            } else {
-                limits.body_idle_timeout
-            },
-        };
-        if !self.grpc && request.body().size_hint().lower() > body_limits.bytes {
+        let body_limits = self.body_limits();
+        let grpc = self.protocol == Protocol::Grpc;
+        if !grpc && request.body().size_hint().lower() > body_limits.bytes {
             return Err(Refusal::TooLarge {
                 limit_bytes: body_limits.bytes,
             });
+        }
+        match meaning {
+            Some(Meaning::Call(call)) => return self.transcode(request, call).await.map(Reply::Transcoded),
+            Some(Meaning::Refused(response)) => return Ok(Reply::Transcoded(response)),
+            None => {}
         }
         let websocket = asks_for_websocket(&request);
         let deadlines = self.deadlines(&request, websocket)?;
@@ -187,7 +214,7 @@ impl Call<'_> {
             // After the hop-by-hop headers are gone: a client must not take its own deadline away.
             tminus_deadline::headers::write(request.headers_mut(), handed_on);
         }
-        let request = request.map(|incoming| RequestBody::new(incoming, body_limits, self.grpc));
+        let request = request.map(|incoming| RequestBody::new(incoming, body_limits, grpc));
         let progress = request.body().progress();
         let wait = Wait {
             call: self,
@@ -205,12 +232,25 @@ impl Call<'_> {
             }
             return Ok(Reply::Streamed(answered, None));
         }
-        if self.grpc {
+        if grpc {
             let answered = wait.headers(clients.h2c.send(request)).await?;
             return Ok(Reply::Streamed(answered, deadlines.client));
         }
         let answered = wait.headers(clients.h1.send(request)).await?;
         Ok(Reply::Streamed(answered, None))
+    }
+
+    /// The limits of the client's body.
+    pub(crate) fn body_limits(&self) -> BodyLimits {
+        let limits = &self.client.worker.shared.limits;
+        BodyLimits {
+            bytes: limits.max_request_body_bytes,
+            idle: if self.protocol == Protocol::Grpc {
+                limits.stream_idle_timeout
+            } else {
+                limits.body_idle_timeout
+            },
+        }
     }
 
     /// How long the client waits, and what of it the backend is told.
@@ -220,31 +260,21 @@ impl Call<'_> {
         let client = requested.map(|limit| Deadline::after(arrived, limit));
         // The gateway's own limit counts while the backend keeps everybody waiting. For a request without
         // a body that is all of the time until the answer, so that the backend can keep it too.
-        let whole = !self.grpc && !websocket && request.body().is_end_stream();
+        let whole = self.protocol == Protocol::Http && !websocket && request.body().is_end_stream();
         let told = if whole {
             let limit = self.client.worker.shared.limits.upstream_timeout;
             Some(Deadline::of(arrived, requested, limit))
         } else {
             client
         };
-        let handed_on = match told {
-            None => None,
-            Some(deadline) => {
-                let now = Instant::now();
-                note_hop("gateway", deadline, now);
-                let margin = margin(deadline.left(now.into_std()));
-                let handed_on = deadline.remaining_for_next_hop(now.into_std(), margin);
-                Some(handed_on.ok_or(Refusal::DeadlineSpent)?)
-            }
-        };
         Ok(Deadlines {
             client: client.map(|deadline| Instant::from_std(deadline.at())),
-            handed_on,
+            handed_on: told.map(hand_on).transpose()?,
         })
     }
 
     /// Turns the client's request into the gateway's own.
-    fn rewrite(&self, request: &mut Request<Incoming>, websocket: bool) -> Result<(), Refusal> {
+    pub(crate) fn rewrite(&self, request: &mut Request<Incoming>, websocket: bool) -> Result<(), Refusal> {
         let unsupported = |what: &str| Refusal::Unsupported {
             what: what.to_owned(),
         };
@@ -269,7 +299,7 @@ impl Call<'_> {
         headers.insert(X_REQUEST_ID, self.request_id.clone());
         hand_on(&Span::current(), headers);
         add_forwarded(headers, self.client.peer.ip(), host.as_ref());
-        if self.grpc {
+        if self.protocol != Protocol::Http {
             headers.remove(header::HOST);
             headers.insert(header::TE, HeaderValue::from_static("trailers"));
             let authority = match (authority, &host) {
@@ -366,30 +396,44 @@ struct Deadlines {
     handed_on: Option<Duration>,
 }
 
-/// Waiting for an answer's headers.
-struct Wait<'a> {
-    call: &'a Call<'a>,
-    progress: &'a Progress,
-    body_limits: BodyLimits,
-    client_deadline: Option<Instant>,
+/// What the next hop may take of a deadline.
+pub(crate) fn hand_on(deadline: Deadline) -> Result<Duration, Refusal> {
+    let now = Instant::now();
+    note_hop("gateway", deadline, now);
+    let margin = margin(deadline.left(now.into_std()));
+    deadline
+        .remaining_for_next_hop(now.into_std(), margin)
+        .ok_or(Refusal::DeadlineSpent)
+}
+
+/// Waiting for a backend.
+pub(crate) struct Wait<'a> {
+    pub(crate) call: &'a Call<'a>,
+    pub(crate) progress: &'a Arc<Progress>,
+    pub(crate) body_limits: BodyLimits,
+    pub(crate) client_deadline: Option<Instant>,
 }
 
 impl Wait<'_> {
-    /// Waits for the headers as long as the limits allow. The gateway's limit counts the time in
-    /// which the backend, and not the client, keeps everybody waiting; the client's deadline is
-    /// absolute.
+    /// Waits for the headers of an answer.
     async fn headers(
         &self,
         sending: impl Future<Output = Result<Answered, SendError>>,
     ) -> Result<Answered, Refusal> {
+        self.within(sending).await?.map_err(|error| self.refusal(error))
+    }
+
+    /// Waits as long as the limits allow. The gateway's limit counts the time in which the backend, and not the
+    /// client, keeps everybody waiting; the client's deadline is absolute.
+    pub(crate) async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, Refusal> {
         let limit = self.call.client.worker.shared.limits.upstream_timeout;
         let until = |at: Instant| self.client_deadline.map_or(at, |deadline| deadline.min(at));
         let expiry = sleep_until(until(Instant::now() + limit));
-        tokio::pin!(sending, expiry);
+        tokio::pin!(work, expiry);
         loop {
             tokio::select! {
                 biased;
-                sent = &mut sending => return sent.map_err(|error| self.refusal(error)),
+                done = &mut work => return Ok(done),
                 () = &mut expiry => {
                     let now = Instant::now();
                     if let Some(deadline) = self.client_deadline.filter(|deadline| *deadline <= now) {
@@ -412,7 +456,7 @@ impl Wait<'_> {
         }
     }
 
-    fn refusal(&self, error: SendError) -> Refusal {
+    pub(crate) fn refusal(&self, error: SendError) -> Refusal {
         if let Some(refusal) = self.progress.refusal(self.body_limits) {
             return refusal;
         }

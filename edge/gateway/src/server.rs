@@ -18,9 +18,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::connection;
 use crate::state::Shared;
+use crate::transcoding;
 use crate::upstream::Clients;
 
 /// Pause after an accept that failed for want of file descriptors.
@@ -34,6 +35,9 @@ const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// A file that the configuration names cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// An address could not be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -74,7 +78,7 @@ pub struct Running {
 /// Binds the configured addresses and starts.
 ///
 /// # Errors
-/// When an address is taken or a thread cannot be made.
+/// When a descriptor set cannot be used, an address is taken or a thread cannot be made.
 pub fn start(config: &Config, shutdown: CancellationToken) -> Result<Running, StartError> {
     let bind = |address| TcpListener::bind(address).map_err(|source| StartError::Listen { address, source });
     let (listener, admin) = (bind(config.listen)?, bind(config.admin)?);
@@ -84,7 +88,7 @@ pub fn start(config: &Config, shutdown: CancellationToken) -> Result<Running, St
 /// Starts on sockets that are bound already; the configuration's addresses are not used.
 ///
 /// # Errors
-/// When a thread cannot be made.
+/// When a descriptor set cannot be used or a thread cannot be made.
 pub fn start_on(
     config: &Config,
     listener: TcpListener,
@@ -95,7 +99,8 @@ pub fn start_on(
     admin_listener.set_nonblocking(true)?;
     let (listen, admin) = (listener.local_addr()?, admin_listener.local_addr()?);
     let id_prefix = RandomState::new().hash_one(listen);
-    let shared = Arc::new(Shared::new(config, id_prefix, shutdown.clone()));
+    let transcoding = transcoding::load(config)?;
+    let shared = Arc::new(Shared::new(config, transcoding, id_prefix, shutdown.clone()));
     let workers = config
         .workers
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));

@@ -17,6 +17,7 @@ use crate::headers::RequestIds;
 use crate::metrics::{BackendFacts, Counters, Snapshot};
 use crate::route::{BackendId, RouteTable, Split, SplitError};
 use crate::sticky::StickySource;
+use crate::transcoding::Transcoding;
 
 /// A backend as the data path sees it.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct Backend {
     pub config: BackendConfig,
     /// The version as a header.
     pub version: HeaderValue,
+    /// What of HTTP/JSON it is asked over gRPC.
+    pub transcoding: Option<Arc<Transcoding>>,
     /// What was counted.
     pub counters: Counters,
     /// Requests whose answers have not ended.
@@ -35,8 +38,9 @@ pub struct Backend {
 }
 
 impl Backend {
-    fn new(config: BackendConfig) -> Self {
+    fn new(config: BackendConfig, transcoding: Option<Arc<Transcoding>>) -> Self {
         Self {
+            transcoding,
             version: HeaderValue::try_from(config.version.as_str())
                 .expect("the configuration checked the version"),
             config,
@@ -144,15 +148,22 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// The state at start. `id_prefix` distinguishes this process' request ids.
-    pub fn new(config: &Config, id_prefix: u64, shutdown: CancellationToken) -> Self {
+    /// The state at start, with what [`crate::transcoding::load`] gave. `id_prefix` distinguishes this process'
+    /// request ids.
+    pub fn new(
+        config: &Config,
+        transcoding: Vec<Option<Arc<Transcoding>>>,
+        id_prefix: u64,
+        shutdown: CancellationToken,
+    ) -> Self {
         Self {
             routes: RwLock::new(Arc::new(config.routes.clone())),
             backends: config
                 .backends
                 .iter()
                 .cloned()
-                .map(|backend| Arc::new(Backend::new(backend)))
+                .zip(transcoding)
+                .map(|(backend, transcoding)| Arc::new(Backend::new(backend, transcoding)))
                 .collect(),
             sticky: config.sticky.clone(),
             affinity_query: config.affinity_query.clone(),

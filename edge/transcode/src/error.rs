@@ -9,6 +9,8 @@ use crate::status::{INTERNAL, INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE, UNIMPLEM
 pub enum BuildError {
     #[error("the descriptor set cannot be read: {0}; build it with its imports")]
     Descriptors(#[from] prost_reflect::DescriptorError),
+    #[error("the descriptor set has more than {max} {what}; describe fewer services, without comments")]
+    TooMuch { what: &'static str, max: usize },
     #[error("{method}: the path template {template:?} is not valid: {reason}")]
     Template {
         method: String,

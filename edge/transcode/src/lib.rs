@@ -6,6 +6,8 @@
 //! clock or keeps anything between two calls. Messages are never built as objects: JSON is written to the wire
 //! format, and read from it, along plans that were made from the descriptors once.
 
+mod bounds;
+mod call;
 mod error;
 mod frame;
 mod gzip;
@@ -25,6 +27,7 @@ mod time;
 mod transcoder;
 mod wire;
 
+pub use call::{Call, TranscodedBody};
 pub use error::{BuildError, RequestError, ResponseError};
 pub use frame::{FrameError, FrameReader};
 pub use layer::{RequestBody, ResponseBody, Transcode, TranscodeLayer};

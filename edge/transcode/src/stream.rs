@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame};
 
+use crate::call::BoxError;
 use crate::error::ResponseError;
 use crate::frame::FrameReader;
 use crate::gzip::Deflating;
@@ -39,15 +40,15 @@ pub(crate) struct Streaming<R> {
     pub(crate) gzip: Option<Deflating>,
     pub(crate) begun: bool,
     pub(crate) ended: bool,
+    /// The code that it ended with, if it is no good one.
+    pub(crate) failure: Option<u32>,
 }
-
-type Error = Box<dyn std::error::Error + Send + Sync>;
 
 impl<R> Streaming<R>
 where
     R: Body<Data = Bytes> + Unpin,
 {
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if self.ended {
             return Poll::Ready(None);
         }
@@ -82,6 +83,7 @@ where
             Err(error) if status.code == OK => status_of(&error.into()),
             _ => status,
         };
+        self.failure = (status.code != OK).then_some(status.code);
         if self.format == Format::Raw && status.code != OK {
             return Poll::Ready(Some(Err(status.message.into())));
         }

@@ -13,7 +13,7 @@ use crate::rules::{self, Binding, Body};
 use crate::scalar::shown;
 use crate::schema::{Kind, MessageId, Schema, Shape};
 use crate::status::GrpcStatus;
-use crate::{path, query, wire};
+use crate::{bounds, path, query, wire};
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
@@ -78,8 +78,9 @@ impl Transcoder {
     /// Of an encoded `FileDescriptorSet` that holds its imports.
     ///
     /// # Errors
-    /// It cannot be read, a rule is not valid, or two rules answer the same.
+    /// It cannot be read, describes too much, a rule is not valid, or two rules answer the same.
     pub fn new(descriptor_set: &[u8], options: Options) -> Result<Self, BuildError> {
+        bounds::check(descriptor_set)?;
         let pool = DescriptorPool::decode(descriptor_set)?;
         let schema = Schema::new(&pool);
         let (bindings, router) = rules::bindings(&pool, &schema)?;
@@ -89,6 +90,12 @@ impl Transcoder {
             router,
             options,
         })
+    }
+
+    /// Whether no method has a rule.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bindings.is_empty()
     }
 
     /// What answers a path, without its query.

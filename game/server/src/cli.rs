@@ -1,4 +1,5 @@
-//! The command line: `starvault serve`, `journal check`, `migrate`, `data verify`, `dead-letters`, `openapi`.
+//! The command line: `starvault serve`, `journal check`, `migrate`, `data verify`, `dead-letters`, `openapi`,
+//! `descriptors`.
 //!
 //! Exit codes: 0 it went well, 1 a check failed, 2 it could not run.
 
@@ -23,6 +24,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
 use starvault_matchmaking::Settings;
+use starvault_wire::v1;
 use tminus_flags::{FileOptions, Override};
 use tminus_openapi::Dialect;
 use tminus_telemetry::TelemetryArgs;
@@ -63,6 +65,9 @@ enum Command {
     DeadLetters(DeadLettersCommand),
     /// Print the OpenAPI document of the HTTP interface.
     Openapi(OpenapiArgs),
+    /// Print the contract as an encoded google.protobuf.FileDescriptorSet, with its imports: what a gateway that
+    /// transcodes wants to have.
+    Descriptors,
 }
 
 #[derive(Debug, Subcommand)]
@@ -236,6 +241,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Recover(arguments) => recover::run(&arguments),
         Command::DeadLetters(command) => dead_letters::run(&command),
         Command::Openapi(arguments) => openapi(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Descriptors => print(v1::FILE_DESCRIPTOR_SET).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("starvault: {error:#}");
@@ -250,8 +256,12 @@ fn openapi(arguments: &OpenapiArgs) -> anyhow::Result<()> {
         DocumentFormat::Json => tminus_openapi::to_json(&document)?,
         DocumentFormat::Yaml => tminus_openapi::to_yaml(&document)?,
     };
+    print(text.as_bytes())
+}
+
+fn print(bytes: &[u8]) -> anyhow::Result<()> {
     io::stdout()
-        .write_all(text.as_bytes())
+        .write_all(bytes)
         .context("cannot write to standard output")
 }
 

@@ -26,12 +26,12 @@ use tower::service_fn;
 
 /// Tells the test what happened, also by being dropped.
 #[derive(Clone)]
-struct Seen {
+pub struct Seen {
     name: &'static str,
     events: mpsc::Sender<&'static str>,
 }
 
-struct TellsWhenDropped {
+pub struct TellsWhenDropped {
     what: &'static str,
     events: mpsc::Sender<&'static str>,
 }
@@ -43,8 +43,12 @@ impl Drop for TellsWhenDropped {
 }
 
 impl Seen {
-    fn until_dropped(&self, begun: &'static str, dropped: &'static str) -> TellsWhenDropped {
-        let _ = self.events.try_send(begun);
+    pub fn tell(&self, what: &'static str) {
+        let _ = self.events.try_send(what);
+    }
+
+    pub fn until_dropped(&self, begun: &'static str, dropped: &'static str) -> TellsWhenDropped {
+        self.tell(begun);
         TellsWhenDropped {
             what: dropped,
             events: self.events.clone(),
@@ -61,8 +65,14 @@ pub struct Backend {
 
 impl Backend {
     pub async fn start(name: &'static str) -> Self {
+        Self::start_with(name, |_| Router::new()).await
+    }
+
+    /// With more routes.
+    pub async fn start_with(name: &'static str, more: impl FnOnce(Seen) -> Router) -> Self {
         let (sender, events) = mpsc::channel(256);
-        let router = routes(Seen { name, events: sender });
+        let seen = Seen { name, events: sender };
+        let router = routes(seen.clone()).merge(more(seen));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
@@ -75,6 +85,8 @@ impl Backend {
                     () = stopping.cancelled() => return,
                 };
                 let (stream, _) = accepted.unwrap();
+                // Small messages arrive one by one.
+                stream.set_nodelay(true).unwrap();
                 counting.fetch_add(1, Ordering::SeqCst);
                 let service = TowerToHyperService::new(router.clone());
                 let stopping = stopping.clone();

@@ -3,7 +3,9 @@
 
 mod admin;
 mod backend;
+mod cases;
 mod deadlines;
+mod descriptors;
 mod grpc;
 mod http;
 mod limits;
@@ -11,4 +13,7 @@ mod process;
 mod raw;
 mod routing;
 mod support;
+mod transcoding;
+mod transcoding_limits;
+mod transcoding_streams;
 mod websocket;

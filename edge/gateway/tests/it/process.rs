@@ -68,6 +68,22 @@ async fn check_tells_good_from_bad_by_exit_code_and_place() {
         (code, &told["ok"], &told["line"]),
         (Some(1), &false.into(), &3.into())
     );
+    // What it names is read, too.
+    let names = good.replacen(
+        "version: v1.2",
+        "version: v1.2, transcode: { descriptor_set: x.binpb }",
+        1,
+    );
+    let (code, text) = check(&names, &[]).await;
+    assert_eq!(code, Some(1));
+    assert!(
+        text.contains(&format!("{}:6:", file.display())) && text.contains("x.binpb"),
+        "{text}"
+    );
+    let (code, _) = output(command().arg("run").arg(&file).spawn().unwrap()).await;
+    assert_eq!(code, Some(2));
+    std::fs::write(directory.path().join("x.binpb"), super::cases::descriptors()).unwrap();
+    assert_eq!(check(&names, &[]).await.0, Some(0));
     let (code, text) = output(command().args(["check", "no-such-file.yaml"]).spawn().unwrap()).await;
     assert_eq!(code, Some(2));
     assert!(text.contains("no-such-file.yaml"), "{text}");

@@ -47,6 +47,8 @@ pub struct Settings {
     pub more: String,
     pub weights: (u32, u32),
     pub sticky: &'static str,
+    /// More of stable.
+    pub stable: String,
 }
 
 impl Default for Settings {
@@ -55,6 +57,7 @@ impl Default for Settings {
             more: String::new(),
             weights: (100, 0),
             sticky: "[bearer-subject, \"header:x-session-id\", client-ip]",
+            stable: String::new(),
         }
     }
 }
@@ -64,6 +67,7 @@ pub fn yaml(stable: SocketAddr, canary: SocketAddr, settings: &Settings) -> Stri
         more,
         weights: (on_stable, on_canary),
         sticky,
+        stable: more_of_stable,
     } = settings;
     format!(
         r#"listen: 127.0.0.1:0
@@ -71,7 +75,7 @@ admin: 127.0.0.1:0
 sticky: {sticky}
 affinity_query: at
 backends:
-  stable: {{ url: "http://{stable}", version: v1.2 }}
+  stable: {{ url: "http://{stable}", version: v1.2{more_of_stable} }}
   canary: {{ url: "http://{canary}", version: v1.3 }}
 rules:
   - {{ name: pin-v1.2, header: {{ x-version: v1.2 }}, split: {{ stable: 100 }} }}

@@ -1,8 +1,13 @@
 //! Descriptor sets that make no transcoder.
 
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
 use tminus_transcode::{Options, Transcoder};
 
 use crate::support::descriptors;
+
+static WHOLE: LazyLock<Vec<u8>> = LazyLock::new(|| descriptors(None));
 
 fn with(methods: &str) -> String {
     format!(
@@ -131,4 +136,64 @@ fn damaged_descriptors_are_an_error() {
         Transcoder::new(b"", Options::default()).is_ok(),
         "no services are no error"
     );
+}
+
+/// A field of bytes on the wire.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut out = vec![number << 3 | 2];
+    let mut length = bytes.len();
+    while length >= 0x80 {
+        out.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    out.push(length as u8);
+    out.extend_from_slice(bytes);
+    out
+}
+
+#[test]
+fn a_set_that_would_take_much_more_memory_than_it_has_bytes_is_refused() {
+    // google/protobuf/descriptor.proto: a set's file 1; a file's package 2, message 4; a message's name 1, field 2,
+    // nested message 3.
+    let empty_fields = [0x12, 0].repeat(1 << 19);
+    let many = field(1, &field(4, &empty_fields));
+    let named = |count: usize| -> Vec<u8> {
+        (0..count)
+            .flat_map(|index| field(4, &field(1, format!("M{index}").as_bytes())))
+            .collect()
+    };
+    let package = field(2, "a".repeat(1 << 20).as_bytes());
+    let long = field(1, &[named(100), package].concat());
+    let mut nested = field(1, "a".repeat(20_000).as_bytes());
+    for _ in 0..90 {
+        nested = [field(1, "a".repeat(20_000).as_bytes()), field(3, &nested)].concat();
+    }
+    let deep = field(1, &field(4, &nested));
+    for (set, words) in [
+        (many, "more than 524288 fields"),
+        (long, "more than 67108864 bytes of full names"),
+        (deep, "more than 67108864 bytes of full names"),
+    ] {
+        assert!(set.len() < 4 << 20);
+        let error = Transcoder::new(&set, Options::default()).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+    let fine = field(1, &named(10_000));
+    assert!(Transcoder::new(&fine, Options::default()).is_ok());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn descriptors_with_wrong_bytes_in_them_are_an_error_or_a_transcoder(
+        wrong in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+    ) {
+        let mut set = WHOLE.clone();
+        for (at, byte) in wrong {
+            let at = at.index(set.len());
+            set[at] = byte;
+        }
+        let _ = Transcoder::new(&set, Options::default());
+    }
 }

@@ -1,7 +1,4 @@
-//! Bodies on their way through: limits, inactivity, and the moment at which they end.
-//!
-//! A body is never collected; at most one frame is held. [`RequestBody`] tells the waiting request
-//! whose turn it is ([`Progress`]), [`GatewayBody`] tells the metrics how the answer ended.
+//! The client's body on its way to the backend, and what it tells the task that waits for the answer.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,64 +7,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
-use crate::answers::{GRPC_STATUS, Refusal, code, write_grpc_status};
-use crate::exchange::Exchange;
-use crate::upstream::Lease;
-
-/// Why a body ends before its end.
-#[derive(Debug, thiserror::Error)]
-pub enum BodyError {
-    /// The peer or its connection failed.
-    #[error("the body broke off: {0}")]
-    Broken(#[from] hyper::Error),
-    /// A limit of the gateway was reached.
-    #[error("{0}")]
-    Refused(Refusal),
-    /// The backend stopped sending.
-    #[error("the answer made no progress for {0:?}")]
-    Idle(Duration),
-}
-
-/// Fires when nothing has happened for a while; costs nothing until something is waited for.
-#[derive(Debug)]
-struct IdleTimer {
-    limit: Duration,
-    sleep: Option<Pin<Box<Sleep>>>,
-    armed: bool,
-}
-
-impl IdleTimer {
-    fn new(limit: Duration) -> Self {
-        Self {
-            limit,
-            sleep: None,
-            armed: false,
-        }
-    }
-
-    fn progress(&mut self) {
-        self.armed = false;
-    }
-
-    fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.armed {
-            self.armed = true;
-            let deadline = Instant::now() + self.limit;
-            match &mut self.sleep {
-                Some(sleep) => sleep.as_mut().reset(deadline),
-                none => *none = Some(Box::pin(sleep_until(deadline))),
-            }
-        }
-        match &mut self.sleep {
-            Some(sleep) => sleep.as_mut().poll(cx),
-            None => Poll::Pending,
-        }
-    }
-}
+use super::{BodyError, IdleTimer};
+use crate::answers::Refusal;
 
 const FINE: u8 = 0;
 const TOO_LARGE: u8 = 1;
@@ -147,10 +91,18 @@ enum Counter {
     Messages(GrpcMessages),
 }
 
+/// Where a request's body comes from.
+#[derive(Debug)]
+enum Source {
+    Client(Incoming),
+    /// The one message that the gateway made of what the client sent.
+    Message(Bytes),
+}
+
 /// The client's body on its way to the backend.
 #[derive(Debug)]
 pub struct RequestBody {
-    incoming: Option<Incoming>,
+    source: Option<Source>,
     counter: Counter,
     limits: BodyLimits,
     idle: IdleTimer,
@@ -167,7 +119,7 @@ impl RequestBody {
             Counter::Whole { left: limits.bytes }
         };
         Self {
-            incoming: (!empty).then_some(incoming),
+            source: (!empty).then_some(Source::Client(incoming)),
             counter,
             limits,
             idle: IdleTimer::new(limits.idle),
@@ -177,12 +129,21 @@ impl RequestBody {
 
     /// An empty body that shares the progress of this one; for a request that is sent again.
     pub fn empty_again(&self) -> Self {
+        Self::instead(None, self.limits, Arc::clone(&self.progress))
+    }
+
+    /// A whole message in the place of a body that was read, and whose progress this is.
+    pub fn message(message: Bytes, limits: BodyLimits, progress: Arc<Progress>) -> Self {
+        Self::instead(Some(Source::Message(message)), limits, progress)
+    }
+
+    fn instead(source: Option<Source>, limits: BodyLimits, progress: Arc<Progress>) -> Self {
         Self {
-            incoming: None,
+            source,
             counter: Counter::Whole { left: 0 },
-            limits: self.limits,
-            idle: IdleTimer::new(self.limits.idle),
-            progress: Arc::clone(&self.progress),
+            limits,
+            idle: IdleTimer::new(limits.idle),
+            progress,
         }
     }
 
@@ -192,13 +153,13 @@ impl RequestBody {
     }
 
     fn end(&mut self) {
-        self.incoming = None;
+        self.source = None;
         self.progress.given();
         self.progress.ended.store(true, Ordering::Relaxed);
     }
 
     fn refuse(&mut self, verdict: u8) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.incoming = None;
+        self.source = None;
         self.progress.verdict.store(verdict, Ordering::Relaxed);
         let refusal = self
             .progress
@@ -217,8 +178,14 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        let Some(incoming) = &mut this.incoming else {
-            return Poll::Ready(None);
+        let incoming = match &mut this.source {
+            Some(Source::Client(incoming)) => incoming,
+            Some(Source::Message(message)) => {
+                let message = std::mem::take(message);
+                this.source = None;
+                return Poll::Ready(Some(Ok(Frame::data(message))));
+            }
+            None => return Poll::Ready(None),
         };
         match Pin::new(&mut *incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
@@ -244,7 +211,7 @@ impl Body for RequestBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                this.incoming = None;
+                this.source = None;
                 this.progress.verdict.store(CLIENT_BROKE, Ordering::Relaxed);
                 Poll::Ready(Some(Err(error.into())))
             }
@@ -261,13 +228,15 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_none() && self.progress.ended()
+        self.source.is_none() && self.progress.ended()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming
-            .as_ref()
-            .map_or(SizeHint::with_exact(0), Body::size_hint)
+        match &self.source {
+            Some(Source::Client(incoming)) => incoming.size_hint(),
+            Some(Source::Message(message)) => SizeHint::with_exact(message.len() as u64),
+            None => SizeHint::with_exact(0),
+        }
     }
 }
 
@@ -316,163 +285,6 @@ impl GrpcMessages {
         }
         true
     }
-}
-
-/// A body that the gateway sends to a client: its own, or a backend's.
-#[derive(Debug)]
-pub enum GatewayBody {
-    /// At most one piece.
-    Full(Option<Bytes>),
-    /// A backend's answer.
-    Stream(Box<AnswerBody>),
-}
-
-impl GatewayBody {
-    /// No content.
-    pub fn empty() -> Self {
-        Self::Full(None)
-    }
-
-    /// The whole content.
-    pub fn full(content: Bytes) -> Self {
-        Self::Full(Some(content).filter(|content| !content.is_empty()))
-    }
-}
-
-impl Body for GatewayBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match self.get_mut() {
-            Self::Full(content) => Poll::Ready(content.take().map(|content| Ok(Frame::data(content)))),
-            Self::Stream(answer) => answer.poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Full(content) => content.is_none(),
-            Self::Stream(answer) => answer.incoming.as_ref().is_none_or(Body::is_end_stream),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Full(content) => {
-                SizeHint::with_exact(content.as_ref().map_or(0, |content| content.len() as u64))
-            }
-            Self::Stream(answer) => answer
-                .incoming
-                .as_ref()
-                .map_or(SizeHint::with_exact(0), Body::size_hint),
-        }
-    }
-}
-
-/// A backend's answer on its way to the client.
-#[derive(Debug)]
-pub struct AnswerBody {
-    incoming: Option<Incoming>,
-    lease: Option<Lease>,
-    exchange: Exchange,
-    idle: IdleTimer,
-    /// The client's own deadline, which a gRPC call keeps also while it streams.
-    deadline: Option<Pin<Box<Sleep>>>,
-}
-
-impl AnswerBody {
-    /// Wraps the backend's body. `lease` goes back to its pool when the body has ended well.
-    pub fn new(
-        incoming: Incoming,
-        lease: Lease,
-        exchange: Exchange,
-        idle: Duration,
-        deadline: Option<Instant>,
-    ) -> Self {
-        let mut body = Self {
-            incoming: Some(incoming),
-            lease: Some(lease),
-            exchange,
-            idle: IdleTimer::new(idle),
-            deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline))),
-        };
-        if body.incoming.as_ref().is_some_and(Body::is_end_stream) {
-            body.end_well();
-        }
-        body
-    }
-
-    fn end_well(&mut self) {
-        self.incoming = None;
-        if let Some(lease) = self.lease.take() {
-            lease.give_back();
-        }
-        // A gRPC call that ended without a status is an error; of anything else the status is known.
-        self.exchange.grpc_ended(code::UNKNOWN);
-    }
-
-    /// Ends the body early: gRPC callers learn why in trailers, others see the connection break.
-    fn end_badly(
-        &mut self,
-        grpc_code: u32,
-        error: BodyError,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.incoming = None;
-        self.lease = None;
-        self.exchange.broke_off(grpc_code);
-        if self.exchange.is_grpc() {
-            let mut trailers = HeaderMap::new();
-            write_grpc_status(&mut trailers, grpc_code, &error.to_string());
-            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
-        }
-        Poll::Ready(Some(Err(error)))
-    }
-
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Some(incoming) = &mut self.incoming else {
-            return Poll::Ready(None);
-        };
-        match Pin::new(&mut *incoming).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                self.idle.progress();
-                if let Some(trailers) = frame.trailers_ref() {
-                    self.exchange
-                        .grpc_ended(grpc_status(trailers).unwrap_or(code::UNKNOWN));
-                }
-                if frame.is_trailers() || incoming.is_end_stream() {
-                    self.end_well();
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(Some(Err(error))) => self.end_badly(code::UNAVAILABLE, error.into()),
-            Poll::Ready(None) => {
-                self.end_well();
-                Poll::Ready(None)
-            }
-            Poll::Pending => {
-                if let Some(deadline) = &mut self.deadline
-                    && deadline.as_mut().poll(cx).is_ready()
-                {
-                    return self.end_badly(
-                        code::DEADLINE_EXCEEDED,
-                        BodyError::Refused(Refusal::DeadlineSpent),
-                    );
-                }
-                ready!(self.idle.poll_expired(cx));
-                let limit = self.idle.limit;
-                self.end_badly(code::DEADLINE_EXCEEDED, BodyError::Idle(limit))
-            }
-        }
-    }
-}
-
-/// The gRPC status in trailers, or in the headers of a trailers-only answer.
-pub fn grpc_status(headers: &HeaderMap) -> Option<u32> {
-    headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
 }
 
 #[cfg(test)]
