@@ -2,7 +2,7 @@
 
 use std::{ffi::OsStr, path::Path};
 
-use starvault_server::openapi_document;
+use starvault_server::{CredentialsShown, openapi_document};
 use starvault_testing::python;
 use tminus_openapi::{Dialect, to_json};
 use tokio::process::Command;
@@ -34,7 +34,8 @@ async fn a_validator_of_others_takes_both_dialects() {
     let folder = folder();
     for (name, dialect) in [("3.0", Dialect::V3_0), ("3.1", Dialect::V3_1)] {
         let path = folder.path().join(format!("openapi-{name}.json"));
-        std::fs::write(&path, to_json(&openapi_document(dialect).unwrap()).unwrap()).unwrap();
+        let document = openapi_document(dialect, &CredentialsShown::all()).unwrap();
+        std::fs::write(&path, to_json(&document).unwrap()).unwrap();
         let arguments = [
             "-m",
             "openapi_spec_validator",
