@@ -74,7 +74,7 @@ fn sessions() -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-fn legacy(redis: &RedisServer, format: SessionFormat, cookie: Option<&str>) -> LegacySessions {
+pub fn legacy(redis: &RedisServer, format: SessionFormat, cookie: Option<&str>) -> LegacySessions {
     LegacySessions {
         redis: redis.url().parse().unwrap(),
         format,
@@ -84,7 +84,7 @@ fn legacy(redis: &RedisServer, format: SessionFormat, cookie: Option<&str>) -> L
     }
 }
 
-fn put(redis: &RedisServer, key: &str, value: &[u8]) {
+pub fn put(redis: &RedisServer, key: &str, value: &[u8]) {
     let mut link = redis::Client::open(redis.url())
         .unwrap()
         .get_connection()

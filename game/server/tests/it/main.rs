@@ -24,6 +24,8 @@ mod frames;
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
+mod grpc_clients;
+#[cfg(test)]
 mod lobby;
 #[cfg(test)]
 mod metrics;
