@@ -14,4 +14,5 @@ mod play_page_lobby;
 mod play_page_steps;
 mod play_page_table;
 mod reference_page;
+mod released_contract;
 mod workspace;

@@ -93,7 +93,7 @@ pub fn put(redis: &RedisServer, key: &str, value: &[u8]) {
 }
 
 /// A clock that a test moves.
-fn clock(at_ms: i64) -> (Arc<AtomicI64>, TimeSource) {
+pub fn clock(at_ms: i64) -> (Arc<AtomicI64>, TimeSource) {
     let now = Arc::new(AtomicI64::new(at_ms));
     let read = now.clone();
     (now, TimeSource::new(move || read.load(Ordering::SeqCst)))

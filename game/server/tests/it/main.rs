@@ -40,11 +40,16 @@ mod openapi;
 #[cfg(test)]
 mod ownership;
 #[cfg(test)]
+#[path = "../../../wire/tests/it/page.rs"]
+mod page;
+#[cfg(test)]
 mod play;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
 mod progress;
+#[cfg(test)]
+mod protocol_page;
 #[cfg(test)]
 mod raw;
 #[cfg(test)]
