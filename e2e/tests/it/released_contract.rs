@@ -14,6 +14,8 @@ use crate::common::{binary, root};
 
 const RELEASED_DOCUMENT: &str = "game/wire/released/starvault.v1.json";
 const RELEASED_DESCRIPTORS: &str = "game/wire/released/starvault.v1.binpb";
+/// The protos of the day, with their buf.yaml.
+const WIRE: &str = "game/wire";
 const DECISIONS: &str = "game/wire/released/decisions.yaml";
 const WIRE_DECISIONS: &str = "game/wire/released/decisions-wire.yaml";
 const HELP: &str = "docs/contract.md says how to change the API safely, and how to break it on purpose";
@@ -115,15 +117,16 @@ fn decisions(text: &str) -> Vec<Decision> {
     list
 }
 
-/// Why clients of the released descriptors cannot live with the protos in `module` (a folder with a buf.yaml); empty if they can.
-fn wire_breaks(module: &Path, decided: &[Decision], today: jiff::civil::Date) -> String {
+/// Why clients of `against` (descriptors, or a folder of protos) cannot live with the protos in `module` (a folder with a
+/// buf.yaml); empty if they can.
+fn wire_breaks(against: &str, module: &Path, decided: &[Decision], today: jiff::civil::Date) -> String {
     let buf = python().with_file_name("buf");
     let module_path = module.display().to_string();
     let arguments = [
         "breaking",
         &module_path,
         "--against",
-        RELEASED_DESCRIPTORS,
+        against,
         "--error-format",
         "json",
     ];
@@ -185,7 +188,8 @@ fn clients_of_the_released_http_interface_can_live_with_this_one() {
 #[test]
 fn clients_of_the_released_messages_can_live_with_these() {
     let decided = decisions(&fs::read_to_string(root().join(WIRE_DECISIONS)).expect("decisions"));
-    let breaks = wire_breaks(&root().join("game/wire"), &decided, jiff::Zoned::now().date());
+    let module = root().join(WIRE);
+    let breaks = wire_breaks(RELEASED_DESCRIPTORS, &module, &decided, jiff::Zoned::now().date());
     assert!(breaks.is_empty(), "released clients break:\n{breaks}\n{HELP}");
 }
 
@@ -256,6 +260,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Beside the protos of the day, so that what was decided on is no news here.
 #[test]
 fn what_openapi_cannot_see_is_told_with_rule_and_line() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -306,7 +311,7 @@ fn what_openapi_cannot_see_is_told_with_rule_and_line() {
         if rule == "PACKAGE_MESSAGE_NO_DELETE" {
             module = rename_again(module, file);
         }
-        let breaks = wire_breaks(&module, &[], today);
+        let breaks = wire_breaks(WIRE, &module, &[], today);
         assert!(breaks.lines().any(|line| line == rule), "{rule} in {breaks}");
         assert!(breaks.contains(&format!("starvault/v1/{file}:")), "{breaks}");
     }
@@ -317,7 +322,7 @@ fn what_openapi_cannot_see_is_told_with_rule_and_line() {
         "message GetVersionRequest {}",
         "message GetVersionRequest { bool all = 1; } message Later { string why = 1; }",
     );
-    assert_eq!(wire_breaks(&grown, &[], today), "");
+    assert_eq!(wire_breaks(WIRE, &grown, &[], today), "");
 }
 
 /// Whoever uses the message, too.
@@ -339,8 +344,11 @@ fn a_decision_holds_until_its_last_day() {
     let decided = decisions(
         "- {rule: ENUM_VALUE_SAME_NAME, contains: OUCH, reason: no client shows it, expires: 2026-03-31}",
     );
-    assert_eq!(wire_breaks(&module, &decided, jiff::civil::date(2026, 3, 31)), "");
-    let late = wire_breaks(&module, &decided, jiff::civil::date(2026, 4, 1));
+    assert_eq!(
+        wire_breaks(WIRE, &module, &decided, jiff::civil::date(2026, 3, 31)),
+        ""
+    );
+    let late = wire_breaks(WIRE, &module, &decided, jiff::civil::date(2026, 4, 1));
     assert!(
         late.contains("expired on 2026-03-31: no client shows it") && late.contains("OOPS"),
         "{late}"
