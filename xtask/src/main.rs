@@ -1,5 +1,5 @@
 //! The project's own commands: `cargo xtask rehearse | verify | test | sim | torture | bench | conformance |
-//! setup`.
+//! release-contract | setup`.
 //!
 //! This crate installs what a fresh machine lacks, builds, and starts; it never decides whether a
 //! launch is good. It keeps to the standard library where it can, because it is the first thing
@@ -8,6 +8,7 @@
 mod bench;
 mod build;
 mod conformance;
+mod contract;
 mod python;
 mod setup;
 mod tests;
@@ -71,6 +72,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Keep this checkout's contract as the released one, which later changes must not break.
+    ReleaseContract,
     /// Install what tests and rehearsals need on a Debian machine, and say what was done.
     Setup,
 }
@@ -107,6 +110,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Torture { arguments } => torture::run(&arguments),
         Command::Bench { arguments } => bench::run(&arguments),
         Command::Conformance { arguments } => conformance::run(&arguments),
+        Command::ReleaseContract => contract::release(),
         Command::Setup => {
             setup::ensure(setup::EVERYTHING)?;
             python::ensure()?;

@@ -16,8 +16,7 @@ use crate::build;
 
 /// Makes the environment unless it is there and works.
 pub fn ensure() -> anyhow::Result<()> {
-    let home = std::env::var_os("HOME").context("HOME is not set: there is no place to keep tools")?;
-    let folder = python_folder::folder(&PathBuf::from(home));
+    let folder = folder()?;
     let interpreter = python_folder::interpreter(&folder);
     if folder.join(python_folder::COMPLETE).exists() && starts(&interpreter) {
         return Ok(());
@@ -55,6 +54,16 @@ pub fn ensure() -> anyhow::Result<()> {
     succeed(&mut check).with_context(|| format!("add what is missing to {}", requirements.display()))?;
     fs::write(folder.join(python_folder::COMPLETE), python_folder::REQUIREMENTS)
         .with_context(|| format!("cannot write into {}", folder.display()))
+}
+
+/// A program that one of the packages brings.
+pub fn program(name: &str) -> anyhow::Result<PathBuf> {
+    Ok(python_folder::interpreter(&folder()?).with_file_name(name))
+}
+
+fn folder() -> anyhow::Result<PathBuf> {
+    let home = std::env::var_os("HOME").context("HOME is not set: there is no place to keep tools")?;
+    Ok(python_folder::folder(&PathBuf::from(home)))
 }
 
 fn starts(interpreter: &Path) -> bool {

@@ -13,6 +13,14 @@ use tempfile::TempDir;
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// The workspace's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("e2e lies in the workspace")
+        .to_owned()
+}
+
 /// The executable `name` of this workspace, from the build that this test belongs to.
 pub fn binary(name: &str, package: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own path");

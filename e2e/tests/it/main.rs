@@ -14,6 +14,7 @@ mod play_page_lobby;
 mod play_page_steps;
 mod play_page_table;
 mod reference_page;
+mod released_contract;
 mod traces;
 mod transcoded;
 mod workspace;

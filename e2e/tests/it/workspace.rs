@@ -2,15 +2,9 @@
 //! workspace itself.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("e2e lies in the workspace")
-        .to_owned()
-}
+use crate::common::root;
 
 /// `crate -> its crates of this workspace`, from the fenced block in ARCHITECTURE.md.
 fn allowed_edges() -> BTreeMap<String, BTreeSet<String>> {

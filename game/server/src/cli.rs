@@ -30,8 +30,8 @@ use tminus_openapi::Dialect;
 use tminus_telemetry::TelemetryArgs;
 
 use crate::{
-    Config, Injection, Network, RedisUrl, Regions, Release, Server, SnapshotStores, StartError, bind,
-    parse_clock,
+    Config, CredentialsShown, Injection, Network, RedisUrl, Regions, Release, Server, SnapshotStores,
+    StartError, bind, openapi_document, parse_clock,
 };
 use credentials::CredentialArgs;
 use data::{DataCommand, TwoStores, UrlText};
@@ -251,7 +251,7 @@ pub fn run(cli: Cli) -> ExitCode {
 
 fn openapi(arguments: &OpenapiArgs) -> anyhow::Result<()> {
     let dialect = Dialect::from_name(&arguments.openapi).context("--openapi is 3.0 or 3.1")?;
-    let document = crate::openapi::document(dialect)?;
+    let document = openapi_document(dialect, &CredentialsShown::all())?;
     let text = match arguments.format {
         DocumentFormat::Json => tminus_openapi::to_json(&document)?,
         DocumentFormat::Yaml => tminus_openapi::to_yaml(&document)?,

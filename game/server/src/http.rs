@@ -46,17 +46,25 @@ pub async fn router(app: Arc<App>) -> Result<(Router, HealthReporter), StartErro
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<PlayerServiceServer<Grpc>>().await;
     health.set_serving::<SystemServiceServer<Grpc>>().await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
+    // Both versions of the protocol, each telling of all that is here: clients still ask for the older one.
+    let described = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
+            .include_reflection_service(false)
+    };
+    let (reflection, older_reflection) = (described().build_v1()?, described().build_v1alpha()?);
     let bytes_max = app.config.limits.body_bytes_max;
     let grpc = Grpc(app.clone());
     let router = Router::new()
         .route("/v1/play", get(ws::play))
         .route("/healthz", get(healthz))
         .merge(assets::routes())
-        .merge(openapi::routes())
+        .merge(openapi::routes(openapi::CredentialsShown::of(
+            &app.config.credentials,
+        )))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(bytes_max));
@@ -70,6 +78,7 @@ pub async fn router(app: Arc<App>) -> Result<(Router, HealthReporter), StartErro
     );
     let router = add(router, health_service.max_decoding_message_size(bytes_max));
     let router = add(router, reflection.max_decoding_message_size(bytes_max));
+    let router = add(router, older_reflection.max_decoding_message_size(bytes_max));
     let options = Options {
         request_bytes_max: bytes_max,
         ..Options::default()

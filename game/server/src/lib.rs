@@ -51,7 +51,7 @@ pub use inject::{FaultKind, Injection};
 pub use lobby::LobbyMetrics;
 pub use metrics::GameMetrics;
 pub use net::bind;
-pub use openapi::document as openapi_document;
+pub use openapi::{CredentialsShown, document as openapi_document};
 pub use server::Server;
 pub use snapshots::SnapshotStores;
 pub use starvault_nodes::{RedisUrl, Timing};

@@ -1,7 +1,10 @@
 //! The OpenAPI document of this server. Paths, schemas and descriptions are the contract's; what stands
 //! here is what only the server knows: its errors (see [`error`](crate::error)), who may call, examples.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use axum::{
     Router,
@@ -21,24 +24,93 @@ use tminus_openapi::{
 };
 use tonic::Code;
 
-use crate::{assets, error::AppError};
+use crate::{assets, error::AppError, identity::Credentials};
 
 const BEARER: &str = "bearer";
+const SESSION_HEADER: &str = "sessionHeader";
+const SESSION_COOKIE: &str = "sessionCookie";
 
 const DESCRIPTION: &str = "The backend of an online three-check chess. The same methods are served as gRPC on the \
 same port, with reflection. A game is played over the WebSocket `/v1/play`; its frames are the messages below \
-`x-websockets`. Every request may say how long its caller waits, with `x-request-timeout` or `grpc-timeout`.";
+`x-websockets`. Every request may say how long its caller waits, with `x-request-timeout` or `grpc-timeout`. Sessions of \
+an older system are taken beside tokens where the server is configured for them, in requests and upgrades alike; who \
+sends both has to be one player.";
 
-/// The document in one dialect.
+/// The ways to say who one is that a document speaks of, beside the server's own tokens.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CredentialsShown {
+    sessions: bool,
+    cookie: Option<String>,
+}
+
+impl CredentialsShown {
+    /// Everything that a server can be configured for; `sid` stands for the cookie's name.
+    #[must_use]
+    pub fn all() -> Self {
+        Self {
+            sessions: true,
+            cookie: Some("sid".into()),
+        }
+    }
+
+    /// What a server of this configuration takes.
+    #[must_use]
+    pub fn of(credentials: &Credentials) -> Self {
+        Self {
+            sessions: credentials.sessions.is_some(),
+            cookie: credentials
+                .sessions
+                .as_ref()
+                .and_then(|legacy| legacy.cookie.clone()),
+        }
+    }
+
+    /// Each of them lets a caller in by itself.
+    fn alternatives(&self) -> Vec<String> {
+        self.schemes().into_iter().map(|scheme| scheme.name).collect()
+    }
+
+    fn schemes(&self) -> Vec<SecurityScheme> {
+        let bearer = SecurityScheme {
+            name: BEARER.into(),
+            kind: SecurityKind::Bearer { format: "JWT".into() },
+            description:
+                "The token that `POST /v1/guests` answers; or one of another issuer, where the server takes \
+                          those (`--jwks`)."
+                    .into(),
+        };
+        let header = self.sessions.then(|| SecurityScheme {
+            name: SESSION_HEADER.into(),
+            kind: SecurityKind::Header {
+                name: tminus_identity::X_SESSION_ID.as_str().into(),
+            },
+            description:
+                "The id of a session that an older system made, byte for byte. Only a server that is \
+                          configured for sessions takes it (`--sessions`)."
+                    .into(),
+        });
+        let cookie = self.cookie.as_ref().map(|name| SecurityScheme {
+            name: SESSION_COOKIE.into(),
+            kind: SecurityKind::Cookie { name: name.clone() },
+            description:
+                "The same id in the older system's cookie. Only a server that is configured for it takes it, \
+                          under the name of its `--session-cookie`."
+                    .into(),
+        });
+        [Some(bearer), header, cookie].into_iter().flatten().collect()
+    }
+}
+
+/// The document in one dialect, with the credentials that it is to speak of.
 ///
 /// # Errors
 /// What is said here and what the contract says do not fit together.
-pub fn document(dialect: Dialect) -> Result<Value, GenerateError> {
+pub fn document(dialect: Dialect, shown: &CredentialsShown) -> Result<Value, GenerateError> {
     let pool = DescriptorPool::decode(v1::FILE_DESCRIPTOR_SET)?;
-    generate(&pool, &settings(dialect))
+    generate(&pool, &settings(dialect, shown))
 }
 
-fn settings(dialect: Dialect) -> Settings {
+fn settings(dialect: Dialect, shown: &CredentialsShown) -> Settings {
     Settings {
         dialect,
         title: "Starvault 星穹棋局".into(),
@@ -49,13 +121,13 @@ fn settings(dialect: Dialect) -> Settings {
             spdx: "MIT OR Apache-2.0".into(),
         }),
         servers: vec!["/".into()],
-        security_schemes: security_schemes(),
+        security_schemes: shown.schemes(),
         errors: errors_of_every_operation(),
         response_headers: vec![Header {
             name: "x-release".into(),
             description: "The release that answered, e.g. `v1.3`.".into(),
         }],
-        operations: operations(),
+        operations: operations(shown),
         fields: fields(),
         takes_null: true,
         websockets: vec![WebSocket {
@@ -91,15 +163,6 @@ fn fields() -> BTreeMap<String, Map<String, Value>> {
     ])
 }
 
-/// The ways to say who one is; an operation that asks for one takes any of those it names.
-fn security_schemes() -> Vec<SecurityScheme> {
-    vec![SecurityScheme {
-        name: BEARER.into(),
-        kind: SecurityKind::Bearer { format: "JWT".into() },
-        description: "The token that `POST /v1/guests` answers.".into(),
-    }]
-}
-
 fn error(status: u16, code: Code, when: &str, message: &str) -> ErrorAnswer {
     ErrorAnswer {
         status,
@@ -128,7 +191,8 @@ fn errors_of_every_operation() -> Vec<ErrorAnswer> {
         error(
             503,
             Code::Unavailable,
-            "the store does not answer, or there are too many connections",
+            "the store does not answer, what a credential is judged by cannot be reached, or there are too many \
+             connections",
             "the store does not answer; try again",
         ),
         error(
@@ -149,7 +213,8 @@ fn unauthenticated() -> ErrorAnswer {
         ..error(
             401,
             Code::Unauthenticated,
-            "there is no token, it is not valid (any more), or its player is not known here",
+            "there is no credential, one is not valid (any more), two name different players, or the player is not \
+             known here",
             "the token is not valid (any more); sign in again",
         )
     }
@@ -173,14 +238,20 @@ fn of_another_type() -> ErrorAnswer {
     )
 }
 
-fn operations() -> BTreeMap<String, OperationNotes> {
+fn operations(shown: &CredentialsShown) -> BTreeMap<String, OperationNotes> {
     BTreeMap::from([
         (
             "starvault.v1.PlayerService.SignInAsGuest".to_owned(),
             sign_in_as_guest(),
         ),
-        ("starvault.v1.PlayerService.GetProfile".to_owned(), get_profile()),
-        ("starvault.v1.PlayerService.EquipItem".to_owned(), equip_item()),
+        (
+            "starvault.v1.PlayerService.GetProfile".to_owned(),
+            get_profile(shown),
+        ),
+        (
+            "starvault.v1.PlayerService.EquipItem".to_owned(),
+            equip_item(shown),
+        ),
         ("starvault.v1.SystemService.GetVersion".to_owned(), get_version()),
     ])
 }
@@ -217,9 +288,9 @@ fn sign_in_as_guest() -> OperationNotes {
     }
 }
 
-fn get_profile() -> OperationNotes {
+fn get_profile(shown: &CredentialsShown) -> OperationNotes {
     OperationNotes {
-        security: vec![BEARER.into()],
+        security: shown.alternatives(),
         errors: vec![
             error(
                 400,
@@ -240,9 +311,9 @@ fn get_profile() -> OperationNotes {
     }
 }
 
-fn equip_item() -> OperationNotes {
+fn equip_item(shown: &CredentialsShown) -> OperationNotes {
     OperationNotes {
-        security: vec![BEARER.into()],
+        security: shown.alternatives(),
         errors: vec![
             error(
                 400,
@@ -295,9 +366,30 @@ fn profile() -> Value {
     })
 }
 
-/// Both dialects as they are served, made when somebody asks for the first time.
-static SERVED: LazyLock<Result<[Served; 2], GenerateError>> =
-    LazyLock::new(|| Ok([Served::new(Dialect::V3_1)?, Served::new(Dialect::V3_0)?]));
+/// Both dialects as a server serves them, made when somebody asks for the first time.
+struct Documents {
+    shown: CredentialsShown,
+    made: OnceLock<Result<[Served; 2], GenerateError>>,
+}
+
+impl Documents {
+    fn get(&self, dialect: Dialect) -> Result<&Served, AppError> {
+        let make = || {
+            Ok([
+                Served::new(Dialect::V3_1, &self.shown)?,
+                Served::new(Dialect::V3_0, &self.shown)?,
+            ])
+        };
+        let [new, old] = self.made.get_or_init(make).as_ref().map_err(|error| {
+            tracing::error!(%error, "there is no OpenAPI document");
+            AppError::Internal
+        })?;
+        Ok(match dialect {
+            Dialect::V3_1 => new,
+            Dialect::V3_0 => old,
+        })
+    }
+}
 
 struct Served {
     text: Bytes,
@@ -305,16 +397,23 @@ struct Served {
 }
 
 impl Served {
-    fn new(dialect: Dialect) -> Result<Self, GenerateError> {
-        let text = Bytes::from(to_json(&document(dialect)?)?);
+    fn new(dialect: Dialect, shown: &CredentialsShown) -> Result<Self, GenerateError> {
+        let text = Bytes::from(to_json(&document(dialect, shown)?)?);
         let etag = assets::etag(&text);
         Ok(Self { text, etag })
     }
 }
 
 /// `GET /openapi.json`, and `?v=3.0` for the older dialect.
-pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    Router::new().route("/openapi.json", get(serve))
+pub fn routes<S: Clone + Send + Sync + 'static>(shown: CredentialsShown) -> Router<S> {
+    let documents = Arc::new(Documents {
+        shown,
+        made: OnceLock::new(),
+    });
+    let answer = async move |which: Result<Query<Which>, QueryRejection>, headers: HeaderMap| {
+        serve(&documents, which, &headers)
+    };
+    Router::new().route("/openapi.json", get(answer))
 }
 
 #[derive(Debug, Deserialize)]
@@ -322,9 +421,10 @@ struct Which {
     v: Option<String>,
 }
 
-async fn serve(
+fn serve(
+    documents: &Documents,
     which: Result<Query<Which>, QueryRejection>,
-    headers: HeaderMap,
+    headers: &HeaderMap,
 ) -> Result<Response, AppError> {
     let no_dialect = || AppError::InvalidArgument("`v` is 3.1 or 3.0".into());
     let Query(which) = which.map_err(|_| no_dialect())?;
@@ -332,19 +432,12 @@ async fn serve(
         None => Dialect::V3_1,
         Some(name) => Dialect::from_name(name).ok_or_else(no_dialect)?,
     };
-    let [new, old] = SERVED.as_ref().map_err(|error| {
-        tracing::error!(%error, "there is no OpenAPI document");
-        AppError::Internal
-    })?;
-    let served = match dialect {
-        Dialect::V3_1 => new,
-        Dialect::V3_0 => old,
-    };
+    let served = documents.get(dialect)?;
     let content_type = HeaderValue::from_static("application/json");
     Ok(assets::answer(
         content_type,
         served.text.clone(),
         served.etag.clone(),
-        &headers,
+        headers,
     ))
 }

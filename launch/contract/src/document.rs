@@ -110,11 +110,13 @@ impl<'s> At<'s> {
 
     /// The member of that name; a member that is null is no member.
     pub(crate) fn get(self, name: &str) -> Option<Self> {
+        self.entry(name).filter(|it| !matches!(it.value(), Value::Null))
+    }
+
+    /// The entry of a map whose names mean something by themselves; it may be null.
+    pub(crate) fn entry(self, name: &str) -> Option<Self> {
         match self.value() {
-            Value::Object(object) => object
-                .get(name)
-                .map(|id| self.at(id))
-                .filter(|it| !matches!(it.value(), Value::Null)),
+            Value::Object(object) => object.get(name).map(|id| self.at(id)),
             _ => None,
         }
     }

@@ -74,7 +74,7 @@ fn sessions() -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-fn legacy(redis: &RedisServer, format: SessionFormat, cookie: Option<&str>) -> LegacySessions {
+pub fn legacy(redis: &RedisServer, format: SessionFormat, cookie: Option<&str>) -> LegacySessions {
     LegacySessions {
         redis: redis.url().parse().unwrap(),
         format,
@@ -84,7 +84,7 @@ fn legacy(redis: &RedisServer, format: SessionFormat, cookie: Option<&str>) -> L
     }
 }
 
-fn put(redis: &RedisServer, key: &str, value: &[u8]) {
+pub fn put(redis: &RedisServer, key: &str, value: &[u8]) {
     let mut link = redis::Client::open(redis.url())
         .unwrap()
         .get_connection()
@@ -93,7 +93,7 @@ fn put(redis: &RedisServer, key: &str, value: &[u8]) {
 }
 
 /// A clock that a test moves.
-fn clock(at_ms: i64) -> (Arc<AtomicI64>, TimeSource) {
+pub fn clock(at_ms: i64) -> (Arc<AtomicI64>, TimeSource) {
     let now = Arc::new(AtomicI64::new(at_ms));
     let read = now.clone();
     (now, TimeSource::new(move || read.load(Ordering::SeqCst)))

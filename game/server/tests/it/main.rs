@@ -24,6 +24,8 @@ mod frames;
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
+mod grpc_clients;
+#[cfg(test)]
 mod lobby;
 #[cfg(test)]
 mod metrics;
@@ -38,11 +40,16 @@ mod openapi;
 #[cfg(test)]
 mod ownership;
 #[cfg(test)]
+#[path = "../../../wire/tests/it/page.rs"]
+mod page;
+#[cfg(test)]
 mod play;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
 mod progress;
+#[cfg(test)]
+mod protocol_page;
 #[cfg(test)]
 mod raw;
 #[cfg(test)]

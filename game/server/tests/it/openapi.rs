@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use starvault_server::openapi_document;
+use starvault_server::{CredentialsShown, LegacySessions, SessionFormat, openapi_document};
 use starvault_wire::v1;
 use tminus_openapi::{Dialect, to_json};
 
@@ -15,6 +15,16 @@ const UPDATE: &str = "cargo run --bin starvault -- openapi > game/wire/openapi/s
 /// Lines shown before and after those that differ.
 const CONTEXT: usize = 3;
 const SHOWN_MAX: usize = 60;
+
+/// The committed document: with every credential that a server can be configured for.
+fn whole(dialect: Dialect) -> Value {
+    openapi_document(dialect, &CredentialsShown::all()).unwrap()
+}
+
+/// That of a server which is not configured for more than its own tokens.
+fn plain(dialect: Dialect) -> Value {
+    openapi_document(dialect, &CredentialsShown::default()).unwrap()
+}
 
 /// What differs between two texts: removed lines with `-`, added ones with `+`, with their numbers.
 fn difference(old: &str, new: &str) -> String {
@@ -45,7 +55,7 @@ fn difference(old: &str, new: &str) -> String {
 
 #[test]
 fn the_committed_document_is_that_of_the_contract() {
-    let made = to_json(&openapi_document(Dialect::V3_1).unwrap()).unwrap();
+    let made = to_json(&whole(Dialect::V3_1)).unwrap();
     let kept = std::fs::read_to_string(SNAPSHOT).unwrap_or_default();
     assert!(
         kept == made,
@@ -71,7 +81,7 @@ fn every_example_is_the_message_that_it_is_shown_for() {
             serde_json::from_value(example.clone()).unwrap_or_else(|error| panic!("{example}: {error}"));
         serde_json::to_value(read).unwrap()
     }
-    let document = openapi_document(Dialect::V3_1).unwrap();
+    let document = whole(Dialect::V3_1);
     let mut seen = BTreeSet::new();
     for operation in operations(&document) {
         let bodies = std::iter::once(&operation["requestBody"])
@@ -109,7 +119,7 @@ fn operations(document: &Value) -> Vec<&Value> {
 #[test]
 fn every_operation_says_what_it_does_and_how_it_fails() {
     for dialect in [Dialect::V3_0, Dialect::V3_1] {
-        let document = openapi_document(dialect).unwrap();
+        let document = whole(dialect);
         for operation in operations(&document) {
             let id = operation["operationId"].as_str().unwrap();
             assert!(operation.get("summary").is_some(), "{id}");
@@ -138,11 +148,7 @@ async fn both_dialects_are_served_and_can_be_cached() {
         let answer = server.get(path, &[]).await;
         assert_eq!(answer.status, StatusCode::OK, "{path}");
         assert_eq!(answer.headers["content-type"], "application/json", "{path}");
-        assert_eq!(
-            answer.text(),
-            to_json(&openapi_document(dialect).unwrap()).unwrap(),
-            "{path}"
-        );
+        assert_eq!(answer.text(), to_json(&plain(dialect)).unwrap(), "{path}");
         let etag = answer.headers["etag"].to_str().unwrap();
         let again = server.get(path, &[("if-none-match", etag)]).await;
         assert_eq!(
@@ -166,6 +172,83 @@ async fn both_dialects_are_served_and_can_be_cached() {
             "{path}"
         );
     }
+    server.stop().await;
+}
+
+/// By name: of the document, and of the operation of this id.
+fn credentials(document: &Value, id: &str) -> (Value, Vec<String>) {
+    let schemes = document["components"]["securitySchemes"].clone();
+    let operation = operations(document)
+        .into_iter()
+        .find(|operation| operation["operationId"] == id);
+    let alternatives = operation.unwrap()["security"].as_array().unwrap();
+    let one = |alternative: &Value| {
+        let needed: Vec<&String> = alternative.as_object().unwrap().keys().collect();
+        assert_eq!(needed.len(), 1, "each is enough by itself: {alternative}");
+        needed[0].clone()
+    };
+    (schemes, alternatives.iter().map(one).collect())
+}
+
+#[test]
+fn the_committed_document_tells_of_sessions_beside_tokens() {
+    for dialect in [Dialect::V3_0, Dialect::V3_1] {
+        let document = whole(dialect);
+        for id in [
+            "PlayerService_GetProfile",
+            "PlayerService_GetProfile_2",
+            "PlayerService_EquipItem",
+        ] {
+            let (schemes, ways) = credentials(&document, id);
+            assert_eq!(ways, ["bearer", "sessionHeader", "sessionCookie"], "{id}");
+            let (header, cookie) = (&schemes["sessionHeader"], &schemes["sessionCookie"]);
+            assert_eq!(
+                [&header["type"], &header["in"], &header["name"]],
+                ["apiKey", "header", "x-session-id"]
+            );
+            assert_eq!([&cookie["type"], &cookie["in"]], ["apiKey", "cookie"]);
+            for scheme in [header, cookie] {
+                let description = scheme["description"].as_str().unwrap();
+                assert!(
+                    description.contains("Only a server that is configured"),
+                    "{description}"
+                );
+            }
+        }
+        assert!(credentials(&document, "PlayerService_SignInAsGuest").1.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_server_tells_of_the_credentials_that_it_takes() {
+    let folder = folder();
+    for (cookie, expected) in [
+        (None, vec!["bearer", "sessionHeader"]),
+        (Some("SESSION"), vec!["bearer", "sessionHeader", "sessionCookie"]),
+    ] {
+        let server = Running::start(&folder, "v1.2", |config| {
+            config.credentials.sessions = Some(LegacySessions {
+                // Asked for with the first session only.
+                redis: "redis://127.0.0.1:9".parse().unwrap(),
+                format: SessionFormat::Json,
+                key_prefix: "sess:".into(),
+                player_field: "player_id".into(),
+                cookie: cookie.map(str::to_owned),
+            });
+        })
+        .await;
+        let document = server.get("/openapi.json", &[]).await.json();
+        let (schemes, ways) = credentials(&document, "PlayerService_GetProfile");
+        assert_eq!(ways, expected);
+        assert_eq!(schemes.as_object().unwrap().len(), expected.len());
+        if let Some(name) = cookie {
+            assert_eq!(schemes["sessionCookie"]["name"], name);
+        }
+        server.stop().await;
+    }
+    let server = Running::start(&folder, "v1.2", |_| {}).await;
+    let document = server.get("/openapi.json", &[]).await.json();
+    assert_eq!(credentials(&document, "PlayerService_EquipItem").1, ["bearer"]);
     server.stop().await;
 }
 
@@ -203,7 +286,7 @@ async fn errors_are_answered_as_the_document_says() {
     let ada = server.sign_in("Ada").await;
     let authorization = bearer(&ada.token);
     let as_ada = [("authorization", authorization.as_str())];
-    let document = openapi_document(Dialect::V3_1).unwrap();
+    let document = whole(Dialect::V3_1);
     let long = "x".repeat(300);
     let none = &[][..];
     type Headers<'a> = &'a [(&'a str, &'a str)];

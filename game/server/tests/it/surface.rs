@@ -47,6 +47,7 @@ async fn reflection_lists_every_service_and_health_follows_the_server() {
     let expected = [
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection",
         "starvault.v1.PlayerService",
         "starvault.v1.SystemService",
     ];

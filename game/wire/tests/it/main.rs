@@ -3,4 +3,6 @@
 #[cfg(test)]
 mod frames;
 #[cfg(test)]
+mod page;
+#[cfg(test)]
 mod protocol;

@@ -127,8 +127,8 @@ impl<'s> Comparison<'s> {
         );
         let both = |status: &str| -> (Option<At<'s>>, Option<At<'s>>) {
             (
-                from.and_then(|from| from.get(status)),
-                to.and_then(|to| to.get(status)),
+                from.and_then(|from| from.entry(status)),
+                to.and_then(|to| to.entry(status)),
             )
         };
         for (status, at) in from.into_iter().flat_map(At::members) {

@@ -12,7 +12,7 @@ impl<'s> Comparison<'s> {
             component(self.revision.root(), "schemas"),
         );
         for (name, at) in from.into_iter().flat_map(At::members) {
-            if to.and_then(|to| to.get(name)).is_none() {
+            if to.and_then(|to| to.entry(name)).is_none() {
                 let text = format!("the schema `{name}` is gone from the components");
                 let around = to.unwrap_or(self.revision.root()).mark();
                 self.say(
@@ -31,7 +31,7 @@ impl<'s> Comparison<'s> {
             component(self.revision.root(), key),
         );
         for (name, at) in from.into_iter().flat_map(At::members) {
-            match to.and_then(|to| to.get(name)) {
+            match to.and_then(|to| to.entry(name)) {
                 Some(other) => {
                     let (base, revision) = (at.spec.follow(at)?, other.spec.follow(other)?);
                     self.security_scheme(name, base, revision)?;
@@ -47,7 +47,7 @@ impl<'s> Comparison<'s> {
             }
         }
         for (name, at) in to.into_iter().flat_map(At::members) {
-            if from.and_then(|from| from.get(name)).is_none() {
+            if from.and_then(|from| from.entry(name)).is_none() {
                 let text = format!("the security scheme `{name}` is new");
                 let around = from.unwrap_or(self.base.root()).mark();
                 self.say(
@@ -113,7 +113,7 @@ impl<'s> Comparison<'s> {
         let (before, after) = (from.get("scopes"), to.get("scopes"));
         let marks = (from.mark_of("scopes"), to.mark_of("scopes"));
         for (scope, meaning) in before.into_iter().flat_map(At::members) {
-            let (rule, text) = match after.and_then(|after| after.get(scope)) {
+            let (rule, text) = match after.and_then(|after| after.entry(scope)) {
                 None => (
                     "api-security-component-oauth-scope-removed",
                     format!("{subject}: the scope `{scope}` is gone"),
@@ -127,7 +127,7 @@ impl<'s> Comparison<'s> {
             self.say(&Spot::NOWHERE, Said::new(rule, text, marks.0, marks.1))?;
         }
         for (scope, _) in after.into_iter().flat_map(At::members) {
-            if before.and_then(|before| before.get(scope)).is_none() {
+            if before.and_then(|before| before.entry(scope)).is_none() {
                 let text = format!("{subject}: the scope `{scope}` is new");
                 let rule = "api-security-component-oauth-scope-added";
                 self.say(&Spot::NOWHERE, Said::new(rule, text, marks.0, marks.1))?;

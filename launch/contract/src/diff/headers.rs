@@ -16,7 +16,7 @@ impl<'s> Comparison<'s> {
         let (from, to) = (base.get("headers"), revision.get("headers"));
         for (name, at) in from.into_iter().flat_map(At::members) {
             let header = at.spec.follow(at)?;
-            match to.and_then(|to| to.get(name)) {
+            match to.and_then(|to| to.entry(name)) {
                 Some(other) => {
                     let other = other.spec.follow(other)?;
                     self.header_pair(spot, status, name, header, other)?;
@@ -34,7 +34,7 @@ impl<'s> Comparison<'s> {
             }
         }
         for (name, at) in to.into_iter().flat_map(At::members) {
-            if from.and_then(|from| from.get(name)).is_none() {
+            if from.and_then(|from| from.entry(name)).is_none() {
                 let text = format!("header `{name}` of response {status}: new");
                 let around = base.mark_of("headers");
                 self.say(spot, Said::new("response-header-added", text, around, at.mark()))?;

@@ -83,7 +83,7 @@ impl<'s> Content<'s> {
         let mut it = Self::default();
         let (from, to) = (base.get("content"), revision.get("content"));
         for (name, one) in from.into_iter().flat_map(At::members) {
-            match to.and_then(|to| to.get(name)) {
+            match to.and_then(|to| to.entry(name)) {
                 Some(other) => it.pairs.push(MediaPair {
                     base_name: name,
                     name,
@@ -94,7 +94,7 @@ impl<'s> Content<'s> {
             }
         }
         for (name, one) in to.into_iter().flat_map(At::members) {
-            if from.and_then(|from| from.get(name)).is_some() {
+            if from.and_then(|from| from.entry(name)).is_some() {
                 continue;
             }
             let related = it

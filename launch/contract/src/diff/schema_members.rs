@@ -220,7 +220,7 @@ impl<'s> Comparison<'s> {
                 .into_iter()
                 .flat_map(At::members)
                 .map(|(name, _)| name)
-                .filter(|name| those.and_then(|those| those.get(name)).is_none())
+                .filter(|name| those.and_then(|those| those.entry(name)).is_none())
                 .collect()
         };
         let added = missing(to, from);
@@ -239,7 +239,7 @@ impl<'s> Comparison<'s> {
             self.of_site(site, rule, text, keyword)?;
         }
         for (name, value) in from.into_iter().flat_map(At::members) {
-            let other = to.and_then(|to| to.get(name));
+            let other = to.and_then(|to| to.entry(name));
             if other.is_none() || same_option(Some(value), other) {
                 continue;
             }

@@ -141,7 +141,7 @@ impl<'s> Comparison<'s> {
         let keyword = "dependentRequired";
         let (from, to) = (site.b.get(keyword), site.r.get(keyword));
         for (name, list) in to.into_iter().flat_map(At::members) {
-            let Some(from) = from.and_then(|from| from.get(name)) else {
+            let Some(from) = from.and_then(|from| from.entry(name)) else {
                 let rule = site.pick(everywhere!("dependent-required-added"));
                 let text = format!("`{name}` now asks for {}", list.render());
                 self.of_site(site, rule, text, keyword)?;
@@ -162,7 +162,7 @@ impl<'s> Comparison<'s> {
             }
         }
         for (name, list) in from.into_iter().flat_map(At::members) {
-            if to.and_then(|to| to.get(name)).is_none() {
+            if to.and_then(|to| to.entry(name)).is_none() {
                 let rule = site.pick(everywhere!("dependent-required-removed"));
                 let text = format!("`{name}` no longer asks for {}", list.render());
                 self.of_site(site, rule, text, keyword)?;

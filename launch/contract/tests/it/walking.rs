@@ -156,3 +156,32 @@ fn places_are_lines_of_both_documents() {
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].base.line, found[0].revision.line), (8, 6), "{found:#?}");
 }
+
+#[test]
+fn a_name_with_nothing_under_it_is_a_name() {
+    let media = |content: &str| {
+        let body =
+            format!("paths:\n  /a:\n    get: {{ responses: {{ '200': {{ content: {{ {content} }} }} }} }}\n");
+        document("3.1.0", &body)
+    };
+    let both = media("text/plain: , application/json: ");
+    assert_eq!(texts(&both, &both), Vec::<String>::new());
+    assert_eq!(
+        texts(&both, &media("text/plain: ")),
+        ["response-media-type-removed | the response 200 no longer comes as `application/json`"]
+    );
+}
+
+/// What libFuzzer found lies there, too.
+#[test]
+fn the_seeds_of_the_fuzz_target_do_not_differ_from_themselves() {
+    let mut seeds = 0;
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/contract_spec");
+    for seed in std::fs::read_dir(folder).unwrap() {
+        let path = seed.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(texts(&text, &text), Vec::<String>::new(), "{}", path.display());
+        seeds += 1;
+    }
+    assert!(seeds >= 2);
+}
