@@ -17,7 +17,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tminus_deadline::hops::Left;
 use tminus_deadline::{Deadline, margin, note_hop};
-use tminus_telemetry::{answered, hand_on, request_span};
+use tminus_telemetry::{answered, request_span};
 use tminus_transcode::TranscodedBody;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -297,7 +297,7 @@ impl Call<'_> {
         // The gateway has already told the client to go on; the backend need not be asked.
         headers.remove(header::EXPECT);
         headers.insert(X_REQUEST_ID, self.request_id.clone());
-        hand_on(&Span::current(), headers);
+        tminus_telemetry::hand_on(&Span::current(), headers);
         add_forwarded(headers, self.client.peer.ip(), host.as_ref());
         if self.protocol != Protocol::Http {
             headers.remove(header::HOST);
