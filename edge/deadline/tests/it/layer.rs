@@ -173,6 +173,8 @@ async fn every_hop_and_every_passed_deadline_is_an_event() {
         .with_max_level(tracing::Level::DEBUG)
         .with_writer(move || writer.clone())
         .finish();
+    // With a single one, an event that another test's thread reaches first would be off for all threads.
+    let _other = tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(io::sink).finish());
     let guard = tracing::subscriber::set_default(subscriber);
     let stalled = service_fn(|_: Request<()>| pending::<Result<Response<String>, Infallible>>());
     ask(stalled, &[("grpc-timeout", "30m")]).await;

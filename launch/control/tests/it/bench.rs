@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use sha2::Digest as _;
@@ -18,9 +19,12 @@ use tminus_control::keys;
 use tminus_control::session::{self, Beginning, PlanText};
 use tminus_control::wall::Wall;
 use tminus_plan::RolloutVerdict;
-use tminus_record::{Hash, Record, SigningKey};
+use tminus_record::{Hash, Record, RecordError, SigningKey};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+/// Longer than any child takes to begin.
+const LOCKED_MAX: Duration = Duration::from_secs(10);
 
 /// Two items with gates and sign-offs, one with a gate of a kind to come.
 pub const PLAN: &str = r#"
@@ -215,8 +219,19 @@ pub fn begin(folder: &Path, plan: &PlanText, rehearsal: bool) {
     session::begin(&mut book, &layout, what).unwrap();
 }
 
+/// Opens the record in a folder. A child that another test starts holds its lock, too, until it has become its own program.
+pub fn open_record(folder: &Path) -> Record {
+    let began = Instant::now();
+    loop {
+        match Record::open(&folder.join("record"), &key(1)) {
+            Err(RecordError::Locked { .. }) if began.elapsed() < LOCKED_MAX => std::thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
 pub fn open(folder: &Path) -> Book {
-    let record = Record::open(&folder.join("record"), &key(1)).unwrap();
+    let record = open_record(folder);
     Book::open(Box::new(record), key(1)).unwrap()
 }
 

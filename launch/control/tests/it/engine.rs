@@ -8,9 +8,8 @@ use tminus_control::layout::Layout;
 use tminus_control::report;
 use tminus_control::session::{self, Found, Wish};
 use tminus_plan::{Fact, ItemStatus, LaunchState};
-use tminus_record::Record;
 
-use crate::bench::{PLAN, Scripted, StopsAt, begin, engine, key, open, plan};
+use crate::bench::{PLAN, Scripted, StopsAt, begin, engine, key, open, open_record, plan};
 
 /// What must be the same however often a launch was interrupted: everything but times, attempts and
 /// the places of entries.
@@ -105,7 +104,7 @@ async fn killed_at_any_entry_and_resumed_a_launch_ends_the_same_and_no_evidence_
         for after in [false, true] {
             let folder = tempfile::tempdir().unwrap();
             begin(folder.path(), &plan(PLAN), true);
-            let record = Record::open(&folder.path().join("record"), &key(1)).unwrap();
+            let record = open_record(folder.path());
             let log = StopsAt {
                 record,
                 left: at,
