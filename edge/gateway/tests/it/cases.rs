@@ -138,7 +138,7 @@ async fn answer(cases: &Cases, method: &str, request: tonic::Request<Item>) -> C
     match item.name.as_str() {
         "hang" => {
             let _guard = cases.seen.until_dropped("hang began", "hang dropped");
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         "long" => item.tags = vec!["long".repeat(1000)],
         _ => {}
