@@ -14,6 +14,7 @@ pub struct Shown {
     pub speaker: String,
     pub frame: Value,
     /// What stands behind the frame, for people.
+    #[allow(dead_code, reason = "looked at where frames are replayed")]
     pub note: String,
 }
 

@@ -174,6 +174,7 @@ fn a_name_with_nothing_under_it_is_a_name() {
 
 /// What libFuzzer found lies there, too.
 #[test]
+#[allow(clippy::disallowed_methods, reason = "a test reads its cases")]
 fn the_seeds_of_the_fuzz_target_do_not_differ_from_themselves() {
     let mut seeds = 0;
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/contract_spec");
