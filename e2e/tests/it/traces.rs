@@ -7,6 +7,8 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::body::Body;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -168,15 +170,16 @@ async fn a_budget_is_one_trace_through_gateway_server_and_store_and_its_end_canc
     let folder = tempfile::tempdir().unwrap();
     let (collector, address) = Collector::start().await;
     let (mut gateway, mut server, url) = start(folder.path(), &address).await;
-    let client = reqwest::Client::new();
+    let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
     let trace = |number: u32| format!("4bf92f3577b34da6a3ce929d{number:08x}");
     let sign_in = async |number: u32| {
-        let call = client
-            .post(&url)
+        let call = axum::http::Request::post(&url)
+            .header("content-type", "application/json")
             .header("x-request-timeout", "300ms")
-            .header("traceparent", format!("00-{}-{CALLER}-01", trace(number)))
-            .json(&serde_json::json!({ "display_name": format!("guest {number}") }));
-        call.send().await.unwrap().status().as_u16()
+            .header("traceparent", format!("00-{}-{CALLER}-01", trace(number)));
+        let body = serde_json::json!({ "display_name": format!("guest {number}") });
+        let call = call.body(Body::from(body.to_string())).unwrap();
+        client.request(call).await.unwrap().status().as_u16()
     };
     assert_eq!(sign_in(1).await, 200, "{}", server.output());
 

@@ -47,6 +47,7 @@ pub async fn within_current<T>(work: impl Future<Output = T>) -> Result<T, Passe
 
 /// Records in the current span how much is left at a hop, whole milliseconds.
 pub fn note_hop(hop: &str, deadline: Deadline, now: Instant) {
-    let left = u64::try_from(deadline.left(now.into_std()).as_millis()).unwrap_or(u64::MAX);
+    // Signed: OpenTelemetry has no other integers.
+    let left = i64::try_from(deadline.left(now.into_std()).as_millis()).unwrap_or(i64::MAX);
     tracing::debug!(target: "deadline", hop, deadline.remaining_ms = left, "a deadline at a hop");
 }

@@ -111,7 +111,7 @@ where
             let mut result = match within(deadline, work).await {
                 Ok(result) => result,
                 Err(passed) => {
-                    tracing::debug!(target: "deadline", %hop, deadline.remaining_ms = 0_u64, "a deadline has passed");
+                    tracing::debug!(target: "deadline", %hop, deadline.remaining_ms = 0_i64, "a deadline has passed");
                     Ok(answer(&headers, passed.into()))
                 }
             };
