@@ -16,6 +16,8 @@ use tempfile::TempDir;
 use crate::common::{Process, eventually, tool};
 
 const STARTED: &str = "started successfully on port ";
+const TAKEN: &str = "Address already in use";
+const TRIES_MAX: u32 = 10;
 const QUITS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Chromedriver; its browsers end with it, also when a test panics.
@@ -40,28 +42,37 @@ pub struct Window {
 
 impl Driver {
     pub async fn start() -> Driver {
-        let directory = tempfile::tempdir().expect("a temporary directory");
         let chromedriver = tool(&["chromedriver"], "chromium-driver");
-        let mut process = Process::start(
-            Command::new(chromedriver).arg("--port=0"),
-            directory.path().join("chromedriver.log"),
-        );
-        let port = eventually(
-            "chromedriver to listen",
-            async || {
-                let output = process.output();
-                assert!(!process.ended(), "chromedriver ended: {output}");
-                let (_, rest) = output.split_once(STARTED)?;
-                rest.split_once('.')?.0.parse().ok()
-            },
-            async || String::new(),
-        )
-        .await;
-        Driver {
-            process,
-            port,
-            directory,
+        for _ in 0..TRIES_MAX {
+            let directory = tempfile::tempdir().expect("a temporary directory");
+            let mut process = Process::start(
+                Command::new(&chromedriver).arg("--port=0"),
+                directory.path().join("chromedriver.log"),
+            );
+            let port = eventually(
+                "chromedriver to listen",
+                async || {
+                    let output = process.output();
+                    if let Some((_, rest)) = output.split_once(STARTED) {
+                        return rest.split_once('.')?.0.parse().ok().map(Some);
+                    }
+                    // It asks for a free port of IPv6, which another program may have for IPv4.
+                    let taken = process.ended() && process.output().contains(TAKEN);
+                    assert!(taken || !process.ended(), "chromedriver ended: {output}");
+                    taken.then_some(None)
+                },
+                async || String::new(),
+            )
+            .await;
+            if let Some(port) = port {
+                return Driver {
+                    process,
+                    port,
+                    directory,
+                };
+            }
         }
+        panic!("chromedriver found no free port in {TRIES_MAX} tries");
     }
 
     /// A new browser with an empty profile, at `url`.

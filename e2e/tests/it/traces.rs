@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
+use futures_util::{SinkExt as _, StreamExt as _};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
@@ -163,6 +164,59 @@ async fn start(folder: &Path, collector: &str) -> (Process, Process, String) {
     let (gateway, ready) = serve(folder, "gateway", &mut gateway).await;
     let url = format!("http://{}/v1/guests", ready["listen"].as_str().unwrap());
     (gateway, server, url)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_of_a_websocket_is_a_trace_with_its_deadline() {
+    let folder = tempfile::tempdir().unwrap();
+    let (collector, address) = Collector::start().await;
+    let (mut gateway, mut server, url) = start(folder.path(), &address).await;
+    let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
+    let call = axum::http::Request::post(&url).header("content-type", "application/json");
+    let answer = client
+        .request(call.body(Body::from("{}")).unwrap())
+        .await
+        .unwrap();
+    let body = axum::body::to_bytes(Body::new(answer.into_body()), 64 * 1024)
+        .await
+        .unwrap();
+    let guest: serde_json::Value = serde_json::from_slice(&body).unwrap();
+
+    let uri = url.replace("http://", "ws://").replace("/v1/guests", "/v1/play");
+    let token = format!("Bearer {}", guest["token"].as_str().unwrap());
+    let (mut socket, _) = tokio_websockets::ClientBuilder::new()
+        .uri(&uri)
+        .unwrap()
+        .add_header(axum::http::header::AUTHORIZATION, token.parse().unwrap())
+        .unwrap()
+        .connect()
+        .await
+        .unwrap();
+    let join = r#"{"requestId":1,"joinLobby":{}}"#;
+    socket.send(tokio_websockets::Message::text(join)).await.unwrap();
+    loop {
+        let told = socket.next().await.unwrap().unwrap();
+        if told.as_text().is_some_and(|text| text.contains("queued")) {
+            break;
+        }
+    }
+    drop(socket);
+    for process in [&mut gateway, &mut server] {
+        assert!(
+            process.ends_within(Duration::from_secs(60)),
+            "{}",
+            process.output()
+        );
+    }
+    let spans = collector.0.lock().unwrap();
+    let (service, span) = spans.iter().find(|(_, span)| span.name == "join_lobby").unwrap();
+    assert_eq!((service.as_str(), span.parent_span_id.len()), ("starvault", 0));
+    let player = guest["profile"]["playerId"].as_str().unwrap();
+    assert_eq!(text(&span.attributes, "player.id").as_deref(), Some(player));
+    assert!((1..=10_000).contains(&left(span, "starvault")));
+    // A credential is nowhere in what was sent.
+    let secret = guest["token"].as_str().unwrap();
+    assert!(!format!("{spans:?}").contains(secret));
 }
 
 #[tokio::test(flavor = "multi_thread")]

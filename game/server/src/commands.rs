@@ -407,3 +407,20 @@ impl Player {
         }
     }
 }
+
+/// What traces call a command.
+pub fn name_of(command: &Command) -> &'static str {
+    match command {
+        Command::JoinLobby(_) => "join_lobby",
+        Command::LeaveLobby(_) => "leave_lobby",
+        Command::Resume(_) => "resume",
+        Command::PlayMove(_) => "play_move",
+        Command::Resign(_) => "resign",
+        Command::OfferDraw(_) => "offer_draw",
+        Command::AnswerDraw(_) => "answer_draw",
+        Command::Ping(_) => "ping",
+        Command::OfferRematch(_) => "offer_rematch",
+        Command::AnswerRematch(_) => "answer_rematch",
+        Command::SendEmote(_) => "send_emote",
+    }
+}

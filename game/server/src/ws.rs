@@ -20,13 +20,14 @@ use starvault_wire::{
     CLIENT_FRAME_BYTES_MAX, Codec, SUBPROTOCOL_BEARER_PREFIX,
     v1::{ClientFrame, Welcome, client_frame::Command, error::Code, server_frame::Event as Say},
 };
-use tminus_deadline::{Deadline, within};
+use tminus_deadline::{Deadline, note_hop, within};
 use tokio::{net::TcpStream, time::Instant};
+use tracing::{Instrument as _, Span};
 use tungstenite::{Message, handshake::derive_accept_key};
 
 use crate::{
     app::App,
-    commands::Player,
+    commands::{Player, name_of},
     error::AppError,
     net::ConnectionPermit,
     rate::TokenBucket,
@@ -152,6 +153,19 @@ async fn converse(app: Arc<App>, stream: TcpStream, ahead: Bytes, profile: Profi
     tracing::debug!(player = %session.player_id, session = session.id.0, ?end, "a player's connection ended");
 }
 
+/// A command that is waited for. Each begins a trace: a socket lives for hours.
+fn command_span(session: &SessionHandle, command: &Command) -> Span {
+    let name = name_of(command);
+    tracing::debug_span!(
+        target: "trace",
+        "command",
+        otel.kind = "server",
+        otel.name = name,
+        action.name = name,
+        player.id = %session.player_id,
+    )
+}
+
 fn welcome(app: &App, profile: Profile) -> Welcome {
     Welcome {
         player_id: profile.player_id.to_string(),
@@ -215,11 +229,15 @@ impl Conversation {
                 let (session, now) = (self.player.session.clone(), self.socket.now());
                 let limit = self.app.config.limits.command_timeout;
                 let deadline = Deadline::after(now.into_std(), limit);
+                let span = command_span(&session, &command);
+                span.in_scope(|| note_hop("starvault", deadline, now));
                 // On the heap while it runs: a connection that waits does not carry it about.
-                let work = Box::pin(within(deadline, self.player.on_command(request_id, command)));
+                let work = within(deadline, self.player.on_command(request_id, command));
+                let work = Box::pin(work.instrument(span.clone()));
                 let command = async {
                     if work.await.is_err() {
-                        tracing::debug!(target: "deadline", hop = "starvault", "a command's deadline has passed");
+                        let _within = span.entered();
+                        tracing::debug!(target: "deadline", hop = "starvault", deadline.remaining_ms = 0_i64, "a deadline has passed");
                         session.refuse(request_id, Code::Unavailable, TOO_SLOW);
                     }
                 };

@@ -477,7 +477,10 @@ impl Player {
                 });
                 match self.ask(command).await {
                     Event::Resumed(resumed) => return resumed,
-                    Event::Error(error) if error.code() == Code::Unavailable => {}
+                    // As a client does: a moment later, since commands have a rate.
+                    Event::Error(error) if error.code() == Code::Unavailable => {
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
                     other => panic!("the resume was refused: {other:?}"),
                 }
             }
