@@ -4,7 +4,7 @@
 //! never verifies a token, never looks into a payload (but to transcode it, where it is told to), and knows
 //! nothing of the game or the launch behind it.
 //!
-//! The decision where a request goes is pure ([`route`], [`sticky`]); the rest carries bytes.
+//! The decision where a request goes is pure ([`route`], [`sticky`], [`explain`]); the rest carries bytes.
 
 pub mod admin;
 pub mod answers;
@@ -12,6 +12,7 @@ pub mod body;
 pub mod config;
 pub mod connection;
 pub mod exchange;
+pub mod explain;
 pub mod frames;
 pub mod headers;
 pub mod metrics;

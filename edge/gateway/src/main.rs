@@ -2,13 +2,17 @@
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue};
 use serde_json::json;
 use tminus_gateway::config::{self, Config, ConfigError};
+use tminus_gateway::explain::Asked;
 use tminus_gateway::{server, transcoding};
 use tminus_telemetry::TelemetryArgs;
 use tokio_util::sync::CancellationToken;
@@ -49,6 +53,34 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say which backend a request would get by a configuration file, and why.
+    ///
+    /// It is the decision at the start: weights set and backends drained since then are not in the file.
+    #[command(after_help = "Example: tminus-gateway explain gateway.yaml /v1/play -H 'x-version: v1.3'")]
+    Explain {
+        /// The configuration file.
+        config: PathBuf,
+        /// Path and query of the request.
+        #[arg(value_name = "PATH[?QUERY]")]
+        target: PathAndQuery,
+        /// A header of the request; can be given several times.
+        #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
+        headers: Vec<(HeaderName, HeaderValue)>,
+        /// The address that the request comes from.
+        #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+        from: IpAddr,
+        /// Answer as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let wrong = || "write it like 'x-version: v1.3'".to_owned();
+    let (name, value) = text.split_once(':').ok_or_else(wrong)?;
+    let name = name.trim().parse().map_err(|_| wrong())?;
+    let value = value.trim().parse().map_err(|_| wrong())?;
+    Ok((name, value))
 }
 
 fn main() -> ExitCode {
@@ -60,6 +92,20 @@ fn main() -> ExitCode {
             telemetry,
         } => run(&config, ready_file.as_deref(), exit_on_stdin_close, &telemetry),
         Command::Check { config, json } => check(&config, json),
+        Command::Explain {
+            config,
+            target,
+            headers,
+            from,
+            json,
+        } => {
+            let asked = Asked {
+                headers: &headers.into_iter().collect(),
+                query: target.query(),
+                client: from,
+            };
+            explain(&config, asked, json)
+        }
     };
     done.unwrap_or_else(|error| {
         eprintln!("tminus-gateway: {error:#}");
@@ -96,6 +142,23 @@ fn check(path: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::from(EXIT_FAILED)
     })
+}
+
+fn explain(path: &Path, asked: Asked<'_>, as_json: bool) -> anyhow::Result<ExitCode> {
+    let config = match read(path)? {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("{error}");
+            return Ok(ExitCode::from(EXIT_FAILED));
+        }
+    };
+    let explained = tminus_gateway::explain::explain(&config, asked)?;
+    if as_json {
+        println!("{}", serde_json::to_string(&explained)?);
+    } else {
+        print!("{explained}");
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn run(

@@ -4,6 +4,7 @@
 //! signature: a forged one lets a caller choose which release answers and nothing else. The
 //! backends verify the token.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use base64::Engine as _;
@@ -69,6 +70,18 @@ impl StickySource {
     }
 }
 
+impl fmt::Display for StickySource {
+    /// As [`StickySource::parse`] takes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BearerSubject => f.write_str("bearer-subject"),
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Cookie(name) => write!(f, "cookie:{name}"),
+            Self::ClientIp => f.write_str("client-ip"),
+        }
+    }
+}
+
 /// A player's place among the buckets: the same on every gateway and after every restart.
 ///
 /// SHA-256 over the kind of key and its value. It is not there for secrecy: a keyless hash with
@@ -117,10 +130,19 @@ pub fn player_key(
     client: IpAddr,
     request_id: &[u8],
 ) -> PlayerKey {
+    known_player(sources, headers, client)
+        .map_or_else(|| PlayerKey::of("request", request_id), |(_, key)| key)
+}
+
+/// The player behind a request, and the source that names it.
+pub fn known_player<'s>(
+    sources: &'s [StickySource],
+    headers: &HeaderMap,
+    client: IpAddr,
+) -> Option<(&'s StickySource, PlayerKey)> {
     sources
         .iter()
-        .find_map(|source| source.read(headers, client))
-        .unwrap_or_else(|| PlayerKey::of("request", request_id))
+        .find_map(|source| source.read(headers, client).map(|key| (source, key)))
 }
 
 /// The unverified `sub` of the bearer token, if the request carries one of sane size.

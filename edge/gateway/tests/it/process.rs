@@ -47,6 +47,33 @@ async fn run(directory: &Path, yaml: &str, more: &[&str]) -> (Child, Value) {
 }
 
 #[tokio::test]
+async fn explain_tells_where_a_request_goes_and_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("gateway.yaml");
+    std::fs::write(&file, yaml(nobody().await, nobody().await, &Settings::default())).unwrap();
+    let explain =
+        async |more: &[&str]| output(command().arg("explain").arg(&file).args(more).spawn().unwrap()).await;
+    let (code, text) = explain(&["/v1/play", "-H", "x-version: v1.2", "--json"]).await;
+    assert_eq!(code, Some(0), "{text}");
+    let told: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (&told["decided_by"], &told["backend"]),
+        (&"rule".into(), &"stable".into())
+    );
+    let (code, text) = explain(&["/v1/play", "--from", "203.0.113.9"]).await;
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("default split: no rule matches"), "{text}");
+    for wrong in [
+        &["no path at all", "--json"],
+        &["/", "-Hx-version"],
+        &["/", "--from=home"],
+    ] {
+        let (code, text) = explain(wrong).await;
+        assert_eq!(code, Some(2), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn check_tells_good_from_bad_by_exit_code_and_place() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("gateway.yaml");
