@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::common::{Gateway, Process, Starvault, binary, eventually};
 
 /// Starts a program of ours that tells about deadlines; answers what its ready file says.
-pub async fn serve(folder: &Path, name: &str, command: &mut Command) -> (Process, Value) {
+async fn serve(folder: &Path, name: &str, command: &mut Command) -> (Process, Value) {
     let ready = folder.join(format!("{name}.json"));
     command.env("RUST_LOG", "deadline=debug,info");
     command
@@ -29,6 +29,36 @@ pub async fn serve(folder: &Path, name: &str, command: &mut Command) -> (Process
     (process, serde_json::from_str(&text).unwrap())
 }
 
+/// A server behind a gateway that waits long, with what is said to each of them besides; gateway, server, and
+/// where guests sign in.
+pub async fn behind_a_gateway(
+    folder: &Path,
+    to_server: &[&str],
+    to_gateway: &[&str],
+) -> (Process, Process, String) {
+    let mut server = Command::new(binary("starvault", "starvault-server"));
+    server.args(["serve", "--listen", "127.0.0.1:0", "--release", "v1.3"]);
+    server
+        .arg("--store")
+        .arg(format!("sqlite:{}", folder.join("store.sqlite").display()));
+    server.arg("--signing-key").arg(folder.join("key.pem"));
+    let (server, ready) = serve(folder, "server", server.args(to_server)).await;
+    let configuration = folder.join("gateway.yaml");
+    let backend = format!(
+        "{{ url: \"http://{}\", version: v1.3 }}",
+        ready["address"].as_str().unwrap()
+    );
+    let text = format!(
+        "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nupstream_timeout_ms: 60000\nbackends:\n  one: {backend}\ndefault: {{ split: {{ one: 100 }} }}\n"
+    );
+    fs::write(&configuration, text).unwrap();
+    let mut gateway = Command::new(binary("tminus-gateway", "tminus-gateway"));
+    gateway.arg("run").arg(&configuration);
+    let (gateway, ready) = serve(folder, "gateway", gateway.args(to_gateway)).await;
+    let url = format!("http://{}/v1/guests", ready["listen"].as_str().unwrap());
+    (gateway, server, url)
+}
+
 /// What was left at each event of this hop, in order.
 fn remaining_ms(log: &str, hop: &str) -> Vec<u64> {
     let quoted = format!("hop=\"{hop}\"");
@@ -45,35 +75,7 @@ fn remaining_ms(log: &str, hop: &str) -> Vec<u64> {
 #[tokio::test]
 async fn a_budget_shrinks_from_hop_to_hop_and_cancels_the_work_when_it_runs_out() {
     let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name);
-    let mut server = Command::new(binary("starvault", "starvault-server"));
-    server.args([
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--release",
-        "v1.3",
-        "--inject",
-        "stall",
-    ]);
-    server
-        .arg("--store")
-        .arg(format!("sqlite:{}", path("store.sqlite").display()));
-    server.arg("--signing-key").arg(path("key.pem"));
-    let (server, ready) = serve(folder.path(), "server", &mut server).await;
-    let configuration = path("gateway.yaml");
-    let backend = format!(
-        "{{ url: \"http://{}\", version: v1.3 }}",
-        ready["address"].as_str().unwrap()
-    );
-    let text = format!(
-        "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nupstream_timeout_ms: 60000\nbackends:\n  one: {backend}\ndefault: {{ split: {{ one: 100 }} }}\n"
-    );
-    fs::write(&configuration, text).unwrap();
-    let mut gateway = Command::new(binary("tminus-gateway", "tminus-gateway"));
-    gateway.arg("run").arg(&configuration);
-    let (gateway, ready) = serve(folder.path(), "gateway", &mut gateway).await;
-    let url = format!("http://{}/v1/guests", ready["listen"].as_str().unwrap());
+    let (gateway, server, url) = behind_a_gateway(folder.path(), &["--inject", "stall"], &[]).await;
 
     let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
     // A stalling release serves its players for a while first.

@@ -1,9 +1,7 @@
 //! One budget through gateway, server and store as a collector of traces sees it.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,8 +20,8 @@ use tokio::net::TcpListener;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
-use crate::common::{Process, binary};
-use crate::deadlines::serve;
+use crate::common::Process;
+use crate::deadlines::behind_a_gateway;
 
 const CALLER: &str = "00f067aa0ba902b7";
 
@@ -141,29 +139,10 @@ fn assert_shrinking([gateway, server, store]: &[Span; 3]) {
     );
 }
 
-/// Both programs, telling `collector`, with their files in `folder`.
+/// Both programs, telling `collector`, and where guests sign in.
 async fn start(folder: &Path, collector: &str) -> (Process, Process, String) {
-    let mut server = Command::new(binary("starvault", "starvault-server"));
-    server.args(["serve", "--listen", "127.0.0.1:0", "--release", "v1.3"]);
-    server
-        .arg("--store")
-        .arg(format!("sqlite:{}", folder.join("store.sqlite").display()));
-    server.arg("--signing-key").arg(folder.join("key.pem"));
-    server.args(["--otlp-endpoint", collector]);
-    let (server, ready) = serve(folder, "server", &mut server).await;
-    let configuration = folder.join("gateway.yaml");
-    let text = format!(
-        "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nupstream_timeout_ms: 60000\nbackends:\n  one: {{ url: \"http://{}\", version: v1.3 \
-         }}\ndefault: {{ split: {{ one: 100 }} }}\n",
-        ready["address"].as_str().unwrap()
-    );
-    fs::write(&configuration, text).unwrap();
-    let mut gateway = Command::new(binary("tminus-gateway", "tminus-gateway"));
-    gateway.arg("run").arg(&configuration);
-    gateway.args(["--otlp-endpoint", collector]);
-    let (gateway, ready) = serve(folder, "gateway", &mut gateway).await;
-    let url = format!("http://{}/v1/guests", ready["listen"].as_str().unwrap());
-    (gateway, server, url)
+    let told = ["--otlp-endpoint", collector];
+    behind_a_gateway(folder, &told, &told).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

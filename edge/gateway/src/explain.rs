@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::headers::query_parameter;
-use crate::route::{BUCKETS, NoBackend, RequestFacts, Source, Split, WEIGHT_TOTAL};
+use crate::route::{BUCKETS, BackendId, NoBackend, RequestFacts, Source, Split, WEIGHT_TOTAL};
 use crate::sticky::{PlayerKey, known_player};
 
 /// What a request carries, as far as it decides.
@@ -79,7 +79,7 @@ pub fn explain(config: &Config, asked: Asked<'_>) -> Result<Explained, NoBackend
         Source::Affinity => ("affinity", None, None),
         Source::Default => ("default", None, Some(&routes.default_split)),
     };
-    let name = |id: crate::route::BackendId| routes.backends[id.0].name.clone();
+    let name = |id: BackendId| routes.backends[id.0].name.clone();
     let shares = split.map_or_else(Vec::new, |split| shares(split, name));
     let is_certain = known.is_some() || shares.iter().filter(|share| share.weight > 0).count() <= 1;
     let backend = is_certain.then(|| &routes.backends[decision.backend.0]);
@@ -94,9 +94,9 @@ pub fn explain(config: &Config, asked: Asked<'_>) -> Result<Explained, NoBackend
     })
 }
 
-fn shares(split: &Split, name: impl Fn(crate::route::BackendId) -> String) -> Vec<Share> {
+fn shares(split: &Split, name: impl Fn(BackendId) -> String) -> Vec<Share> {
     let mut from = 0;
-    let share = |(id, weight): &(crate::route::BackendId, u32)| {
+    let share = |(id, weight): &(BackendId, u32)| {
         let to = from + weight * (BUCKETS / WEIGHT_TOTAL);
         let share = Share {
             backend: name(*id),

@@ -2,29 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use tminus_control::board::SharedBoard;
-use tminus_control::gates::{Hands, Measured, deadlines};
-use tminus_control::wall::SystemWall;
+use tminus_control::gates::{Measured, deadlines};
 use tminus_plan::{DeadlinesSpec, Evidence, Gate, GateKind, Plan, Variables, Verdict, judge};
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
-fn hands() -> Hands {
-    let (steps, _) = mpsc::channel(1);
-    Hands {
-        stop: CancellationToken::new(),
-        board: SharedBoard::new(),
-        steps,
-        wall: Arc::new(SystemWall),
-    }
-}
+use crate::hands::hands;
 
 /// How the backend treats deadlines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,22 +7,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse as _;
 use axum::routing::get;
-use tminus_control::board::SharedBoard;
-use tminus_control::gates::{Hands, command, http};
-use tminus_control::wall::SystemWall;
+use tminus_control::gates::{command, http};
 use tminus_plan::{CommandSpec, GateKind, HttpSpec, Plan, Variables};
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
-fn hands() -> Hands {
-    let (steps, _) = mpsc::channel(1);
-    Hands {
-        stop: CancellationToken::new(),
-        board: SharedBoard::new(),
-        steps,
-        wall: Arc::new(SystemWall),
-    }
-}
+use crate::hands::hands;
 
 fn shell(script: &str, timeout_s: f64) -> CommandSpec {
     CommandSpec {

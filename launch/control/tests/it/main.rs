@@ -19,6 +19,8 @@ mod engine;
 #[cfg(test)]
 mod gates;
 #[cfg(test)]
+mod hands;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod sign_offs;

@@ -1,28 +1,15 @@
 //! The gate `sessions` against a small backend that knows two credentials, and against the mistakes that it could make.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
-use tminus_control::board::SharedBoard;
-use tminus_control::gates::{Hands, Measured, sessions};
-use tminus_control::wall::SystemWall;
+use tminus_control::gates::{Measured, sessions};
 use tminus_plan::{Evidence, Gate, GateKind, Plan, SessionsSpec, Variables, Verdict, judge};
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
-fn hands() -> Hands {
-    let (steps, _) = mpsc::channel(1);
-    Hands {
-        stop: CancellationToken::new(),
-        board: SharedBoard::new(),
-        steps,
-        wall: Arc::new(SystemWall),
-    }
-}
+use crate::hands::hands;
 
 /// What the backend gets wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

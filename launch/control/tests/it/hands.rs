@@ -1,0 +1,19 @@
+//! What a gate is given to run by itself: nobody watches, and nobody stops it.
+
+use std::sync::Arc;
+
+use tminus_control::board::SharedBoard;
+use tminus_control::gates::Hands;
+use tminus_control::wall::SystemWall;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+pub fn hands() -> Hands {
+    let (steps, _) = mpsc::channel(1);
+    Hands {
+        stop: CancellationToken::new(),
+        board: SharedBoard::new(),
+        steps,
+        wall: Arc::new(SystemWall),
+    }
+}
