@@ -1,5 +1,6 @@
-//! What a descriptor set costs once it is decoded, told from its bytes: a small one can describe more than memory
-//! holds, with many empty descriptors or with long names that many others repeat.
+//! What a descriptor set's bytes tell before it is decoded: what it costs, for a small one can describe more than
+//! memory holds, with many empty descriptors or with long names that many others repeat; and its files' syntax, for
+//! decoding one that is neither proto2 nor proto3 can panic.
 
 use crate::error::BuildError;
 use crate::wire::{DEPTH_MAX, Damaged, Reader, Value};
@@ -27,7 +28,38 @@ pub(crate) fn check(set: &[u8]) -> Result<(), BuildError> {
             max: NAMES_BYTES_MAX,
         });
     }
+    check_syntax(set)
+}
+
+/// Of every file, each time it says it: the last one counts, but no compiler writes two.
+fn check_syntax(set: &[u8]) -> Result<(), BuildError> {
+    for file in strings(set, 1) {
+        if let Some(syntax) = strings(file, 12).find(|syntax| !matches!(*syntax, b"proto2" | b"proto3")) {
+            return Err(BuildError::Syntax {
+                file: shown(strings(file, 1).last().unwrap_or_default()),
+                syntax: shown(syntax),
+            });
+        }
+    }
     Ok(())
+}
+
+fn shown(bytes: &[u8]) -> String {
+    crate::scalar::shown(&String::from_utf8_lossy(bytes))
+}
+
+/// The fields of one number that hold bytes.
+fn strings(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
+    let mut reader = Reader::new(message);
+    std::iter::from_fn(move || {
+        while !reader.is_empty() {
+            match field(&mut reader).ok()? {
+                (found, Some(Value::Bytes(bytes))) if found == number => return Some(bytes),
+                _ => {}
+            }
+        }
+        None
+    })
 }
 
 /// Whatever can be read as a message counts as one: options hold messages that nothing here knows.

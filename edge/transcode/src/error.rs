@@ -11,6 +11,10 @@ pub enum BuildError {
     Descriptors(#[from] prost_reflect::DescriptorError),
     #[error("the descriptor set has more than {max} {what}; describe fewer services, without comments")]
     TooMuch { what: &'static str, max: usize },
+    #[error(
+        "{file} in the descriptor set has the syntax {syntax:?}, and only proto2 and proto3 are known; write it in one of them"
+    )]
+    Syntax { file: String, syntax: String },
     #[error("{method}: the path template {template:?} is not valid: {reason}")]
     Template {
         method: String,

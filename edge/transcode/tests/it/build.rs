@@ -182,6 +182,33 @@ fn a_set_that_would_take_much_more_memory_than_it_has_bytes_is_refused() {
     assert!(Transcoder::new(&fine, Options::default()).is_ok());
 }
 
+#[test]
+fn a_file_of_a_syntax_that_is_not_known_is_named() {
+    // google/protobuf/descriptor.proto: a file's name 1, package 2, syntax 12.
+    let file = |name: &str, syntax: &str| {
+        let parts = [
+            field(1, name.as_bytes()),
+            field(2, b"a.b"),
+            field(4, &field(1, b"M")),
+            field(12, syntax.as_bytes()),
+        ];
+        field(1, &parts.concat())
+    };
+    let set = |syntax| [file("fine.proto", "proto3"), file("newer.proto", syntax)].concat();
+    for syntax in ["editions", "", "proto4"] {
+        let error = Transcoder::new(&set(syntax), Options::default()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "newer.proto in the descriptor set has the syntax {syntax:?}, and only proto2 and proto3 are known; \
+                 write it in one of them"
+            )
+        );
+    }
+    let twice = Transcoder::new(&set("proto2"), Options::default()).unwrap_err();
+    assert!(twice.to_string().contains("a.b.M"), "{twice}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
