@@ -1,4 +1,4 @@
-//! The admin API: weights, draining, metrics. JSON over HTTP/1.1 on a loopback address.
+//! The admin API: weights, draining, reloading, explaining, metrics. JSON over HTTP/1.1 on a loopback address.
 //!
 //! It has no authentication: whoever reaches the address may use it, so the configuration refuses
 //! other than loopback addresses unless told otherwise. Requests that a web page makes (they carry
@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
@@ -16,13 +17,17 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use serde::Deserialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::answers::{code, error_json};
+use crate::explain::{Question, Unanswered};
 use crate::state::{ChangeError, Shared};
+use crate::weight::Weight;
 
 const BODY_BYTES_MAX: usize = 64 * 1024;
+const SPREAD_MS_MAX: u64 = 3_600_000;
 
 /// Serves the admin API until told to stop.
 ///
@@ -44,6 +49,8 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/weights", get(weights).put(set_weights))
         .route("/backends/{name}/drain", post(drain))
         .route("/backends/{name}/undrain", post(undrain))
+        .route("/reload", post(reload))
+        .route("/explain", post(explain))
         .route("/metrics.json", get(metrics_json))
         .route("/metrics", get(metrics_text))
         .fallback(async || {
@@ -88,7 +95,9 @@ fn error(status: StatusCode, code: u32, message: &str) -> Response {
 fn change_error(change: &ChangeError) -> Response {
     let (status, code) = match change {
         ChangeError::UnknownBackend { .. } => (StatusCode::NOT_FOUND, code::NOT_FOUND),
-        ChangeError::Split(_) => (StatusCode::BAD_REQUEST, code::INVALID_ARGUMENT),
+        ChangeError::Split(_) | ChangeError::Fixed { .. } => {
+            (StatusCode::BAD_REQUEST, code::INVALID_ARGUMENT)
+        }
     };
     error(status, code, &change.to_string())
 }
@@ -104,38 +113,98 @@ async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
     Json(json!({ "status": "ok" })).into_response()
 }
 
-fn weights_json(shared: &Shared) -> Response {
-    Json(json!({ "default": shared.weights() })).into_response()
-}
-
 async fn weights(State(shared): State<Arc<Shared>>) -> Response {
-    weights_json(&shared)
+    Json(json!({ "default": shared.weights() })).into_response()
 }
 
 async fn set_weights(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     let bad = |message: &str| error(StatusCode::BAD_REQUEST, code::INVALID_ARGUMENT, message);
-    let weights: BTreeMap<String, u32> = match serde_json::from_slice(&body) {
+    let weights: BTreeMap<String, Weight> = match serde_json::from_slice(&body) {
         Ok(weights) => weights,
         Err(why) => {
             return bad(&format!(
-                "expected whole weights by backend, like {{\"stable\":70,\"canary\":30}}: {why}"
+                "expected weights in percent by backend, like {{\"stable\":99.5,\"canary\":0.5}}: {why}"
             ));
         }
     };
     match shared.set_weights(&weights) {
-        Ok(()) => {
+        Ok(not_kept) => {
             tracing::info!(?weights, "weights changed");
-            weights_json(&shared)
+            let mut answer = json!({ "default": shared.weights() });
+            if let Some(why) = not_kept {
+                answer["not_kept"] = why.into();
+            }
+            Json(answer).into_response()
         }
         // The path is right and the body is wrong, whatever is wrong in it.
         Err(why) => bad(&why.to_string()),
     }
 }
 
-async fn drain(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Response {
-    match shared.drain(&name).await {
-        Ok(closed) => Json(json!({ "closed_websockets": closed })).into_response(),
-        Err(why) => change_error(&why),
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Drain {
+    /// Over which its WebSockets are told to end.
+    #[serde(default)]
+    spread_ms: u64,
+}
+
+async fn drain(State(shared): State<Arc<Shared>>, Path(name): Path<String>, body: Bytes) -> Response {
+    let bad = |message: &str| error(StatusCode::BAD_REQUEST, code::INVALID_ARGUMENT, message);
+    let Drain { spread_ms } = match body.is_empty() {
+        true => Drain::default(),
+        false => match serde_json::from_slice(&body) {
+            Ok(drain) => drain,
+            Err(why) => return bad(&format!("expected {{\"spread_ms\":5000}} or nothing: {why}")),
+        },
+    };
+    if spread_ms > SPREAD_MS_MAX {
+        return bad(&format!("spread_ms is {SPREAD_MS_MAX} at most"));
+    }
+    // A task of its own: who asked may leave, and the drain goes on.
+    let draining = tokio::spawn(async move { shared.drain(&name, Duration::from_millis(spread_ms)).await });
+    match draining.await {
+        Ok(Ok(closed)) => Json(json!({ "closed_websockets": closed })).into_response(),
+        Ok(Err(why)) => change_error(&why),
+        Err(why) => error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            code::INTERNAL,
+            &why.to_string(),
+        ),
+    }
+}
+
+async fn reload(State(shared): State<Arc<Shared>>) -> Response {
+    match crate::reload::reload(&shared) {
+        Ok(reloaded) => Json(reloaded).into_response(),
+        Err(why) => error(
+            StatusCode::BAD_REQUEST,
+            code::FAILED_PRECONDITION,
+            &why.to_string(),
+        ),
+    }
+}
+
+async fn explain(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
+    let question: Question = match serde_json::from_slice(&body) {
+        Ok(question) => question,
+        Err(why) => {
+            let what = format!(
+                "expected {{\"target\":\"/v1/play\",\"client\":\"127.0.0.1\",\"headers\":[[\"x-version\",\"v1.3\"]]}}: {why}"
+            );
+            return error(StatusCode::BAD_REQUEST, code::INVALID_ARGUMENT, &what);
+        }
+    };
+    match crate::explain::explain(&*shared.routing(), &question) {
+        Ok(explained) => Json(explained).into_response(),
+        Err(why @ Unanswered::NoRequest(_)) => {
+            error(StatusCode::BAD_REQUEST, code::INVALID_ARGUMENT, &why.to_string())
+        }
+        Err(why @ Unanswered::NoBackend(_)) => error(
+            StatusCode::SERVICE_UNAVAILABLE,
+            code::UNAVAILABLE,
+            &why.to_string(),
+        ),
     }
 }
 

@@ -31,6 +31,8 @@ pub mod code {
     pub const PERMISSION_DENIED: u32 = 7;
     /// A limit is reached.
     pub const RESOURCE_EXHAUSTED: u32 = 8;
+    /// Not in the state that things are in.
+    pub const FAILED_PRECONDITION: u32 = 9;
     /// The gateway does not do that.
     pub const UNIMPLEMENTED: u32 = 12;
     /// An invariant broke.

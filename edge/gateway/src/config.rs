@@ -3,19 +3,20 @@
 //! Every mistake is told with file, line and column. Reads no environment, opens no socket and no other file.
 
 mod file;
+mod rules;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderValue, Uri};
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
-use crate::route::{BackendId, RouteBackend, RouteTable, Rule, Split};
+use crate::route::{BackendId, RouteBackend, RouteTable, Split, Weight};
 use crate::sticky::StickySource;
-use file::{BackendFile, ConfigFile, LimitsFile, RuleFile, TranscodeFile};
+use file::{BackendFile, ConfigFile, LimitsFile, TranscodeFile};
 
 /// A mistake in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +35,8 @@ pub struct ConfigError {
 /// A checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The file as it was named.
+    pub file: PathBuf,
     /// Where players come in.
     pub listen: SocketAddr,
     /// Where the admin API listens.
@@ -50,6 +53,8 @@ pub struct Config {
     pub limits: Limits,
     /// Worker threads; `None` is one per core.
     pub workers: Option<usize>,
+    /// Where weights and draining outlast the process.
+    pub state_file: Option<PathBuf>,
 }
 
 /// A backend of the configuration.
@@ -112,7 +117,7 @@ impl Place {
 }
 
 /// Limits and times; every one has a default.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Until an answer's headers, counted while the backend keeps the client waiting (default 2 s).
     pub upstream_timeout: Duration,
@@ -149,6 +154,7 @@ pub struct Limits {
 
 const BACKENDS_MAX: usize = 64;
 const RULES_MAX: usize = 1024;
+const PINS_MAX: usize = 10_000;
 const TIMEOUT_MS_MAX: u64 = 24 * 3600 * 1000;
 const WORKERS_MAX: usize = 256;
 const RESPONSE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
@@ -241,13 +247,23 @@ impl Checker<'_> {
                     draining: false,
                 })
                 .collect(),
+            pins: HashMap::new(),
             rules: Vec::new(),
-            default_split: Split::new([(BackendId(0), crate::route::WEIGHT_TOTAL)])
+            default_split: Split::new([(BackendId(0), Weight::WHOLE)])
                 .expect("one backend with the whole weight is a split"),
         };
         routes.default_split = self.split(&routes, &read.default.value.split, read.default.referenced)?;
         routes.rules = self.rules(&routes, read.rules)?;
+        routes.pins = self.pins(&routes, &sticky, read.pins)?;
+        let state_file = match read.state_file {
+            None => None,
+            Some(name) if name.value.is_empty() => {
+                return Err(self.error(name.referenced, "state_file must name a file"));
+            }
+            Some(name) => Some(self.beside(&name.value)),
+        };
         Ok(Config {
+            file: PathBuf::from(self.file),
             listen,
             admin,
             sticky,
@@ -256,7 +272,13 @@ impl Checker<'_> {
             routes,
             limits: self.limits(read.limits, read.upstream_timeout_ms)?,
             workers: read.workers.map(|workers| workers.value),
+            state_file,
         })
+    }
+
+    /// A path that is written relative to the configuration.
+    fn beside(&self, path: &str) -> PathBuf {
+        Path::new(self.file).parent().unwrap_or(Path::new("")).join(path)
     }
 
     fn address(&self, text: &Spanned<String>) -> Result<SocketAddr, ConfigError> {
@@ -325,7 +347,6 @@ impl Checker<'_> {
         if named.value.is_empty() {
             return Err(self.error(named.referenced, "descriptor_set must name a file"));
         }
-        let folder = Path::new(self.file).parent().unwrap_or(Path::new(""));
         let max_response_bytes = self.within(
             "max_response_bytes",
             read.max_response_bytes,
@@ -334,7 +355,7 @@ impl Checker<'_> {
             RESPONSE_BYTES_MAX,
         )?;
         Ok(TranscodeConfig {
-            descriptor_set: folder.join(&named.value),
+            descriptor_set: self.beside(&named.value),
             named_at: self.place(named.referenced),
             max_response_bytes: usize::try_from(max_response_bytes).unwrap_or(usize::MAX),
             others: read.others,
@@ -357,70 +378,6 @@ impl Checker<'_> {
                 format!("{name} must be between {least} and {most}"),
             )),
         }
-    }
-
-    fn split(
-        &self,
-        routes: &RouteTable,
-        read: &BTreeMap<String, Spanned<u32>>,
-        whole: Location,
-    ) -> Result<Split, ConfigError> {
-        let mut weights = Vec::new();
-        for (name, weight) in read {
-            let id = routes.find(name).ok_or_else(|| {
-                let known: Vec<_> = routes
-                    .backends
-                    .iter()
-                    .map(|backend| backend.name.as_str())
-                    .collect();
-                self.error(
-                    weight.referenced,
-                    format!("unknown backend {name:?}: the backends are {}", known.join(", ")),
-                )
-            })?;
-            weights.push((id, weight.value));
-        }
-        let first = read
-            .values()
-            .map(|weight| weight.referenced)
-            .min_by_key(|at| (at.line(), at.column()));
-        Split::new(weights).map_err(|error| self.error(first.unwrap_or(whole), error.to_string()))
-    }
-
-    fn rules(&self, routes: &RouteTable, read: Vec<Spanned<RuleFile>>) -> Result<Vec<Rule>, ConfigError> {
-        let mut rules: Vec<Rule> = Vec::new();
-        for rule in read {
-            let at = rule.referenced;
-            let RuleFile { name, header, split } = rule.value;
-            if rules.len() >= RULES_MAX {
-                return Err(self.error(at, format!("at most {RULES_MAX} rules")));
-            }
-            if rules.iter().any(|other| other.name == name.value) {
-                return Err(self.error(
-                    name.referenced,
-                    format!("a rule named {:?} stands above already", name.value),
-                ));
-            }
-            if header.is_empty() {
-                return Err(self.error(
-                    at,
-                    format!("rule {:?} names no header: it would match everything", name.value),
-                ));
-            }
-            let mut headers = Vec::new();
-            for (header, value) in header {
-                let parsed = HeaderName::try_from(&header)
-                    .map_err(|_| self.error(value.referenced, format!("{header:?} is not a header name")))?;
-                headers.push((parsed, value.value));
-            }
-            let split = self.split(routes, &split, at)?;
-            rules.push(Rule {
-                name: name.value,
-                headers,
-                split,
-            });
-        }
-        Ok(rules)
     }
 
     fn limits(&self, read: LimitsFile, upstream: Option<Spanned<u64>>) -> Result<Limits, ConfigError> {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::matching::{Grpc, HeaderValueMatch, Host, Text};
 
 const GOOD: &str = r#"listen: 127.0.0.1:8080
 admin: 127.0.0.1:8081
@@ -24,9 +25,10 @@ fn the_example_is_read_as_written() {
     assert_eq!(config.affinity_query.as_deref(), Some("at"));
     let stable = config.routes.find("stable").unwrap();
     assert_eq!(config.backends[stable.0].port, 9001);
-    assert_eq!(config.routes.default_split.weight_of(stable), 100);
-    assert_eq!(config.routes.rules[1].split.weight_of(stable), 70);
-    assert_eq!(config.routes.rules[0].headers[0].1, "v1.2");
+    assert_eq!(config.routes.default_split.weight_of(stable), Weight::WHOLE);
+    assert_eq!(config.routes.rules[1].split.weight_of(stable).as_percent(), 70.0);
+    let asked = &config.routes.rules[0].conditions.headers[0].1;
+    assert_eq!(*asked, HeaderValueMatch::Text(Text::Exact("v1.2".to_owned())));
 }
 
 /// Replaces `from` in the good file and expects the mistake at this line with these words.
@@ -117,6 +119,108 @@ fn every_mistake_is_told_with_its_line() {
         "workers",
     );
     check("  canary: {", "  stable: {", 8, "stable");
+}
+
+/// The article's table with this instead of the condition of its first rule.
+fn with_condition(condition: &str) -> Result<Config, ConfigError> {
+    parse(
+        &GOOD.replacen("header: { x-version: v1.2 }", condition, 1),
+        "gateway.yaml",
+    )
+}
+
+#[test]
+fn a_rule_may_ask_for_host_path_method_service_and_headers() {
+    let config = with_condition(
+        "host: [play.example.com, '*.eu.example.com'], path: [/v1, { exact: /x }, { prefix: /y-, }, { regex: '/z/[0-9]+' }], \
+         method: [GET, POST], grpc: starvault.v1.PlayerService/GetProfile, \
+         header: { a: v, b: { prefix: p }, c: { regex: 'r+' }, d: { present: false }, e: { exact: '1.2' } }",
+    );
+    let conditions = config.unwrap().routes.rules.remove(0).conditions;
+    let of = crate::matching::Path::Text;
+    assert_eq!(
+        conditions.hosts,
+        [
+            Host::parse("play.example.com").unwrap(),
+            Host::parse("*.eu.example.com").unwrap()
+        ]
+    );
+    assert_eq!(
+        conditions.paths,
+        [
+            crate::matching::Path::Below("/v1".to_owned()),
+            of(Text::Exact("/x".to_owned())),
+            of(Text::Prefix("/y-".to_owned())),
+            of(Text::regex("/z/[0-9]+").unwrap()),
+        ]
+    );
+    assert_eq!(conditions.methods, ["GET", "POST"]);
+    assert_eq!(
+        conditions.grpc,
+        [Grpc::parse("starvault.v1.PlayerService/GetProfile").unwrap()]
+    );
+    let values: Vec<_> = conditions.headers.into_iter().map(|(_, value)| value).collect();
+    let text = HeaderValueMatch::Text;
+    assert_eq!(
+        values,
+        [
+            text(Text::Exact("v".to_owned())),
+            text(Text::Prefix("p".to_owned())),
+            text(Text::regex("r+").unwrap()),
+            HeaderValueMatch::Present(false),
+            text(Text::Exact("1.2".to_owned())),
+        ]
+    );
+}
+
+#[test]
+fn a_condition_that_is_none_is_told_with_its_line() {
+    for (condition, words) in [
+        ("host: 'http://a'", "no host"),
+        ("host: []", "leave the key out"),
+        ("path: v1", "begins with '/'"),
+        ("path: { exact: '/a?b' }", "no query"),
+        ("path: { regex: '(' }", "no regular expression"),
+        ("path: { suffix: a }", "of which any will do"),
+        ("path: 5", "of which any will do"),
+        ("method: get", "like GET"),
+        ("grpc: 'a b'", "package.v1.Service"),
+        ("header: { a: { prefix: '' } }", "present: true"),
+        ("header: { a: { regex: '[' } }", "no regular expression"),
+        ("header: { a: { present: yes, exact: b } }", "compared exactly"),
+        ("header: { a: 5 }", "in quotes"),
+        ("header: {}", "match everything"),
+    ] {
+        let error = with_condition(condition).unwrap_err();
+        assert!(
+            error.line == 10 && error.what.contains(words),
+            "{condition}: {error}"
+        );
+    }
+}
+
+#[test]
+fn pins_and_the_state_file() {
+    let more = |more: &str| {
+        parse(
+            &GOOD.replace("rules:", &format!("{more}\nrules:")),
+            "conf/gateway.yaml",
+        )
+    };
+    let config = more("state_file: state.json\npins: { p-7: canary, p-8: stable }").unwrap();
+    assert_eq!(config.state_file.as_deref(), Some(Path::new("conf/state.json")));
+    let canary = config.routes.find("canary").unwrap();
+    for source in &config.sticky {
+        assert_eq!(config.routes.pins.get(&source.key_of(b"p-7")), Some(&canary));
+    }
+    for (wrong, words) in [
+        ("pins: { p-7: canery }", "the backends are canary, stable"),
+        ("pins: { '': canary }", "player's id"),
+        ("state_file: ''", "must name a file"),
+    ] {
+        let error = more(wrong).unwrap_err();
+        assert!(error.line == 9 && error.what.contains(words), "{wrong}: {error}");
+    }
 }
 
 #[test]

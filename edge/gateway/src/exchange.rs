@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::backend::Backend;
 use crate::connection::RequestGuard;
 use crate::metrics::Answer;
-use crate::state::Backend;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {

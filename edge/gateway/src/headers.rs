@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 
 /// Tells the client which release answered.
 pub const X_SERVED_VERSION: HeaderName = HeaderName::from_static("x-served-version");
@@ -72,6 +72,14 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
         return false;
     };
     matches!(rest.first(), None | Some(b'+' | b';' | b' '))
+}
+
+/// The host that a request names: its target's own authority before `Host` (RFC 9112 section 3.2.2).
+pub fn host<'a>(target: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    match target.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => headers.get(header::HOST)?.to_str().ok(),
+    }
 }
 
 /// Appends the peer to `X-Forwarded-For`; `-Proto` and `-Host` are set where an earlier hop has not.

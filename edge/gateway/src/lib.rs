@@ -4,10 +4,11 @@
 //! never verifies a token, never looks into a payload (but to transcode it, where it is told to), and knows
 //! nothing of the game or the launch behind it.
 //!
-//! The decision where a request goes is pure ([`route`], [`sticky`], [`explain`]); the rest carries bytes.
+//! The decision where a request goes is pure ([`route`], [`matching`], [`sticky`], [`explain`]); the rest carries bytes.
 
 pub mod admin;
 pub mod answers;
+pub mod backend;
 pub mod body;
 pub mod config;
 pub mod connection;
@@ -15,8 +16,11 @@ pub mod exchange;
 pub mod explain;
 pub mod frames;
 pub mod headers;
+pub mod kept;
+pub mod matching;
 pub mod metrics;
 pub mod proxy;
+pub mod reload;
 pub mod route;
 pub mod server;
 pub mod state;
@@ -24,3 +28,4 @@ pub mod sticky;
 pub mod transcoding;
 pub mod tunnel;
 pub mod upstream;
+pub mod weight;

@@ -1,21 +1,27 @@
 //! The `tminus-gateway` command: parses, builds, runs.
 
+mod commands;
+
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
-use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue};
-use serde_json::json;
-use tminus_gateway::config::{self, Config, ConfigError};
-use tminus_gateway::explain::Asked;
-use tminus_gateway::{server, transcoding};
+use clap::{Args, Parser, Subcommand};
+use serde_json::{Value, json};
+use tminus_gateway::explain::{Question, Unanswered};
+use tminus_gateway::reload::{self, ReloadError};
+use tminus_gateway::server;
+use tminus_gateway::state::Shared;
+use tminus_gateway::weight::Weight;
 use tminus_telemetry::TelemetryArgs;
 use tokio_util::sync::CancellationToken;
+
+use commands::{Admin, Refused};
 
 /// A check failed.
 const EXIT_FAILED: u8 = 1;
@@ -32,7 +38,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the gateway until SIGTERM or Ctrl-C.
+    /// Run the gateway until SIGTERM or Ctrl-C. On SIGHUP it reads its configuration again.
     Run {
         /// The configuration file.
         config: PathBuf,
@@ -53,19 +59,55 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Say which backend a request would get by a configuration file, and why.
+    /// Read or set how a running gateway splits the players whom no rule speaks of.
+    Weights {
+        #[command(subcommand)]
+        command: Weights,
+    },
+    /// Give a backend of a running gateway nothing new, and have its players come back to another one.
     ///
-    /// It is the decision at the start: weights set and backends drained since then are not in the file.
-    #[command(after_help = "Example: tminus-gateway explain gateway.yaml /v1/play -H 'x-version: v1.3'")]
+    /// Waits until its WebSockets are closed.
+    #[command(after_help = "Example: tminus-gateway drain canary --over 10s")]
+    Drain {
+        /// The backend's name.
+        backend: String,
+        /// Close its WebSockets one after the other over this time, so that players do not come back all at once.
+        #[arg(long, value_name = "TIME", default_value = "0s", value_parser = commands::duration)]
+        over: Duration,
+        #[command(flatten)]
+        to: To,
+    },
+    /// Let a drained backend have players again.
+    Undrain {
+        /// The backend's name.
+        backend: String,
+        #[command(flatten)]
+        to: To,
+    },
+    /// Have a running gateway read its configuration again. It takes all of it, or stays as it is.
+    Reload {
+        #[command(flatten)]
+        to: To,
+    },
+    /// Say which backend a request would get, and why.
+    ///
+    /// By a configuration file it is the decision at the start; a running gateway (--admin) is asked for that of the
+    /// moment, with the weights that were set and the backends that drain.
+    #[command(after_help = "Examples:\n  \
+        tminus-gateway explain --config gateway.yaml /v1/play -H 'x-version: v1.3'\n  \
+        tminus-gateway explain --admin http://127.0.0.1:8081 https://play.example.com/v1/play --from 203.0.113.9")]
     Explain {
-        /// The configuration file.
-        config: PathBuf,
-        /// Path and query of the request.
+        /// Path and query of the request, or its whole URL.
         #[arg(value_name = "PATH[?QUERY]")]
-        target: PathAndQuery,
+        target: String,
+        #[command(flatten)]
+        by: By,
+        /// The request's method.
+        #[arg(short = 'X', long, default_value = "GET")]
+        method: String,
         /// A header of the request; can be given several times.
         #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
-        headers: Vec<(HeaderName, HeaderValue)>,
+        headers: Vec<(String, String)>,
         /// The address that the request comes from.
         #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
         from: IpAddr,
@@ -75,12 +117,56 @@ enum Command {
     },
 }
 
-fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let wrong = || "write it like 'x-version: v1.3'".to_owned();
-    let (name, value) = text.split_once(':').ok_or_else(wrong)?;
-    let name = name.trim().parse().map_err(|_| wrong())?;
-    let value = value.trim().parse().map_err(|_| wrong())?;
-    Ok((name, value))
+#[derive(Debug, Subcommand)]
+enum Weights {
+    /// Tell the weights of the moment, in percent.
+    Get {
+        #[command(flatten)]
+        to: To,
+    },
+    /// Set all weights at once; a backend that is left out gets 0.
+    #[command(after_help = "Example: tminus-gateway weights set stable=99.5 canary=0.5")]
+    Set {
+        /// Percent for each backend; 100 in all.
+        #[arg(required = true, value_name = "BACKEND=PERCENT", value_parser = commands::weight_of)]
+        weights: Vec<(String, Weight)>,
+        #[command(flatten)]
+        to: To,
+    },
+}
+
+/// A running gateway.
+#[derive(Debug, Args)]
+struct To {
+    /// Its admin address.
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8081",
+        env = "TMINUS_GATEWAY_ADMIN"
+    )]
+    admin: Admin,
+    /// Answer as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct By {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The admin address of a running gateway.
+    #[arg(long, value_name = "URL")]
+    admin: Option<Admin>,
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once(':')
+        .ok_or_else(|| "write it like 'x-version: v1.3'".to_owned())?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
 fn main() -> ExitCode {
@@ -92,35 +178,60 @@ fn main() -> ExitCode {
             telemetry,
         } => run(&config, ready_file.as_deref(), exit_on_stdin_close, &telemetry),
         Command::Check { config, json } => check(&config, json),
+        Command::Weights {
+            command: Weights::Get { to },
+        } => tell(&to, to.admin.weights(), commands::weights_text),
+        Command::Weights {
+            command: Weights::Set { weights, to },
+        } => {
+            let weights = weights.into_iter().collect();
+            tell(&to, to.admin.set_weights(&weights), commands::weights_text)
+        }
+        Command::Drain { backend, over, to } => tell(&to, to.admin.drain(&backend, over), |answer| {
+            format!(
+                "{backend} drains; WebSockets told to come back elsewhere: {}\n",
+                answer["closed_websockets"]
+            )
+        }),
+        Command::Undrain { backend, to } => tell(&to, to.admin.undrain(&backend), |_| {
+            format!("{backend} has players again\n")
+        }),
+        Command::Reload { to } => tell(&to, to.admin.reload(), |answer| {
+            format!(
+                "the configuration was taken (generation {})\n",
+                answer["generation"]
+            )
+        }),
         Command::Explain {
-            config,
             target,
+            by,
+            method,
             headers,
             from,
             json,
         } => {
-            let asked = Asked {
-                headers: &headers.into_iter().collect(),
-                query: target.query(),
+            let question = Question {
+                method,
+                target,
+                headers,
                 client: from,
             };
-            explain(&config, asked, json)
+            explain(&by, &question, json)
         }
     };
     done.unwrap_or_else(|error| {
         eprintln!("tminus-gateway: {error:#}");
-        ExitCode::from(EXIT_COULD_NOT_RUN)
+        let failed = error.is::<Refused>() || error.is::<Unanswered>();
+        ExitCode::from(if failed { EXIT_FAILED } else { EXIT_COULD_NOT_RUN })
     })
 }
 
-fn read(path: &Path) -> anyhow::Result<Result<Config, ConfigError>> {
-    let yaml = fs::read_to_string(path)
-        .with_context(|| format!("cannot read the configuration {}", path.display()))?;
-    Ok(config::parse(&yaml, &path.display().to_string()))
-}
-
 fn check(path: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
-    let checked = read(path)?.and_then(|config| transcoding::load(&config).map(|_| config));
+    let checked = match reload::read(path) {
+        Ok((config, _)) => Ok(config),
+        Err(ReloadError::Config(error)) => Err(error),
+        Err(error) => return Err(error.into()),
+    };
     match (&checked, as_json) {
         (Ok(_), true) => println!("{}", json!({ "ok": true })),
         (Ok(config), false) => {
@@ -144,15 +255,41 @@ fn check(path: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn explain(path: &Path, asked: Asked<'_>, as_json: bool) -> anyhow::Result<ExitCode> {
-    let config = match read(path)? {
-        Ok(config) => config,
-        Err(error) => {
-            eprintln!("{error}");
-            return Ok(ExitCode::from(EXIT_FAILED));
-        }
+fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(future)
+}
+
+/// Prints what a running gateway answers.
+fn tell(
+    to: &To,
+    asking: impl Future<Output = anyhow::Result<Value>>,
+    text: impl FnOnce(&Value) -> String,
+) -> anyhow::Result<ExitCode> {
+    let answer = block_on(asking)?;
+    if to.json {
+        println!("{answer}");
+    } else {
+        print!("{}", text(&answer));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn explain(by: &By, question: &Question, as_json: bool) -> anyhow::Result<ExitCode> {
+    let explained = match (&by.config, &by.admin) {
+        (Some(path), _) => match reload::read(path) {
+            Ok((config, _)) => tminus_gateway::explain::explain(&config, question)?,
+            Err(ReloadError::Config(error)) => {
+                eprintln!("{error}");
+                return Ok(ExitCode::from(EXIT_FAILED));
+            }
+            Err(error) => return Err(error.into()),
+        },
+        (None, Some(admin)) => block_on(admin.explain(question))?,
+        (None, None) => unreachable!("the command line has one of the two"),
     };
-    let explained = tminus_gateway::explain::explain(&config, asked)?;
     if as_json {
         println!("{}", serde_json::to_string(&explained)?);
     } else {
@@ -167,16 +304,14 @@ fn run(
     exit_on_stdin_close: bool,
     telemetry: &TelemetryArgs,
 ) -> anyhow::Result<ExitCode> {
-    let config = read(path)??;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
+    let (config, transcoding) = reload::read(path)?;
+    block_on(async {
         let telemetry = telemetry.install("tminus-gateway", env!("CARGO_PKG_VERSION"))?;
         let shutdown = CancellationToken::new();
         // Before the gateway is ready, so that no signal after the ready file is lost.
         let signalled = signals()?;
-        let running = server::start(&config, shutdown.clone())?;
+        let hangup = hangups()?;
+        let running = server::start_with(&config, transcoding, shutdown.clone())?;
         tracing::info!(listen = %running.listen, admin = %running.admin, "serving");
         if let Some(path) = ready_file {
             write_ready_file(path, &running)?;
@@ -190,9 +325,11 @@ fn run(
                 shutdown.cancel();
             });
         }
+        let reloading = hangup(Arc::clone(&running.shared));
         tokio::select! {
             () = signalled => shutdown.cancel(),
             () = shutdown.cancelled() => {}
+            () = reloading => {}
         }
         tracing::info!("shutting down");
         running.stopped().await;
@@ -209,6 +346,19 @@ fn signals() -> io::Result<impl Future<Output = ()>> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+    })
+}
+
+/// Reads the configuration again at each SIGHUP.
+fn hangups() -> io::Result<impl AsyncFnOnce(Arc<Shared>)> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move |shared: Arc<Shared>| {
+        while hangup.recv().await.is_some() {
+            // What it says is logged there.
+            let _ = reload::reload(&shared);
+        }
+        std::future::pending::<()>().await;
     })
 }
 

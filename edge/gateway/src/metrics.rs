@@ -16,6 +16,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::answers::{blames_server, code};
+use crate::weight::Weight;
 
 const LATENCY_FIRST_US: f64 = 100.0;
 const LATENCY_GROWTH: f64 = 1.25;
@@ -158,8 +159,8 @@ impl Counters {
 pub struct BackendFacts {
     /// The release that it serves.
     pub version: String,
-    /// Its weight in the default split.
-    pub weight: u32,
+    /// Its weight in the default split, in percent.
+    pub weight: Weight,
     /// Whether it gets nothing new.
     pub draining: bool,
     /// Requests that have begun and whose answers have not ended.
@@ -203,6 +204,10 @@ pub struct Snapshot {
     pub connections: u64,
     /// Client connections refused at the limit.
     pub connections_refused: u64,
+    /// How often a configuration was taken, the one at the start included.
+    pub config_generation: u64,
+    /// How often one was refused.
+    pub config_reloads_refused: u64,
 }
 
 impl Snapshot {
@@ -264,7 +269,7 @@ impl Snapshot {
             "weight",
             "gauge",
             "Weight in the default split.",
-            &per_backend(|b| f64::from(b.facts.weight)),
+            &per_backend(|b| b.facts.weight.as_percent()),
         );
         family(
             "draining",
@@ -304,6 +309,18 @@ impl Snapshot {
             "counter",
             "Client connections refused at the limit.",
             &[(String::new(), count_of(self.connections_refused))],
+        );
+        family(
+            "config_generation",
+            "gauge",
+            "Configurations taken, the one at the start included.",
+            &[(String::new(), count_of(self.config_generation))],
+        );
+        family(
+            "config_reloads_refused_total",
+            "counter",
+            "Configurations that were refused while the gateway ran.",
+            &[(String::new(), count_of(self.config_reloads_refused))],
         );
         self.write_latency(&mut text);
         text
@@ -367,7 +384,7 @@ mod tests {
     fn facts() -> BackendFacts {
         BackendFacts {
             version: "v1.2".to_owned(),
-            weight: 100,
+            weight: Weight::WHOLE,
             draining: false,
             in_flight: 1,
             open_websockets: 2,
@@ -443,6 +460,8 @@ mod tests {
             unrouted: 3,
             connections: 4,
             connections_refused: 5,
+            config_generation: 2,
+            config_reloads_refused: 1,
         };
         let text = snapshot.prometheus();
         for line in [

@@ -24,6 +24,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{Instrument as _, Span};
 
 use crate::answers::{Protocol, Refusal};
+use crate::backend::Backend;
 use crate::body::{
     BackendBody, BodyLimits, CalledBody, GatewayBody, PassedAnswer, Progress, RequestBody, TranscodedAnswer,
     grpc_status,
@@ -31,15 +32,15 @@ use crate::body::{
 use crate::connection::{Client, WatchedStream};
 use crate::exchange::Exchange;
 use crate::headers::{
-    X_REQUEST_ID, X_SERVED_VERSION, add_forwarded, asks_for_websocket, is_grpc, names_websocket,
+    X_REQUEST_ID, X_SERVED_VERSION, add_forwarded, asks_for_websocket, host, is_grpc, names_websocket,
     query_parameter, strip_hop_by_hop,
 };
+use crate::matching::Asked;
 use crate::route::RequestFacts;
-use crate::state::Backend;
 use crate::sticky::player_key;
 use crate::transcoding::Meaning;
 use crate::tunnel::{self, Side};
-use crate::upstream::{Answered, SendError, Upstream as _};
+use crate::upstream::{Answered, Clients, SendError, Upstream as _};
 
 /// `x-served-version` of an answer for which there was no backend.
 const SERVED_BY_NOBODY: HeaderValue = HeaderValue::from_static("none");
@@ -61,20 +62,25 @@ async fn carry(client: &Client, request: Request<Incoming>) -> Response<GatewayB
     let grpc = is_grpc(request.headers());
     let request_id = shared.request_ids.pass_or_make(request.headers());
 
-    let affinity = shared.affinity_query.as_deref().zip(request.uri().query());
+    let routing = shared.routing();
+    let affinity = routing.affinity_query.as_deref().zip(request.uri().query());
     let affinity = affinity.and_then(|(name, query)| query_parameter(query, name));
     let key = player_key(
-        &shared.sticky,
+        &routing.sticky,
         request.headers(),
         client.peer.ip(),
         request_id.as_bytes(),
     );
-    let routes = shared.routes();
     let facts = RequestFacts {
-        headers: request.headers(),
+        asked: Asked {
+            method: request.method(),
+            path: request.uri().path(),
+            host: host(request.uri(), request.headers()),
+            headers: request.headers(),
+        },
         affinity: affinity.as_deref(),
     };
-    let Ok(decision) = routes.decide(facts, &key) else {
+    let Ok(decision) = routing.table.decide(facts, &key) else {
         shared.unrouted.fetch_add(1, Ordering::Relaxed);
         let protocol = if grpc { Protocol::Grpc } else { Protocol::Http };
         return stamp(
@@ -83,10 +89,10 @@ async fn carry(client: &Client, request: Request<Incoming>) -> Response<GatewayB
             &request_id,
         );
     };
-    tracing::debug!(backend = routes.backends[decision.backend.0].name, %decision, "routed");
-    drop(routes);
+    let backend = Arc::clone(routing.backend(decision.backend));
+    drop(routing);
+    tracing::debug!(backend = backend.config.name, %decision, "routed");
 
-    let backend = Arc::clone(shared.backend(decision.backend));
     let left = Left::if_asked(request.headers(), shared.limits.upstream_timeout);
     let mut exchange = Exchange::begin(Arc::clone(&backend), grpc, arrived, guard);
     let meaning = backend
@@ -102,7 +108,6 @@ async fn carry(client: &Client, request: Request<Incoming>) -> Response<GatewayB
     let call = Call {
         client,
         backend: &backend,
-        at: decision.backend.0,
         protocol,
         arrived,
         request_id: &request_id,
@@ -171,8 +176,6 @@ enum Reply {
 pub(crate) struct Call<'a> {
     pub(crate) client: &'a Client,
     backend: &'a Arc<Backend>,
-    /// The backend's place among the worker's clients.
-    pub(crate) at: usize,
     protocol: Protocol,
     pub(crate) arrived: Instant,
     request_id: &'a HeaderValue,
@@ -207,7 +210,7 @@ impl Call<'_> {
         let websocket = asks_for_websocket(&request);
         let deadlines = self.deadlines(&request, websocket)?;
 
-        let clients = &self.client.worker.clients[self.at];
+        let clients = self.clients();
         let client_upgrade = websocket.then(|| hyper::upgrade::on(&mut request));
         self.rewrite(&mut request, websocket)?;
         if let Some(handed_on) = deadlines.handed_on {
@@ -238,6 +241,12 @@ impl Call<'_> {
         }
         let answered = wait.headers(clients.h1.send(request)).await?;
         Ok(Reply::Streamed(answered, None))
+    }
+
+    /// This worker's connections to the backend.
+    pub(crate) fn clients(&self) -> &Clients {
+        let worker = &self.client.worker;
+        self.backend.clients(worker.index, &worker.shared.limits)
     }
 
     /// The limits of the client's body.

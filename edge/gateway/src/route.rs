@@ -1,25 +1,21 @@
 //! Which backend gets a request: a pure decision over a snapshot of the routes.
 //!
-//! Owns the order *matching rule, then affinity, then default split*, and what happens when the
+//! Owns the order *pin, then the first matching rule, then affinity, then default split*, and what happens when the
 //! chosen backend is draining. It never does I/O, reads no clock and holds no lock: the table is a
 //! value, replaced as a whole when a weight or a draining flag changes.
 
+use std::collections::HashMap;
 use std::fmt;
 
-use http::{HeaderMap, HeaderName};
-
+use crate::matching::{Asked, Conditions};
 use crate::sticky::PlayerKey;
-
-/// All weights of a split add up to this.
-pub const WEIGHT_TOTAL: u32 = 100;
-/// Players are spread over this many buckets; one weight point is a hundred of them.
-pub const BUCKETS: u32 = 10_000;
+pub use crate::weight::{BUCKETS, Weight};
 
 /// Position of a backend in the table (backends stand in the order of their names).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BackendId(pub usize);
 
-/// Weights over backends, adding up to [`WEIGHT_TOTAL`].
+/// Weights over backends, adding up to 100 percent.
 ///
 /// Buckets are laid out in the order of backend *names*, the same in every split, so that the
 /// order in which somebody writes the weights never moves a player. With two backends, raising one
@@ -27,17 +23,17 @@ pub struct BackendId(pub usize);
 /// players only between these two.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
-    weights: Vec<(BackendId, u32)>,
+    weights: Vec<(BackendId, Weight)>,
 }
 
 /// Why a list of weights is not a split.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SplitError {
     /// The weights do not add up.
-    #[error("the weights add up to {sum}, and must add up to {WEIGHT_TOTAL}")]
+    #[error("the weights add up to {sum}, and must add up to 100")]
     Sum {
-        /// What they add up to.
-        sum: u64,
+        /// What they add up to, in percent.
+        sum: f64,
     },
     /// One backend is named twice.
     #[error("a backend is named twice")]
@@ -48,31 +44,29 @@ impl Split {
     /// Checks and orders the weights.
     ///
     /// # Errors
-    /// When the sum is not [`WEIGHT_TOTAL`] or a backend is named twice.
-    pub fn new(weights: impl IntoIterator<Item = (BackendId, u32)>) -> Result<Self, SplitError> {
+    /// When the sum is not 100 percent or a backend is named twice.
+    pub fn new(weights: impl IntoIterator<Item = (BackendId, Weight)>) -> Result<Self, SplitError> {
         let mut weights: Vec<_> = weights.into_iter().collect();
         weights.sort_unstable();
         if weights.windows(2).any(|pair| pair[0].0 == pair[1].0) {
             return Err(SplitError::Twice);
         }
-        let sum: u64 = weights.iter().map(|(_, weight)| u64::from(*weight)).sum();
-        if sum != u64::from(WEIGHT_TOTAL) {
-            return Err(SplitError::Sum { sum });
-        }
+        crate::weight::whole(weights.iter().map(|(_, weight)| *weight))
+            .map_err(|sum| SplitError::Sum { sum })?;
         Ok(Self { weights })
     }
 
     /// The backends named in the split with their weights, also those of weight 0.
-    pub fn weights(&self) -> &[(BackendId, u32)] {
+    pub fn weights(&self) -> &[(BackendId, Weight)] {
         &self.weights
     }
 
     /// The weight of a backend, 0 when it is not named.
-    pub fn weight_of(&self, backend: BackendId) -> u32 {
+    pub fn weight_of(&self, backend: BackendId) -> Weight {
         self.weights
             .iter()
             .find(|(id, _)| *id == backend)
-            .map_or(0, |(_, weight)| *weight)
+            .map_or(Weight::NONE, |(_, weight)| *weight)
     }
 
     /// The backend that owns the player's bucket, draining or not.
@@ -80,32 +74,21 @@ impl Split {
         let bucket = u32::from(key.bucket());
         let mut upper = 0;
         self.weights.iter().find_map(|(id, weight)| {
-            upper += weight * (BUCKETS / WEIGHT_TOTAL);
+            upper += weight.buckets();
             (bucket < upper).then_some(*id)
         })
     }
 }
 
-/// Requests whose headers all equal these go by this split.
+/// Requests of which all this holds go by this split.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// The rule's name, for logs and messages.
     pub name: String,
-    /// Header names and exact values; all must match.
-    pub headers: Vec<(HeaderName, String)>,
+    /// What it asks of a request.
+    pub conditions: Conditions,
     /// Where matching requests go.
     pub split: Split,
-}
-
-impl Rule {
-    fn matches(&self, headers: &HeaderMap) -> bool {
-        self.headers.iter().all(|(name, wanted)| {
-            headers
-                .get_all(name)
-                .iter()
-                .any(|value| value.as_bytes() == wanted.as_bytes())
-        })
-    }
 }
 
 /// What the table knows of a backend.
@@ -122,8 +105,8 @@ pub struct RouteBackend {
 /// What the decision looks at in a request.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestFacts<'a> {
-    /// The request's headers as they came from the client.
-    pub headers: &'a HeaderMap,
+    /// What rules look at.
+    pub asked: Asked<'a>,
     /// The release that a reconnecting player asks for, decoded.
     pub affinity: Option<&'a str>,
 }
@@ -131,6 +114,8 @@ pub struct RequestFacts<'a> {
 /// Which part of the table named the backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
+    /// The player is pinned.
+    Pin,
     /// The rule at this position.
     Rule(usize),
     /// The release that the player asked for.
@@ -153,6 +138,7 @@ pub struct Decision {
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.source {
+            Source::Pin => f.write_str("pin")?,
             Source::Rule(index) => write!(f, "rule {index}")?,
             Source::Affinity => f.write_str("affinity")?,
             Source::Default => f.write_str("default split")?,
@@ -175,6 +161,8 @@ pub struct NoBackend;
 pub struct RouteTable {
     /// Backends in the order of their names.
     pub backends: Vec<RouteBackend>,
+    /// Players who are told apart from all others.
+    pub pins: HashMap<PlayerKey, BackendId>,
     /// Rules; the first that matches decides.
     pub rules: Vec<Rule>,
     /// For requests that no rule matches.
@@ -190,12 +178,40 @@ impl RouteTable {
             .map(BackendId)
     }
 
+    /// The backends' names, for messages.
+    pub fn names(&self) -> String {
+        let names: Vec<_> = self
+            .backends
+            .iter()
+            .map(|backend| backend.name.as_str())
+            .collect();
+        names.join(", ")
+    }
+
     /// Decides where a request of this player goes.
     ///
     /// # Errors
     /// [`NoBackend`] when all backends of the matching split and of the default split drain.
     pub fn decide(&self, facts: RequestFacts<'_>, key: &PlayerKey) -> Result<Decision, NoBackend> {
-        if let Some(index) = self.rules.iter().position(|rule| rule.matches(facts.headers)) {
+        if !self.pins.is_empty()
+            && let Some(backend) = self.pins.get(key)
+        {
+            if self.takes(*backend) {
+                return Ok(Decision {
+                    backend: *backend,
+                    source: Source::Pin,
+                    stand_in: false,
+                });
+            }
+            return self
+                .within(&self.default_split, Source::Pin, key)
+                .map(|decision| Decision {
+                    stand_in: true,
+                    ..decision
+                });
+        }
+        let matching = |rule: &Rule| rule.conditions.match_request(&facts.asked);
+        if let Some(index) = self.rules.iter().position(matching) {
             return self.within(&self.rules[index].split, Source::Rule(index), key);
         }
         if let Some(version) = facts.affinity {
@@ -229,7 +245,7 @@ impl RouteTable {
         }
         // The stand-in is drawn by a second, independent part of the player's hash: players of one
         // draining backend spread over all the others instead of moving to one neighbour.
-        let weighted = |split: &Split| self.stand_in(split, key, |weight| weight);
+        let weighted = |split: &Split| self.stand_in(split, key, Weight::buckets);
         let last_resort = |split: &Split| self.stand_in(split, key, |_| 1);
         weighted(split)
             .or_else(|| weighted(&self.default_split))
@@ -243,7 +259,7 @@ impl RouteTable {
             .ok_or(NoBackend)
     }
 
-    fn stand_in(&self, split: &Split, key: &PlayerKey, share: impl Fn(u32) -> u32) -> Option<BackendId> {
+    fn stand_in(&self, split: &Split, key: &PlayerKey, share: impl Fn(Weight) -> u32) -> Option<BackendId> {
         let open: Vec<(BackendId, u64)> = split
             .weights
             .iter()

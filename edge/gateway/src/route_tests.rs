@@ -1,7 +1,8 @@
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, Method};
 use proptest::prelude::*;
 
 use super::*;
+use crate::matching::{HeaderValueMatch, Text};
 
 fn backend(name: &str, version: &str) -> RouteBackend {
     RouteBackend {
@@ -15,21 +16,34 @@ fn backend(name: &str, version: &str) -> RouteBackend {
 const CANARY: BackendId = BackendId(0);
 const STABLE: BackendId = BackendId(1);
 
+fn percent(percent: u32) -> Weight {
+    Weight::percent(percent).unwrap()
+}
+
 fn split(canary: u32) -> Split {
-    Split::new([(STABLE, 100 - canary), (CANARY, canary)]).unwrap()
+    Split::new([(STABLE, percent(100 - canary)), (CANARY, percent(canary))]).unwrap()
+}
+
+fn asks(header: &'static str, value: &str) -> (HeaderName, HeaderValueMatch) {
+    let wanted = HeaderValueMatch::Text(Text::Exact(value.to_owned()));
+    (HeaderName::from_static(header), wanted)
 }
 
 fn pin(name: &str, version: &str, to: BackendId) -> Rule {
     Rule {
         name: name.to_owned(),
-        headers: vec![(HeaderName::from_static("x-version"), version.to_owned())],
-        split: Split::new([(to, 100)]).unwrap(),
+        conditions: Conditions {
+            headers: vec![asks("x-version", version)],
+            ..Conditions::default()
+        },
+        split: Split::new([(to, Weight::WHOLE)]).unwrap(),
     }
 }
 
 fn table(canary: u32) -> RouteTable {
     RouteTable {
         backends: vec![backend("canary", "v1.3"), backend("stable", "v1.2")],
+        pins: HashMap::new(),
         rules: vec![pin("pin-v1.2", "v1.2", STABLE), pin("pin-v1.3", "v1.3", CANARY)],
         default_split: split(canary),
     }
@@ -51,7 +65,12 @@ fn decide(
     }
     table.decide(
         RequestFacts {
-            headers: &headers,
+            asked: Asked {
+                method: &Method::GET,
+                path: "/",
+                host: None,
+                headers: &headers,
+            },
             affinity,
         },
         &player(id),
@@ -83,9 +102,7 @@ fn a_matching_rule_wins_over_affinity_and_affinity_over_the_default() {
 #[test]
 fn a_rule_with_two_headers_needs_both() {
     let mut table = table(0);
-    table.rules[1]
-        .headers
-        .push((HeaderName::from_static("x-tester"), "yes".to_owned()));
+    table.rules[1].conditions.headers.push(asks("x-tester", "yes"));
     assert_eq!(
         decide(&table, Some("v1.3"), None, 1).unwrap().source,
         Source::Default
@@ -114,31 +131,87 @@ fn a_draining_backend_falls_to_its_split_then_to_the_default() {
 #[test]
 fn a_split_must_add_up_and_name_each_backend_once() {
     assert_eq!(
-        Split::new([(STABLE, 60), (CANARY, 30)]),
-        Err(SplitError::Sum { sum: 90 })
+        Split::new([(STABLE, percent(60)), (CANARY, percent(30))]),
+        Err(SplitError::Sum { sum: 90.0 })
     );
-    assert_eq!(Split::new([(STABLE, 50), (STABLE, 50)]), Err(SplitError::Twice));
-    assert_eq!(Split::new([]), Err(SplitError::Sum { sum: 0 }));
+    assert_eq!(
+        Split::new([(STABLE, percent(50)), (STABLE, percent(50))]),
+        Err(SplitError::Twice)
+    );
+    assert_eq!(Split::new([]), Err(SplitError::Sum { sum: 0.0 }));
 }
 
 #[test]
-fn a_hundred_thousand_players_split_within_three_standard_deviations() {
-    for canary in [1_u32, 5, 30, 50, 99] {
-        let table = table(canary);
-        let players = 100_000_u32;
-        let on_canary = (0..u64::from(players))
-            .filter(|id| decide(&table, None, None, *id).unwrap().backend == CANARY)
-            .count();
-        let share = f64::from(canary) / 100.0;
-        let expected = f64::from(players) * share;
-        let deviation = (f64::from(players) * share * (1.0 - share)).sqrt();
-        let off = (on_canary as f64 - expected).abs();
+fn a_million_players_split_exactly_and_none_moves_the_wrong_way_while_ramping() {
+    const PLAYERS: u32 = 1_000_000;
+    let keys: Vec<PlayerKey> = (0..u64::from(PLAYERS)).map(player).collect();
+    let mut on_canary = vec![false; keys.len()];
+    for weight in ["0.1", "1", "5", "30", "50", "99.9"] {
+        let weight: Weight = weight.parse().unwrap();
+        let rest = Weight::from_buckets(BUCKETS - weight.buckets());
+        let mut table = table(0);
+        table.default_split = Split::new([(STABLE, rest), (CANARY, weight)]).unwrap();
+        let headers = HeaderMap::new();
+        let facts = RequestFacts {
+            asked: Asked {
+                method: &Method::GET,
+                path: "/",
+                host: None,
+                headers: &headers,
+            },
+            affinity: None,
+        };
+        let mut count = 0_u32;
+        for (key, on_canary) in keys.iter().zip(&mut on_canary) {
+            let is = table.decide(facts, key).unwrap().backend == CANARY;
+            assert!(is || !*on_canary, "a player left the canary at {weight} %");
+            *on_canary = is;
+            count += u32::from(is);
+        }
+        let share = weight.as_percent() / 100.0;
+        let expected = f64::from(PLAYERS) * share;
+        let deviation = (expected * (1.0 - share)).sqrt();
+        let off = (f64::from(count) - expected) / deviation;
         assert!(
-            off <= 3.0 * deviation,
-            "{canary} %: {on_canary} players, {:.1} deviations off",
-            off / deviation
+            off.abs() <= 3.0,
+            "{weight} %: {count} players, {off:.1} deviations off"
         );
     }
+}
+
+#[test]
+fn the_articles_table_splits_who_names_a_version_and_nobody_else() {
+    let yaml = include_str!("../examples/article.yaml");
+    let config = crate::config::parse(yaml, "article.yaml").unwrap();
+    let on_new = |version: Option<&str>| {
+        let decided = (0..10_000).map(|id| {
+            let decision = decide(&config.routes, version, None, id).unwrap();
+            u32::from(config.routes.backends[decision.backend.0].version == "v1.3")
+        });
+        decided.sum::<u32>()
+    };
+    for version in ["v1.2", "v1.3"] {
+        let off = (f64::from(on_new(Some(version))) - 3_000.0) / (10_000.0 * 0.3 * 0.7_f64).sqrt();
+        assert!(off.abs() <= 3.0, "{version}: {off:.1} deviations off");
+    }
+    assert_eq!((on_new(None), on_new(Some("v1.4"))), (0, 0));
+    let tester = config.sticky[1].key_of(b"tester-1");
+    assert!(config.routes.pins.contains_key(&tester));
+}
+
+#[test]
+fn a_pinned_player_goes_where_it_is_pinned_until_that_drains() {
+    let mut table = table(0);
+    table.pins.insert(player(7), CANARY);
+    let pinned = decide(&table, Some("v1.2"), Some("v1.2"), 7).unwrap();
+    assert_eq!((pinned.backend, pinned.source), (CANARY, Source::Pin));
+    assert_eq!(decide(&table, None, None, 8).unwrap().backend, STABLE);
+    table.backends[CANARY.0].draining = true;
+    let moved = decide(&table, None, None, 7).unwrap();
+    assert_eq!(
+        (moved.backend, moved.source, moved.stand_in),
+        (STABLE, Source::Pin, true)
+    );
 }
 
 proptest! {
@@ -162,10 +235,11 @@ proptest! {
         let sum: u32 = weights.iter().sum();
         prop_assume!(sum <= 100);
         let split = Split::new([
-            (BackendId(0), weights[0] + (100 - sum)), (BackendId(1), weights[1]), (BackendId(2), weights[2]),
+            (BackendId(0), percent(weights[0] + (100 - sum))), (BackendId(1), percent(weights[1])), (BackendId(2), percent(weights[2])),
         ]).unwrap();
         let mut table = RouteTable {
             backends: vec![backend("a", "v1"), backend("b", "v2"), backend("c", "v3")],
+            pins: HashMap::new(),
             rules: Vec::new(),
             default_split: split,
         };

@@ -21,8 +21,7 @@ use crate::admin;
 use crate::config::{Config, ConfigError};
 use crate::connection;
 use crate::state::Shared;
-use crate::transcoding;
-use crate::upstream::Clients;
+use crate::transcoding::{self, Transcodings};
 
 /// Pause after an accept that failed for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -56,8 +55,8 @@ pub enum StartError {
 pub struct Worker {
     /// What all workers share.
     pub shared: Arc<Shared>,
-    /// Clients of the backends, in the order of the table.
-    pub clients: Vec<Clients>,
+    /// Its place among the workers, by which it finds its own connections to a backend.
+    pub index: usize,
     /// Connections and tunnels of this worker.
     pub tasks: TaskTracker,
 }
@@ -69,6 +68,8 @@ pub struct Running {
     pub listen: SocketAddr,
     /// Where the admin API listens.
     pub admin: SocketAddr,
+    /// What its threads share: to be asked and changed while it runs.
+    pub shared: Arc<Shared>,
     shutdown: CancellationToken,
     threads: Vec<JoinHandle<()>>,
     admin_thread: JoinHandle<()>,
@@ -80,17 +81,30 @@ pub struct Running {
 /// # Errors
 /// When a descriptor set cannot be used, an address is taken or a thread cannot be made.
 pub fn start(config: &Config, shutdown: CancellationToken) -> Result<Running, StartError> {
+    start_with(config, transcoding::load(config)?, shutdown)
+}
+
+/// The same with what [`transcoding::load`] gave.
+///
+/// # Errors
+/// When an address is taken or a thread cannot be made.
+pub fn start_with(
+    config: &Config,
+    transcoding: Transcodings,
+    shutdown: CancellationToken,
+) -> Result<Running, StartError> {
     let bind = |address| TcpListener::bind(address).map_err(|source| StartError::Listen { address, source });
     let (listener, admin) = (bind(config.listen)?, bind(config.admin)?);
-    start_on(config, listener, admin, shutdown)
+    start_on(config, transcoding, listener, admin, shutdown)
 }
 
 /// Starts on sockets that are bound already; the configuration's addresses are not used.
 ///
 /// # Errors
-/// When a descriptor set cannot be used or a thread cannot be made.
+/// When a thread cannot be made.
 pub fn start_on(
     config: &Config,
+    transcoding: Transcodings,
     listener: TcpListener,
     admin_listener: TcpListener,
     shutdown: CancellationToken,
@@ -99,22 +113,31 @@ pub fn start_on(
     admin_listener.set_nonblocking(true)?;
     let (listen, admin) = (listener.local_addr()?, admin_listener.local_addr()?);
     let id_prefix = RandomState::new().hash_one(listen);
-    let transcoding = transcoding::load(config)?;
-    let shared = Arc::new(Shared::new(config, transcoding, id_prefix, shutdown.clone()));
     let workers = config
         .workers
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let shared = Arc::new(Shared::new(
+        config,
+        transcoding,
+        workers,
+        id_prefix,
+        shutdown.clone(),
+    ));
     let mut threads = Vec::new();
     for index in 0..workers {
         let (listener, shared) = (listener.try_clone()?, Arc::clone(&shared));
-        threads.push(thread(&format!("gateway-{index}"), work(listener, shared))?);
+        threads.push(thread(
+            &format!("gateway-{index}"),
+            work(index, listener, shared),
+        )?);
     }
     let admin_stop = CancellationToken::new();
     let admin_thread = thread(
         "gateway-admin",
-        admin::serve(admin_listener, shared, admin_stop.clone()),
+        admin::serve(admin_listener, Arc::clone(&shared), admin_stop.clone()),
     )?;
     Ok(Running {
+        shared,
         listen,
         admin,
         shutdown,
@@ -159,24 +182,12 @@ impl Running {
     }
 }
 
-async fn work(listener: TcpListener, shared: Arc<Shared>) -> io::Result<()> {
+async fn work(index: usize, listener: TcpListener, shared: Arc<Shared>) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let limits = &shared.limits;
-    let clients = shared
-        .backends
-        .iter()
-        .map(|backend| {
-            Clients::new(
-                &backend.config,
-                limits.connect_timeout,
-                limits.max_idle_upstream,
-                limits.upstream_idle,
-            )
-        })
-        .collect();
     let worker = Arc::new(Worker {
         shared: Arc::clone(&shared),
-        clients,
+        index,
         tasks: TaskTracker::new(),
     });
     loop {

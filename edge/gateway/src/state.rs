@@ -1,114 +1,104 @@
-//! What all workers share: the routes of the moment, the backends, and their open tunnels.
+//! What all workers share: the routes of the moment, the backends, and how they change.
 //!
-//! Readers take a snapshot of the routes and keep no lock; a writer replaces the whole table. No
-//! lock is held across an await.
+//! Readers take a snapshot of the routing and keep no lock; a writer replaces the whole of it, so that no request ever
+//! sees half of a change. No lock is held across an await.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use http::HeaderValue;
-use tokio::sync::{Semaphore, watch};
+use serde::Serialize;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{BackendConfig, Config, Limits};
+use crate::backend::{Backend, Tunnels};
+use crate::config::{Config, Limits};
 use crate::headers::RequestIds;
-use crate::metrics::{BackendFacts, Counters, Snapshot};
+use crate::kept::{Keeper, Kept};
+use crate::metrics::{BackendFacts, Snapshot};
 use crate::route::{BackendId, RouteTable, Split, SplitError};
 use crate::sticky::StickySource;
-use crate::transcoding::Transcoding;
+use crate::transcoding::Transcodings;
+use crate::weight::Weight;
 
-/// A backend as the data path sees it.
-#[derive(Debug)]
-pub struct Backend {
-    /// Name, version and address.
-    pub config: BackendConfig,
-    /// The version as a header.
-    pub version: HeaderValue,
-    /// What of HTTP/JSON it is asked over gRPC.
-    pub transcoding: Option<Arc<Transcoding>>,
-    /// What was counted.
-    pub counters: Counters,
-    /// Requests whose answers have not ended.
-    pub in_flight: AtomicU64,
-    /// Cancelled to end all tunnels; replaced by a fresh one when draining ends.
-    drain: Mutex<CancellationToken>,
-    open_tunnels: watch::Sender<u64>,
+/// What a request is decided by, as it is at one moment.
+#[derive(Clone, Debug)]
+pub struct Routing {
+    /// The routes.
+    pub table: RouteTable,
+    /// In the order of the table's [`BackendId`]s.
+    pub backends: Vec<Arc<Backend>>,
+    /// Where to look for the player.
+    pub sticky: Vec<StickySource>,
+    /// Query parameter that names a release.
+    pub affinity_query: Option<String>,
+    /// The default split as the file has it.
+    configured: Split,
 }
 
-impl Backend {
-    fn new(config: BackendConfig, transcoding: Option<Arc<Transcoding>>) -> Self {
-        Self {
-            transcoding,
-            version: HeaderValue::try_from(config.version.as_str())
-                .expect("the configuration checked the version"),
-            config,
-            counters: Counters::default(),
-            in_flight: AtomicU64::new(0),
-            drain: Mutex::new(CancellationToken::new()),
-            open_tunnels: watch::Sender::new(0),
+impl Routing {
+    /// The backend of this place in the table.
+    pub fn backend(&self, id: BackendId) -> &Arc<Backend> {
+        &self.backends[id.0]
+    }
+
+    fn by_name(&self, split: &Split) -> BTreeMap<String, Weight> {
+        let named = |(id, weight): &(BackendId, Weight)| (self.table.backends[id.0].name.clone(), *weight);
+        split.weights().iter().map(named).collect()
+    }
+
+    fn find(&self, name: &str) -> Result<BackendId, ChangeError> {
+        self.table.find(name).ok_or_else(|| ChangeError::UnknownBackend {
+            name: name.to_owned(),
+            known: self.table.names(),
+        })
+    }
+
+    /// The whole split from weights by name. Backends that are in `besides` and are not named get 0.
+    fn split(&self, weights: &BTreeMap<String, Weight>, besides: &Split) -> Result<Split, ChangeError> {
+        let mut wanted = BTreeMap::new();
+        for (name, weight) in weights {
+            wanted.insert(self.find(name)?, *weight);
+        }
+        for (id, _) in besides.weights() {
+            wanted.entry(*id).or_insert(Weight::NONE);
+        }
+        Ok(Split::new(wanted)?)
+    }
+
+    fn kept(&self) -> Kept {
+        let draining = self.table.backends.iter().filter(|backend| backend.draining);
+        Kept {
+            configured: self.by_name(&self.configured),
+            weights: self.by_name(&self.table.default_split),
+            draining: draining
+                .map(|backend| (backend.name.clone(), backend.version.clone()))
+                .collect(),
         }
     }
 
-    fn drain_token(&self) -> MutexGuard<'_, CancellationToken> {
-        self.drain.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Counts a tunnel in. One that comes while the backend drains is told so at once.
-    pub fn enter_tunnel(self: &Arc<Self>) -> TunnelPass {
-        // Under the lock, so that a drain has either counted this tunnel or cancelled its token.
-        let token = self.drain_token();
-        self.open_tunnels.send_modify(|open| *open += 1);
-        TunnelPass {
-            drain: token.clone(),
-            backend: Arc::clone(self),
+    /// Takes up what was set before, unless the file says something new of it.
+    fn take_up(&mut self, kept: &Kept) {
+        if kept.configured == self.by_name(&self.configured)
+            && let Ok(split) = self.split(&kept.weights, &self.configured)
+        {
+            self.table.default_split = split;
         }
-    }
-
-    /// Tells all tunnels to end; answers how many there were.
-    fn end_tunnels(&self) -> u64 {
-        let token = self.drain_token();
-        // Counted first: a tunnel may be gone as soon as it is told.
-        let told = self.open_websockets();
-        token.cancel();
-        told
-    }
-
-    fn allow_tunnels(&self) {
-        let mut token = self.drain_token();
-        if token.is_cancelled() {
-            *token = CancellationToken::new();
+        for (route, backend) in self.table.backends.iter_mut().zip(&self.backends) {
+            if kept.draining.get(&route.name) == Some(&route.version) {
+                route.draining = true;
+                // Those that are open have been told, or are about to be.
+                backend.tunnels.refuse();
+            }
         }
-    }
-
-    /// Open WebSocket tunnels.
-    pub fn open_websockets(&self) -> u64 {
-        *self.open_tunnels.borrow()
-    }
-
-    async fn tunnels_ended(&self) {
-        // The sender lives as long as the backend, so this cannot fail.
-        let _ = self.open_tunnels.subscribe().wait_for(|open| *open == 0).await;
-    }
-}
-
-/// A tunnel's place among the open ones, until dropped.
-#[derive(Debug)]
-pub struct TunnelPass {
-    backend: Arc<Backend>,
-    /// Cancelled when the tunnel must end.
-    pub drain: CancellationToken,
-}
-
-impl Drop for TunnelPass {
-    fn drop(&mut self) {
-        self.backend.open_tunnels.send_modify(|open| *open -= 1);
     }
 }
 
 /// Why an administrative change was refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ChangeError {
     /// No such backend.
     #[error("there is no backend {name:?}: the backends are {known}")]
@@ -121,18 +111,87 @@ pub enum ChangeError {
     /// The weights are no split.
     #[error(transparent)]
     Split(#[from] SplitError),
+    /// The new configuration differs where it cannot while the gateway runs.
+    #[error("{what} cannot change while the gateway runs: restart it, or put {what} back")]
+    Fixed {
+        /// The keys.
+        what: String,
+    },
+}
+
+/// What cannot change while the gateway runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Fixed {
+    listen: SocketAddr,
+    admin: SocketAddr,
+    workers: Option<usize>,
+    limits: Limits,
+    state_file: Option<PathBuf>,
+}
+
+impl Fixed {
+    fn of(config: &Config) -> Self {
+        Self {
+            listen: config.listen,
+            admin: config.admin,
+            workers: config.workers,
+            limits: config.limits.clone(),
+            state_file: config.state_file.clone(),
+        }
+    }
+
+    fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let mut differences = Vec::new();
+        let mut differ = |differs: bool, what| {
+            if differs {
+                differences.push(what);
+            }
+        };
+        differ(self.listen != other.listen, "listen");
+        differ(self.admin != other.admin, "admin");
+        differ(self.workers != other.workers, "workers");
+        differ(
+            self.limits.upstream_timeout != other.limits.upstream_timeout,
+            "upstream_timeout_ms",
+        );
+        let same_answer = Limits {
+            upstream_timeout: self.limits.upstream_timeout,
+            ..other.limits.clone()
+        };
+        differ(self.limits != same_answer, "limits");
+        differ(self.state_file != other.state_file, "state_file");
+        differences
+    }
+}
+
+/// What a new configuration brought.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reloaded {
+    /// Counted from 1, the configuration at the start.
+    pub generation: u64,
+    /// Whether the file's default split was taken: it differs from the one before.
+    pub weights_from_file: bool,
+    /// Backends that are new, or are reached in another way.
+    pub new: Vec<String>,
+    /// Backends that are gone. What they carry goes on to its end.
+    pub gone: Vec<String>,
 }
 
 /// Shared by all workers and the admin API.
 #[derive(Debug)]
 pub struct Shared {
-    routes: RwLock<Arc<RouteTable>>,
-    /// In the order of the table's [`BackendId`]s.
-    pub backends: Vec<Arc<Backend>>,
-    /// Where to look for the player.
-    pub sticky: Vec<StickySource>,
-    /// Query parameter that names a release.
-    pub affinity_query: Option<String>,
+    routing: RwLock<Arc<Routing>>,
+    /// Held by whoever changes the routing, until the change is kept.
+    changing: Mutex<()>,
+    keeper: Keeper,
+    /// Tunnels of releases that a reload has taken away.
+    orphans: Mutex<Vec<Weak<Tunnels>>>,
+    fixed: Fixed,
+    generation: AtomicU64,
+    reloads_refused: AtomicU64,
+    workers: usize,
+    /// The configuration's file.
+    pub file: PathBuf,
     /// All limits.
     pub limits: Limits,
     /// Makes request ids.
@@ -148,25 +207,33 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// The state at start, with what [`crate::transcoding::load`] gave. `id_prefix` distinguishes this process'
-    /// request ids.
+    /// The state at start, with what [`crate::transcoding::load`] gave, and as the state file has it. `id_prefix`
+    /// distinguishes this process' request ids.
     pub fn new(
         config: &Config,
-        transcoding: Vec<Option<Arc<Transcoding>>>,
+        transcoding: Transcodings,
+        workers: usize,
         id_prefix: u64,
         shutdown: CancellationToken,
     ) -> Self {
+        let keeper = Keeper::new(config.state_file.clone());
+        let mut routing = routing(config, transcoding, workers, None);
+        match keeper.read() {
+            Ok(Some(kept)) => routing.take_up(&kept),
+            Ok(None) => {}
+            // A gateway that does not start helps nobody; the file's weights are the operator's word, too.
+            Err(why) => tracing::error!("{why}"),
+        }
         Self {
-            routes: RwLock::new(Arc::new(config.routes.clone())),
-            backends: config
-                .backends
-                .iter()
-                .cloned()
-                .zip(transcoding)
-                .map(|(backend, transcoding)| Arc::new(Backend::new(backend, transcoding)))
-                .collect(),
-            sticky: config.sticky.clone(),
-            affinity_query: config.affinity_query.clone(),
+            routing: RwLock::new(Arc::new(routing)),
+            changing: Mutex::new(()),
+            keeper,
+            orphans: Mutex::default(),
+            fixed: Fixed::of(config),
+            generation: AtomicU64::new(1),
+            reloads_refused: AtomicU64::new(0),
+            workers,
+            file: config.file.clone(),
             limits: config.limits.clone(),
             request_ids: RequestIds::new(id_prefix),
             connections: Arc::new(Semaphore::new(config.limits.max_connections)),
@@ -176,83 +243,121 @@ impl Shared {
         }
     }
 
-    /// The routes of the moment.
-    pub fn routes(&self) -> Arc<RouteTable> {
-        Arc::clone(&self.routes.read().unwrap_or_else(PoisonError::into_inner))
+    /// The routing of the moment.
+    pub fn routing(&self) -> Arc<Routing> {
+        Arc::clone(&self.routing.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn change(&self, change: impl FnOnce(&mut RouteTable)) {
-        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
-        let mut table = RouteTable::clone(&routes);
-        change(&mut table);
-        *routes = Arc::new(table);
-    }
-
-    /// The backend of this name.
-    pub fn backend(&self, id: BackendId) -> &Arc<Backend> {
-        &self.backends[id.0]
-    }
-
-    fn find(&self, name: &str) -> Result<BackendId, ChangeError> {
-        let routes = self.routes();
-        routes.find(name).ok_or_else(|| ChangeError::UnknownBackend {
-            name: name.to_owned(),
-            known: routes
-                .backends
-                .iter()
-                .map(|backend| backend.name.as_str())
-                .collect::<Vec<_>>()
-                .join(", "),
-        })
+    /// Makes a change and keeps it. A change that cannot be kept holds all the same: a rollback must not fail because
+    /// a disk is full. The sentence says what was not kept.
+    fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Routing) -> Result<T, ChangeError>,
+    ) -> Result<(T, Option<String>), ChangeError> {
+        let _turn = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut routing = Routing::clone(&self.routing());
+        let done = change(&mut routing)?;
+        let kept = routing.kept();
+        *self.routing.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(routing);
+        let not_kept = self.keeper.write(&kept).err();
+        if let Some(why) = &not_kept {
+            tracing::error!("{why}");
+        }
+        Ok((done, not_kept))
     }
 
     /// Weights of the default split by backend name.
-    pub fn weights(&self) -> BTreeMap<String, u32> {
-        let routes = self.routes();
-        let named = |(id, weight): &(BackendId, u32)| (routes.backends[id.0].name.clone(), *weight);
-        routes.default_split.weights().iter().map(named).collect()
+    pub fn weights(&self) -> BTreeMap<String, Weight> {
+        let routing = self.routing();
+        routing.by_name(&routing.table.default_split)
     }
 
-    /// Replaces the default split as a whole. Backends that it names no longer keep weight 0.
+    /// Replaces the default split as a whole. Backends that it names no longer keep weight 0. Answers why it may not
+    /// outlast the process, if so.
     ///
     /// # Errors
     /// When a backend is unknown or the weights do not add up.
-    pub fn set_weights(&self, weights: &BTreeMap<String, u32>) -> Result<(), ChangeError> {
-        let mut wanted = BTreeMap::new();
-        for (name, weight) in weights {
-            wanted.insert(self.find(name)?, *weight);
-        }
-        for (id, _) in self.routes().default_split.weights() {
-            wanted.entry(*id).or_insert(0);
-        }
-        let split = Split::new(wanted)?;
-        self.change(|table| table.default_split = split);
-        Ok(())
+    pub fn set_weights(&self, weights: &BTreeMap<String, Weight>) -> Result<Option<String>, ChangeError> {
+        let ((), not_kept) = self.change(|routing| {
+            routing.table.default_split = routing.split(weights, &routing.table.default_split)?;
+            Ok(())
+        })?;
+        Ok(not_kept)
     }
 
-    /// Gives a backend nothing new and ends its tunnels; waits until they are closed or the drain
-    /// limit has passed, and answers how many there were.
+    /// Takes another configuration. Connections and tunnels go on; weights that were set and backends that drain stay
+    /// so, unless the file's own default split has changed.
+    ///
+    /// # Errors
+    /// It differs where it cannot while the gateway runs; then nothing has changed.
+    pub fn reload(&self, config: &Config, transcoding: Transcodings) -> Result<Reloaded, ChangeError> {
+        let fixed = self.fixed.differences(&Fixed::of(config));
+        if !fixed.is_empty() {
+            return Err(ChangeError::Fixed {
+                what: fixed.join(", "),
+            });
+        }
+        let (reloaded, _) = self.change(|current| {
+            let kept = current.kept();
+            let mut next = routing(config, transcoding, self.workers, Some(current));
+            next.take_up(&kept);
+            let is_same = |one: &Arc<Backend>| current.backends.iter().any(|other| Arc::ptr_eq(one, other));
+            let new = next.backends.iter().filter(|backend| !is_same(backend));
+            let new = new.map(|backend| backend.config.name.clone()).collect();
+            let is_gone = |backend: &&Arc<Backend>| next.table.find(&backend.config.name).is_none();
+            let gone = current.backends.iter().filter(is_gone);
+            let gone = gone.map(|backend| backend.config.name.clone()).collect();
+            let weights_from_file = kept.configured != next.by_name(&next.configured);
+            let known =
+                |tunnels: &Arc<Tunnels>| next.backends.iter().any(|one| Arc::ptr_eq(&one.tunnels, tunnels));
+            let left = current.backends.iter().map(|backend| &backend.tunnels);
+            let left = left.filter(|tunnels| !known(tunnels)).map(Arc::downgrade);
+            let mut orphans = self.orphans.lock().unwrap_or_else(PoisonError::into_inner);
+            orphans.retain(|tunnels| tunnels.strong_count() > 0);
+            orphans.extend(left);
+            drop(orphans);
+            *current = next;
+            Ok(Reloaded {
+                generation: self.generation.fetch_add(1, Ordering::Relaxed) + 1,
+                weights_from_file,
+                new,
+                gone,
+            })
+        })?;
+        Ok(reloaded)
+    }
+
+    /// A configuration was refused.
+    pub fn reload_refused(&self) {
+        self.reloads_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Gives a backend nothing new and tells its tunnels to end, one after the other over `spread`; waits until they
+    /// are closed or the drain limit has passed, and answers how many there were.
     ///
     /// # Errors
     /// When the backend is unknown.
-    pub async fn drain(&self, name: &str) -> Result<u64, ChangeError> {
-        let id = self.find(name)?;
-        self.change(|table| table.backends[id.0].draining = true);
-        let backend = self.backend(id);
-        let told = backend.end_tunnels();
+    pub async fn drain(&self, name: &str, spread: Duration) -> Result<u64, ChangeError> {
+        let (backend, _) = self.change(|routing| {
+            let id = routing.find(name)?;
+            routing.table.backends[id.0].draining = true;
+            Ok(Arc::clone(routing.backend(id)))
+        })?;
+        tracing::info!(backend = name, spread_ms = spread.as_millis(), "draining");
+        let told = backend.tunnels.end_over(spread).await;
         // A tunnel cuts itself at the drain limit; the second is for its task to run.
         let limit = self.limits.drain_timeout + Duration::from_secs(1);
-        if tokio::time::timeout(limit, backend.tunnels_ended())
+        if tokio::time::timeout(limit, backend.tunnels.ended())
             .await
             .is_err()
         {
             tracing::warn!(
                 backend = name,
-                left = backend.open_websockets(),
+                left = backend.tunnels.open(),
                 "tunnels are still open after draining"
             );
         }
-        tracing::info!(backend = name, closed_websockets = told, "draining");
+        tracing::info!(backend = name, closed_websockets = told, "drained");
         Ok(told)
     }
 
@@ -261,30 +366,37 @@ impl Shared {
     /// # Errors
     /// When the backend is unknown.
     pub fn undrain(&self, name: &str) -> Result<(), ChangeError> {
-        let id = self.find(name)?;
-        self.backend(id).allow_tunnels();
-        self.change(|table| table.backends[id.0].draining = false);
+        self.change(|routing| {
+            let id = routing.find(name)?;
+            routing.backend(id).tunnels.allow();
+            routing.table.backends[id.0].draining = false;
+            Ok(())
+        })?;
         tracing::info!(backend = name, "no longer draining");
         Ok(())
     }
 
     /// Tells the tunnels of all backends to end, at shutdown.
     pub fn end_all_tunnels(&self) {
-        for backend in &self.backends {
-            backend.end_tunnels();
+        for backend in &self.routing().backends {
+            backend.tunnels.end();
+        }
+        let orphans = self.orphans.lock().unwrap_or_else(PoisonError::into_inner);
+        for tunnels in orphans.iter().filter_map(Weak::upgrade) {
+            tunnels.end();
         }
     }
 
     /// All metrics at one moment.
     pub fn snapshot(&self) -> Snapshot {
-        let routes = self.routes();
-        let backends = (0..).map(BackendId).zip(&self.backends).map(|(id, backend)| {
+        let routing = self.routing();
+        let backends = (0..).map(BackendId).zip(&routing.backends).map(|(id, backend)| {
             let facts = BackendFacts {
                 version: backend.config.version.clone(),
-                weight: routes.default_split.weight_of(id),
-                draining: routes.backends[id.0].draining,
+                weight: routing.table.default_split.weight_of(id),
+                draining: routing.table.backends[id.0].draining,
                 in_flight: backend.in_flight.load(Ordering::Relaxed),
-                open_websockets: backend.open_websockets(),
+                open_websockets: backend.tunnels.open(),
             };
             (backend.config.name.clone(), backend.counters.snapshot(facts))
         });
@@ -294,6 +406,34 @@ impl Shared {
             unrouted: self.unrouted.load(Ordering::Relaxed),
             connections: open as u64,
             connections_refused: self.connections_refused.load(Ordering::Relaxed),
+            config_generation: self.generation.load(Ordering::Relaxed),
+            config_reloads_refused: self.reloads_refused.load(Ordering::Relaxed),
         }
+    }
+}
+
+/// The routing of a configuration, with the backends that there are already where they are the same.
+fn routing(config: &Config, transcoding: Transcodings, workers: usize, current: Option<&Routing>) -> Routing {
+    let backends = config.backends.iter().cloned().zip(transcoding);
+    let backends = backends.map(|(config, transcoding)| {
+        let earlier = current
+            .into_iter()
+            .flat_map(|current| &current.backends)
+            .find(|earlier| {
+                (&earlier.config.name, &earlier.config.version) == (&config.name, &config.version)
+            });
+        match earlier {
+            // The file of a descriptor set may have changed under its name: what is transcoded is made anew.
+            Some(earlier) if earlier.config == config && config.transcode.is_none() => Arc::clone(earlier),
+            Some(earlier) => Arc::new(Backend::new(config, transcoding, workers).continuing(earlier)),
+            None => Arc::new(Backend::new(config, transcoding, workers)),
+        }
+    });
+    Routing {
+        backends: backends.collect(),
+        configured: config.routes.default_split.clone(),
+        table: config.routes.clone(),
+        sticky: config.sticky.clone(),
+        affinity_query: config.affinity_query.clone(),
     }
 }

@@ -55,17 +55,26 @@ impl StickySource {
         }
     }
 
+    /// The key of the player whom this source names so.
+    pub fn key_of(&self, player: &[u8]) -> PlayerKey {
+        let kind = match self {
+            Self::BearerSubject => "sub",
+            Self::Header(_) => "header",
+            Self::Cookie(_) => "cookie",
+            Self::ClientIp => "ip",
+        };
+        PlayerKey::of(kind, player)
+    }
+
     fn read(&self, headers: &HeaderMap, client: IpAddr) -> Option<PlayerKey> {
         match self {
-            Self::BearerSubject => bearer_subject(headers).map(|sub| PlayerKey::of("sub", sub.as_bytes())),
+            Self::BearerSubject => bearer_subject(headers).map(|sub| self.key_of(sub.as_bytes())),
             Self::Header(name) => {
                 let value = headers.get(name).filter(|value| !value.is_empty())?;
-                Some(PlayerKey::of("header", value.as_bytes()))
+                Some(self.key_of(value.as_bytes()))
             }
-            Self::Cookie(name) => {
-                cookie(headers, name).map(|value| PlayerKey::of("cookie", value.as_bytes()))
-            }
-            Self::ClientIp => Some(PlayerKey::of("ip", client.to_canonical().to_string().as_bytes())),
+            Self::Cookie(name) => cookie(headers, name).map(|value| self.key_of(value.as_bytes())),
+            Self::ClientIp => Some(self.key_of(client.to_canonical().to_string().as_bytes())),
         }
     }
 }
@@ -86,7 +95,7 @@ impl fmt::Display for StickySource {
 ///
 /// SHA-256 over the kind of key and its value. It is not there for secrecy: a keyless hash with
 /// good avalanche gives an even split also for serial numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PlayerKey {
     first: u64,
     second: u64,

@@ -30,6 +30,9 @@ pub struct Transcoding {
     others: Others,
 }
 
+/// In the order of the backends.
+pub type Transcodings = Vec<Option<Arc<Transcoding>>>;
+
 /// What a request to a backend with rules means to the gateway.
 #[derive(Debug)]
 pub(crate) enum Meaning {
@@ -41,7 +44,7 @@ pub(crate) enum Meaning {
 ///
 /// # Errors
 /// The first file that cannot be used, with the place that names it.
-pub fn load(config: &Config) -> Result<Vec<Option<Arc<Transcoding>>>, ConfigError> {
+pub fn load(config: &Config) -> Result<Transcodings, ConfigError> {
     let request_bytes_max = usize::try_from(config.limits.max_request_body_bytes).unwrap_or(usize::MAX);
     let load = |config: &TranscodeConfig| Transcoding::load(config, request_bytes_max).map(Arc::new);
     config
@@ -163,7 +166,7 @@ impl Call<'_> {
         }
         let progress = Arc::clone(wait.progress);
         let request = request.map(|message| RequestBody::message(message, wait.body_limits, progress));
-        let h2c = &self.client.worker.clients[self.at].h2c;
+        let h2c = &self.clients().h2c;
         let answered = h2c.send(request).await.map_err(|error| wait.refusal(error))?;
         let (head, incoming) = answered.response.into_parts();
         let (idle, until) = if call.is_streaming() {

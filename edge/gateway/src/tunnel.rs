@@ -17,9 +17,9 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::backend::TunnelPass;
 use crate::config::Limits;
 use crate::frames::{FrameTracker, close_frame};
-use crate::state::TunnelPass;
 
 const READ_BYTES: usize = 16 * 1024;
 /// How long a client may take to answer the close frame before its socket is closed anyway.

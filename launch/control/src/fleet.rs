@@ -167,6 +167,7 @@ listen: 127.0.0.1:0
 admin: 127.0.0.1:0
 sticky: [bearer-subject, \"header:x-session-id\", client-ip]
 affinity_query: at
+state_file: gateway.state.json
 upstream_timeout_ms: 2000
 # Shorter than a caller waits: a body that stands still is given up in time.
 limits: {{ body_idle_timeout_ms: 4000 }}

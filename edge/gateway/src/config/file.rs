@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::Others;
+use crate::weight::Weight;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +26,11 @@ pub(super) struct ConfigFile {
     #[serde(default)]
     pub(super) limits: LimitsFile,
     pub(super) backends: BTreeMap<String, Spanned<BackendFile>>,
+    /// Beside this file; where weights and draining outlast the process.
+    #[serde(default)]
+    pub(super) state_file: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) pins: BTreeMap<String, Spanned<String>>,
     #[serde(default)]
     pub(super) rules: Vec<Spanned<RuleFile>>,
     pub(super) default: Spanned<DefaultFile>,
@@ -72,12 +78,75 @@ pub(super) struct TranscodeFile {
 #[serde(deny_unknown_fields)]
 pub(super) struct RuleFile {
     pub(super) name: Spanned<String>,
-    pub(super) header: BTreeMap<String, Spanned<String>>,
-    pub(super) split: BTreeMap<String, Spanned<u32>>,
+    #[serde(default)]
+    pub(super) host: Option<Spanned<Names>>,
+    #[serde(default)]
+    pub(super) path: Option<Spanned<PathsFile>>,
+    #[serde(default)]
+    pub(super) method: Option<Spanned<Names>>,
+    #[serde(default)]
+    pub(super) grpc: Option<Spanned<Names>>,
+    #[serde(default)]
+    pub(super) header: BTreeMap<String, Spanned<HeaderFile>>,
+    pub(super) split: BTreeMap<String, Spanned<Weight>>,
+}
+
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a text, or a list of texts of which any will do"
+)]
+pub(super) enum Names {
+    One(String),
+    Any(Vec<String>),
+}
+
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a path (it stands for itself and all below it), { exact: … }, { prefix: … } or \
+                 { regex: … }, or a list of these of which any will do"
+)]
+pub(super) enum PathsFile {
+    One(PathFile),
+    Any(Vec<PathFile>),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum PathFile {
+    Below(String),
+    Text(TextFile),
+}
+
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a text (in quotes when it looks like a number), which is compared exactly, \
+                 { prefix: … }, { regex: … } or { present: true }"
+)]
+pub(super) enum HeaderFile {
+    Exact(String),
+    Text(TextFile),
+    Present(PresentFile),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum TextFile {
+    Exact(String),
+    Prefix(String),
+    Regex(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PresentFile {
+    pub(super) present: bool,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DefaultFile {
-    pub(super) split: BTreeMap<String, Spanned<u32>>,
+    pub(super) split: BTreeMap<String, Spanned<Weight>>,
 }

@@ -17,7 +17,7 @@ async fn weights_are_read_and_replaced_as_a_whole_or_not_at_all() {
     for bad in [
         r#"{"stable":70,"canary":20}"#,
         r#"{"stable":170,"canary":-70}"#,
-        r#"{"stable":70.5,"canary":29.5}"#,
+        r#"{"stable":70.505,"canary":29.495}"#,
         r#"{"stable":4294967295,"canary":101}"#,
         r#"{"stable":70,"canery":30}"#,
         r#"{"stable":"70","canary":"30"}"#,

@@ -9,6 +9,7 @@ mod descriptors;
 mod grpc;
 mod http;
 mod limits;
+mod operating;
 mod process;
 mod raw;
 mod routing;

@@ -13,7 +13,7 @@ use super::backend::Backend;
 use super::raw::nobody;
 use super::support::{Settings, eventually, within, yaml};
 
-fn command() -> Command {
+pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tminus-gateway"));
     command
         .stdin(Stdio::piped())
@@ -23,13 +23,13 @@ fn command() -> Command {
     command
 }
 
-async fn output(child: Child) -> (Option<i32>, String) {
+pub async fn output(child: Child) -> (Option<i32>, String) {
     let output = within(child.wait_with_output()).await.unwrap();
     let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
     (output.status.code(), text)
 }
 
-async fn run(directory: &Path, yaml: &str, more: &[&str]) -> (Child, Value) {
+pub async fn run(directory: &Path, yaml: &str, more: &[&str]) -> (Child, Value) {
     let (config, ready) = (directory.join("gateway.yaml"), directory.join("ready.json"));
     std::fs::write(&config, yaml).unwrap();
     let child = command()
@@ -51,8 +51,11 @@ async fn explain_tells_where_a_request_goes_and_why() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("gateway.yaml");
     std::fs::write(&file, yaml(nobody().await, nobody().await, &Settings::default())).unwrap();
-    let explain =
-        async |more: &[&str]| output(command().arg("explain").arg(&file).args(more).spawn().unwrap()).await;
+    let explain = async |more: &[&str]| {
+        let mut command = command();
+        command.arg("explain").arg("--config").arg(&file).args(more);
+        output(command.spawn().unwrap()).await
+    };
     let (code, text) = explain(&["/v1/play", "-H", "x-version: v1.2", "--json"]).await;
     assert_eq!(code, Some(0), "{text}");
     let told: Value = serde_json::from_str(&text).unwrap();
@@ -64,13 +67,16 @@ async fn explain_tells_where_a_request_goes_and_why() {
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("default split: no rule matches"), "{text}");
     for wrong in [
-        &["no path at all", "--json"],
         &["/", "-Hx-version"],
         &["/", "--from=home"],
+        &["/", "--admin=http://127.0.0.1:1"],
     ] {
         let (code, text) = explain(wrong).await;
         assert_eq!(code, Some(2), "{text}");
     }
+    let (code, text) = explain(&["no path at all"]).await;
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("no path at all"), "{text}");
 }
 
 #[tokio::test]
