@@ -4,6 +4,7 @@
 
 mod history;
 mod recovery;
+mod rollback;
 mod server;
 mod store;
 
@@ -42,6 +43,19 @@ moves_lost and moves_told; games, and games_lost of them.
 
 Exit codes: 0 every game came back within the window, 1 one did not, 2 it could not run.")]
     Recovery(RecoveryOptions),
+    /// A release is rolled back while its games are played: every game goes on at the other one, and no move is lost.
+    #[command(after_help = "\
+Examples:
+  cargo xtask torture rollback --games 300
+  cargo xtask torture rollback --games 300 --kill-gateway     in the middle of it, and started again
+  cargo xtask torture rollback --games 20 --rounds 3 --json
+
+Keys: games, played at the release when it was rolled back; games_moved of them (and in the JSON each with its players and the \
+time that they were away); games_lost, moves_lost, moves_twice; interruption_p50_ms, _p99_ms and _max_ms, from the loss of a \
+player's connection until it is back in its game (the worst round); rollback_ms, until nothing was left on the release.
+
+Exit codes: 0 nothing was lost and half of the players were back within --interruption-max, 1 not so, 2 it could not run.")]
+    Rollback(RollbackOptions),
 }
 
 /// What keeps the games.
@@ -113,10 +127,45 @@ pub struct RecoveryOptions {
     bench: bool,
 }
 
+#[derive(Debug, Clone, Args)]
+pub struct RollbackOptions {
+    /// How often a release is rolled back; each time from the beginning.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub rounds: u32,
+    /// Games that are played when it is; two players each.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=5_000))]
+    pub games: u32,
+    /// Its players are sent away one after the other over this time (milliseconds).
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(..=60_000))]
+    pub spread: u64,
+    /// Kill the gateway, too, when half of them are on their way, and start it again.
+    #[arg(long)]
+    pub kill_gateway: bool,
+    /// Mean pause before a move (milliseconds).
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    pub think: u64,
+    /// Decides moves and pauses.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// The median player is back in its game within this (milliseconds).
+    #[arg(long, default_value_t = 1_000)]
+    pub interruption_max: u64,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    /// The `starvault` of both releases.
+    #[arg(long, value_name = "PROGRAM", hide = true)]
+    pub server: PathBuf,
+    /// Given by cargo; means nothing here.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
 fn main() -> ExitCode {
     let done = match Cli::parse().what {
         What::Store(options) => store::run(&options),
         What::Recovery(options) => recovery::run(&options),
+        What::Rollback(options) => rollback::run(&options),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

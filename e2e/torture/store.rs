@@ -209,7 +209,7 @@ pub fn next(state: &mut u64) -> f64 {
 }
 
 /// What the store says of itself and of what was acknowledged.
-fn check(program: &Path, store: &str, acknowledged: &Path) -> anyhow::Result<Value> {
+pub fn check(program: &Path, store: &str, acknowledged: &Path) -> anyhow::Result<Value> {
     let output = Command::new(program)
         .args(["journal", "check", "--json", "--store", store, "--acknowledged"])
         .arg(acknowledged)

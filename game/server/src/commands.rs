@@ -7,6 +7,7 @@ use starvault_rules::{Command as GameCommand, CommandId, GameId};
 use starvault_wire::v1::{
     Emote, Pong, SendEmote, client_frame::Command, error::Code, server_frame::Event as Say,
 };
+use tminus_origin::rate::TokenBucket;
 use tokio::time::Instant;
 
 use crate::{
@@ -15,7 +16,6 @@ use crate::{
     inject::Fault,
     lobby::Candidate,
     nodes::Registered,
-    rate::TokenBucket,
     room::{RoomHandle, RoomMessage, Undelivered},
     rooms::OpenError,
     session::SessionHandle,

@@ -6,10 +6,10 @@ use starvault_matchmaking::Settings;
 use starvault_nodes::{RedisUrl, Timing};
 use starvault_rules::Clock;
 use starvault_store::StoreAddress;
+use tminus_origin::Network;
 
 use crate::{
-    address::Network, flags::FlagsConfig, identity::Credentials, inject::Injection,
-    snapshots::SnapshotStores, time::TimeSource,
+    flags::FlagsConfig, identity::Credentials, inject::Injection, snapshots::SnapshotStores, time::TimeSource,
 };
 
 /// The configuration of one process.

@@ -21,6 +21,7 @@ use starvault_wire::{
     v1::{ClientFrame, Welcome, client_frame::Command, error::Code, server_frame::Event as Say},
 };
 use tminus_deadline::{Deadline, note_hop, within};
+use tminus_origin::rate::TokenBucket;
 use tokio::{net::TcpStream, time::Instant};
 use tracing::{Instrument as _, Span};
 use tungstenite::{Message, handshake::derive_accept_key};
@@ -30,7 +31,6 @@ use crate::{
     commands::{Player, name_of},
     error::AppError,
     net::ConnectionPermit,
-    rate::TokenBucket,
     session::{Close, SessionHandle},
     socket::{End, Socket, Step},
 };

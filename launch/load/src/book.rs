@@ -14,6 +14,8 @@ use crate::latency::{LatencyHistogram, LatencySummary};
 pub(crate) const LATE_START: Duration = Duration::from_millis(50);
 /// At most this many releases and error codes are told apart; the rest is `other`.
 const LABELS_MAX: usize = 32;
+/// Games that moved are listed up to this many.
+const GAMES_MOVED_MAX: usize = 10_000;
 /// Who served it is not known.
 pub(crate) const UNKNOWN_RELEASE: &str = "unknown";
 
@@ -112,6 +114,20 @@ pub struct Snapshot {
     pub finished: bool,
 }
 
+/// A game that was taken over by another release while it was played.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GameMoved {
+    pub game_id: String,
+    /// The release that its first player lost.
+    pub from: String,
+    /// The release at which that player found it again.
+    pub to: String,
+    /// How often a player came back to it so.
+    pub players: u64,
+    /// The longest that one of them was away.
+    pub gap_max_ms: f64,
+}
+
 /// One kind of operation in a report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OperationReport {
@@ -167,6 +183,8 @@ pub(crate) struct Book {
     pub match_wait: LatencyHistogram,
     /// From the loss of a connection in the middle of a game to Resumed.
     pub resume_gap: LatencyHistogram,
+    /// Games that went on at another release, by game.
+    pub games_moved: BTreeMap<String, GameMoved>,
     pub players_arrived: u64,
     pub players_present: u64,
     pub players_without_sign_in: u64,
@@ -236,6 +254,25 @@ impl Book {
             Ended::Failed(code) => self.count_error(code),
             Ended::TimedOut => self.count_error("timeout"),
         }
+    }
+
+    /// A player is back in its game, at another release than the one that it lost.
+    pub fn moved(&mut self, game_id: &str, from: &str, to: &str, gap: Duration) {
+        if self.games_moved.len() >= GAMES_MOVED_MAX && !self.games_moved.contains_key(game_id) {
+            return;
+        }
+        let moved = self
+            .games_moved
+            .entry(game_id.to_owned())
+            .or_insert_with(|| GameMoved {
+                game_id: game_id.to_owned(),
+                from: from.to_owned(),
+                to: to.to_owned(),
+                players: 0,
+                gap_max_ms: 0.0,
+            });
+        moved.players += 1;
+        moved.gap_max_ms = moved.gap_max_ms.max(gap.as_secs_f64() * 1000.0);
     }
 
     pub fn count_error(&mut self, code: &str) {

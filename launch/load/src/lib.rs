@@ -36,7 +36,7 @@ mod target;
 
 use std::path::PathBuf;
 
-pub use book::{OperationReport, ReleaseReport, ReleaseSnapshot, Snapshot};
+pub use book::{GameMoved, OperationReport, ReleaseReport, ReleaseSnapshot, Snapshot};
 pub use latency::{LatencyHistogram, LatencySummary};
 pub use measure::Measurements;
 

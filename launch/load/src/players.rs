@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::LoadError;
-use crate::book::{OperationReport, ReleaseReport, Snapshot};
+use crate::book::{GameMoved, OperationReport, ReleaseReport, Snapshot};
 use crate::engine::{self, Finished, Settings};
 use crate::latency::LatencySummary;
 use crate::measure::{Measurements, label, percent, put, put_count, put_latency};
@@ -216,6 +216,9 @@ pub struct PlayersReport {
     pub match_wait: LatencySummary,
     /// From losing a connection in the middle of a game to Resumed.
     pub resume_gap: LatencySummary,
+    /// Games that went on at another release, 10,000 at most.
+    #[serde(default)]
+    pub games_moved: Vec<GameMoved>,
     pub games_started: u64,
     pub games_finished: u64,
     /// Of the finished ones: by forfeit of an absent player.
@@ -283,6 +286,7 @@ impl PlayersReport {
             releases: book.releases.iter().map(|(r, s)| (r.clone(), s.into())).collect(),
             match_wait: book.match_wait.summary(),
             resume_gap: book.resume_gap.summary(),
+            games_moved: book.games_moved.into_values().collect(),
             error_codes: book.error_codes,
             games_started: games.started,
             games_finished: games.finished,
@@ -373,6 +377,7 @@ impl PlayersReport {
             ("late_starts", self.late_starts),
             ("players_arrived", self.players_arrived),
             ("players_without_sign_in", self.players_without_sign_in),
+            ("games_moved", self.games_moved.len() as u64),
             ("games_started", self.games_started),
             ("games_finished", self.games_finished),
             ("games_abandoned", self.games_abandoned),

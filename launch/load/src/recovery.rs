@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::LoadError;
-use crate::book::Snapshot;
+use crate::book::{GameMoved, Snapshot};
 use crate::engine::{self, Cuts, Finished};
 use crate::faults::Relay;
 use crate::latency::LatencySummary;
@@ -99,6 +99,27 @@ pub async fn run(config: RecoveryConfig, cancel: CancellationToken) -> Result<Re
 pub async fn run_watched(
     config: RecoveryConfig,
     cancel: CancellationToken,
+    watch: impl FnMut(&Snapshot) + Send,
+) -> Result<RecoveryReport, LoadError> {
+    drive(config, cancel, CancellationToken::new(), watch).await
+}
+
+/// [`run_watched`], but that `stop` ends the play in order, with all that is checked then, before its duration is over.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_until(
+    config: RecoveryConfig,
+    stop: CancellationToken,
+    watch: impl FnMut(&Snapshot) + Send,
+) -> Result<RecoveryReport, LoadError> {
+    drive(config, CancellationToken::new(), stop, watch).await
+}
+
+async fn drive(
+    config: RecoveryConfig,
+    cancel: CancellationToken,
+    stop: CancellationToken,
     mut watch: impl FnMut(&Snapshot) + Send,
 ) -> Result<RecoveryReport, LoadError> {
     if !(0.0..=1.0).contains(&config.cut_fraction) {
@@ -148,6 +169,7 @@ pub async fn run_watched(
                 lost = true;
             }
             Ok(()) = snapshots.changed() => watch(&snapshots.borrow_and_update()),
+            () = stop.cancelled(), if !running.stop.is_cancelled() => running.stop.cancel(),
         }
     };
     drop(losses);
@@ -209,6 +231,9 @@ pub struct RecoveryReport {
     pub gaps: u64,
     /// Acknowledged moves that one of the two had no occasion to see.
     pub unverified: u64,
+    /// Games that went on at another release, 10,000 at most.
+    #[serde(default)]
+    pub games_moved: Vec<GameMoved>,
     pub games_started: u64,
     pub games_finished: u64,
     pub games_cut: u64,
@@ -251,6 +276,7 @@ impl RecoveryReport {
             diverged: games.audit.diverged,
             gaps: games.audit.gaps,
             unverified: games.audit.unverified,
+            games_moved: players.games_moved,
             games_started: games.started,
             games_finished: games.finished,
             games_cut: games.cut,

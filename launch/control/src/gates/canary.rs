@@ -434,6 +434,7 @@ fn witnessed(of: &ReleaseSnapshot) -> Counts {
 /// played on. A game that is merely unfinished when the players leave is none of these.
 async fn games(measured: &mut Measured, report: &PlayersReport, live: &Live) -> Result<(), CouldNotRun> {
     for (name, value) in [
+        ("games_moved", report.games_moved.len() as u64),
         ("games_started", report.games_started),
         ("games_finished", report.games_finished),
         ("games_unfinished", report.games_unfinished),

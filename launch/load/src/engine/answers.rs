@@ -105,12 +105,19 @@ impl Player {
         seat.disturbances = games.disturb(&view.game_id);
         drop(games);
         let ended = view.outcome.is_some();
+        let seat_game = seat.game_id.clone();
         seat.update(view);
         self.resume_id = None;
         let mut book = self.run.book();
         if let Some(since) = self.away_since.take() {
             book.resumed += 1;
-            book.resume_gap.record(now.saturating_duration_since(since));
+            let gap = now.saturating_duration_since(since);
+            book.resume_gap.record(gap);
+            if let (Some(from), Some(to)) = (self.left.take(), &self.release)
+                && from != *to
+            {
+                book.moved(&seat_game, &from, to, gap);
+            }
         }
         drop(book);
         if ended {

@@ -38,6 +38,8 @@ pub(super) struct Player {
     pub resume_id: Option<String>,
     /// Since when the connection to the game is lost.
     pub away_since: Option<Instant>,
+    /// Who served it then.
+    pub left: Option<String>,
     pub auditing: bool,
     /// Since a request was last answered.
     pub failures: u32,
@@ -112,6 +114,7 @@ pub(super) async fn live(run: Arc<Run>, index: u32, arrives: Instant) {
         seat: None,
         resume_id: None,
         away_since: None,
+        left: None,
         auditing: false,
         failures: 0,
         commands: 0,
@@ -278,7 +281,10 @@ impl Player {
 
     fn lost_connection(&mut self) {
         let Some(seat) = &self.seat else { return };
-        self.away_since.get_or_insert_with(Instant::now);
+        if self.away_since.is_none() {
+            self.away_since = Some(Instant::now());
+            self.left.clone_from(&self.release);
+        }
         if self.run.settings.cuts.is_some() {
             self.run.games().cut(&seat.game_id);
         }
@@ -396,6 +402,7 @@ impl Player {
 
     pub fn give_up_game(&mut self, how: Leaving) {
         self.away_since = None;
+        self.left = None;
         self.resume_id = None;
         if let Some(seat) = self.seat.take() {
             self.run.games().leave(&seat.game_id, &self.player_id, how);
