@@ -2,15 +2,20 @@
 
 use anyhow::{Context as _, bail};
 
-use crate::build;
+use crate::{build, setup};
 
 /// Everything after the command goes to the measuring program; see `cargo xtask bench --help`.
 pub fn run(arguments: &[String]) -> anyhow::Result<u8> {
-    let built = build::cargo()?
-        .args(["build", "--release", "--locked"])
-        .args(["--package", "starvault-server", "--package", "tminus-gateway"])
-        .status()
-        .context("cannot start cargo")?;
+    // It meets no server of the game, and so builds none; it meets other proxies.
+    let gateway_alone = arguments.first().is_some_and(|name| name == "gateway");
+    let mut building = build::cargo()?;
+    building.args(["build", "--release", "--locked", "--package", "tminus-gateway"]);
+    if gateway_alone {
+        setup::ensure(setup::OTHER_PROXIES)?;
+    } else {
+        building.args(["--package", "starvault-server"]);
+    }
+    let built = building.status().context("cannot start cargo")?;
     if !built.success() {
         bail!("the build failed ({built}); its errors stand above");
     }
@@ -30,7 +35,9 @@ pub fn run(arguments: &[String]) -> anyhow::Result<u8> {
         .args(arguments);
     let asks_for_help = arguments.is_empty() || arguments.iter().any(|one| one == "--help" || one == "-h");
     if !asks_for_help {
-        command.arg("--server").arg(release.join("starvault"));
+        if !gateway_alone {
+            command.arg("--server").arg(release.join("starvault"));
+        }
         command.arg("--gateway").arg(release.join("tminus-gateway"));
     }
     let status = command.status().context("cannot start cargo")?;

@@ -70,6 +70,21 @@ pub const EVERYTHING: &[Need] = &[
     },
 ];
 
+/// What `cargo xtask bench gateway` compares with. Not among the others: these packages bring services, which a machine
+/// that only runs the tests should not get.
+pub const OTHER_PROXIES: &[Need] = &[
+    Need {
+        purpose: "a proxy to compare the gateway with",
+        package: "nginx-light",
+        any_of: &["nginx", "/usr/sbin/nginx"],
+    },
+    Need {
+        purpose: "a proxy to compare the gateway with",
+        package: "haproxy",
+        any_of: &["haproxy", "/usr/sbin/haproxy"],
+    },
+];
+
 /// Makes sure that each need is met; installs what is missing in one go.
 pub fn ensure(needs: &[Need]) -> anyhow::Result<()> {
     let missing: Vec<&Need> = needs.iter().filter(|need| !is_met(need)).collect();

@@ -8,6 +8,7 @@ mod article;
 mod bare;
 mod client;
 mod engine;
+mod gateway;
 mod ids;
 mod journal;
 mod mariadb;
@@ -52,6 +53,8 @@ enum What {
     Verify(verify::VerifyOptions),
     /// CPU of one call over HTTP/JSON through the transcoder, beside gRPC and beside a handler written by hand.
     Transcode(Options),
+    /// The gateway beside nginx and haproxy: requests of HTTP/1.1, calls of gRPC, frames of WebSockets.
+    Gateway(gateway::GatewayOptions),
     /// The baseline of `rooms`: passes bytes on, nothing else. Started by it.
     #[command(hide = true)]
     BareRelay(bare::BareOptions),
@@ -100,6 +103,7 @@ fn run(cli: Cli) -> anyhow::Result<bool> {
         What::Snapshots(options) => (snapshots::run(&options)?, options.all.json),
         What::Verify(options) => (verify::run(&options)?, options.all.json),
         What::Transcode(options) => (transcode::run()?, options.json),
+        What::Gateway(options) => (gateway::run(&options)?, options.json),
         What::BareRelay(options) => {
             bare::serve(&options)?;
             return Ok(true);

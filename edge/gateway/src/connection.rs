@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Request;
+use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -24,6 +24,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::config::Limits;
+use crate::headers::forwarded_peer;
 use crate::proxy;
 use crate::server::Worker;
 
@@ -222,6 +223,8 @@ pub struct Client {
     pub worker: Arc<Worker>,
     /// The other end.
     pub peer: SocketAddr,
+    /// The other end as the backends are told of it.
+    pub forwarded: HeaderValue,
     /// Its liveliness.
     pub activity: Arc<Activity>,
     /// Its place among the connections; a tunnel keeps it after the upgrade.
@@ -236,6 +239,7 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>, per
     let client = Arc::new(Client {
         worker,
         peer,
+        forwarded: forwarded_peer(peer.ip()),
         activity: Arc::clone(&activity),
         permit: Arc::new(permit),
     });
@@ -248,6 +252,8 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>, per
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
+        // A small answer is copied together faster than the system takes two pieces.
+        .writev(false)
         .max_buf_size(limits.max_header_bytes);
     builder
         .http2()

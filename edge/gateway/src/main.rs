@@ -23,6 +23,10 @@ use tokio_util::sync::CancellationToken;
 
 use commands::{Admin, Refused};
 
+/// A request makes and drops many small things: this takes less time for it than the system's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A check failed.
 const EXIT_FAILED: u8 = 1;
 /// The command could not run.

@@ -6,6 +6,7 @@
 //! goes through [`crate::transcoding`].
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -48,7 +49,10 @@ const SERVED_BY_NOBODY: HeaderValue = HeaderValue::from_static("none");
 /// Answers one request. Everything that goes wrong becomes an answer.
 pub async fn handle(client: &Client, request: Request<Incoming>) -> Response<GatewayBody> {
     let span = request_span(request.method(), request.uri().path(), request.headers());
-    let answer = carry(client, request).instrument(span.clone()).await;
+    if span.is_disabled() {
+        return carry(client, request).await;
+    }
+    let answer = Box::pin(carry(client, request)).instrument(span.clone()).await;
     answered(&span, answer.status());
     answer
 }
@@ -203,7 +207,11 @@ impl Call<'_> {
             });
         }
         match meaning {
-            Some(Meaning::Call(call)) => return self.transcode(request, call).await.map(Reply::Transcoded),
+            Some(Meaning::Call(call)) => {
+                return Box::pin(self.transcode(request, call))
+                    .await
+                    .map(Reply::Transcoded);
+            }
             Some(Meaning::Refused(response)) => return Ok(Reply::Transcoded(response)),
             None => {}
         }
@@ -226,7 +234,8 @@ impl Call<'_> {
             client_deadline: deadlines.client,
         };
         if let Some(client_upgrade) = client_upgrade {
-            let mut answered = wait.headers(clients.h1.send_upgrade(request)).await?;
+            let sending = Box::pin(clients.h1.send_upgrade(request));
+            let mut answered = wait.headers(sending).await?;
             if answered.response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 let server_upgrade = hyper::upgrade::on(&mut answered.response);
                 return self
@@ -236,10 +245,10 @@ impl Call<'_> {
             return Ok(Reply::Streamed(answered, None));
         }
         if grpc {
-            let answered = wait.headers(clients.h2c.send(request)).await?;
+            let answered = wait.headers(pin!(clients.h2c.send(request))).await?;
             return Ok(Reply::Streamed(answered, deadlines.client));
         }
-        let answered = wait.headers(clients.h1.send(request)).await?;
+        let answered = wait.headers(pin!(clients.h1.send(request))).await?;
         Ok(Reply::Streamed(answered, None))
     }
 
@@ -307,7 +316,7 @@ impl Call<'_> {
         headers.remove(header::EXPECT);
         headers.insert(X_REQUEST_ID, self.request_id.clone());
         tminus_telemetry::hand_on(&Span::current(), headers);
-        add_forwarded(headers, self.client.peer.ip(), host.as_ref());
+        add_forwarded(headers, &self.client.forwarded, host.as_ref());
         if self.protocol != Protocol::Http {
             headers.remove(header::HOST);
             headers.insert(header::TE, HeaderValue::from_static("trailers"));
@@ -427,18 +436,19 @@ impl Wait<'_> {
     /// Waits for the headers of an answer.
     async fn headers(
         &self,
-        sending: impl Future<Output = Result<Answered, SendError>>,
+        sending: impl Future<Output = Result<Answered, SendError>> + Unpin,
     ) -> Result<Answered, Refusal> {
         self.within(sending).await?.map_err(|error| self.refusal(error))
     }
 
     /// Waits as long as the limits allow. The gateway's limit counts the time in which the backend, and not the
-    /// client, keeps everybody waiting; the client's deadline is absolute.
-    pub(crate) async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, Refusal> {
+    /// client, keeps everybody waiting; the client's deadline is absolute. The work is pinned by the caller: handed over
+    /// by value it would lie in the request's future once for each function on the way.
+    pub(crate) async fn within<T>(&self, mut work: impl Future<Output = T> + Unpin) -> Result<T, Refusal> {
         let limit = self.call.client.worker.shared.limits.upstream_timeout;
         let until = |at: Instant| self.client_deadline.map_or(at, |deadline| deadline.min(at));
         let expiry = sleep_until(until(Instant::now() + limit));
-        tokio::pin!(work, expiry);
+        tokio::pin!(expiry);
         loop {
             tokio::select! {
                 biased;

@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 
 use http::{Method, Request, Response};
@@ -130,14 +131,16 @@ impl Call<'_> {
         };
         if call.is_streaming() {
             // As over gRPC, the first message of a stream may take longer than its headers.
-            let asked = wait.within(self.ask(&call, request, deadline, &wait)).await?;
+            let asked = wait
+                .within(pin!(self.ask(&call, request, deadline, &wait)))
+                .await?;
             return Ok(answered(call, asked?).await);
         }
-        wait.within(async {
+        let whole = pin!(async {
             let asked = self.ask(&call, request, deadline, &wait).await?;
             Ok(answered(call, asked).await)
-        })
-        .await?
+        });
+        wait.within(whole).await?
     }
 
     /// Until the headers of the backend's answer, if the request is a message.

@@ -147,6 +147,17 @@ impl RequestBody {
         }
     }
 
+    /// A body that was read already.
+    #[cfg(test)]
+    pub(crate) fn of(message: &'static [u8]) -> Self {
+        let limits = BodyLimits {
+            bytes: 1,
+            idle: Duration::from_secs(1),
+        };
+        let source = (!message.is_empty()).then(|| Source::Message(Bytes::from_static(message)));
+        Self::instead(source, limits, Arc::new(Progress::new(true)))
+    }
+
     /// How far the body is.
     pub fn progress(&self) -> Arc<Progress> {
         Arc::clone(&self.progress)

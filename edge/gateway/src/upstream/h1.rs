@@ -5,11 +5,13 @@
 //! met a refused connection or a pooled one that the backend closed at the same moment.
 
 use std::error::Error as _;
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::{Method, Request};
+use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
 use hyper::body::Body as _;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -143,10 +145,19 @@ impl H1Pool {
         None
     }
 
-    async fn connect(&self, upgrades: bool) -> Result<SendRequest<RequestBody>, SendError> {
+    /// On the heap: a request that finds a connection need not have room for making one.
+    fn connect(
+        &self,
+        upgrades: bool,
+    ) -> Pin<Box<dyn Future<Output = Result<SendRequest<RequestBody>, SendError>> + Send + '_>> {
+        Box::pin(self.connected(upgrades))
+    }
+
+    async fn connected(&self, upgrades: bool) -> Result<SendRequest<RequestBody>, SendError> {
         let stream = self.dial.connect().await?;
         let (sender, connection) = Builder::new()
             .max_buf_size(READ_BUFFER_BYTES_MAX)
+            .writev(false)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(SendError::Broken)?;
@@ -189,7 +200,7 @@ impl H1Pool {
 impl Upstream for H1Pool {
     async fn send(&self, mut request: Request<RequestBody>) -> Result<Answered, SendError> {
         let progress = request.body().progress();
-        let mut again = replay_of(&request);
+        let mut again = Replay::of(&request);
         while let Some(mut sender) = self.pooled().await {
             match sender.try_send_request(request).await {
                 Ok(response) => {
@@ -204,7 +215,7 @@ impl Upstream for H1Pool {
                         again = replay;
                     }
                     (None, Some(replay)) if is_reuse_race(error.error()) => {
-                        request = replay;
+                        request = replay.into_request();
                         break;
                     }
                     (None, _) => return Err(SendError::Broken(error.into_error())),
@@ -224,17 +235,56 @@ impl Upstream for H1Pool {
     }
 }
 
-/// A second copy of a request that may be sent twice without harm.
-fn replay_of(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    let harmless = matches!(*request.method(), Method::GET | Method::HEAD) && request.body().is_end_stream();
-    harmless.then(|| {
-        let mut copy = Request::new(request.body().empty_again());
-        *copy.method_mut() = request.method().clone();
-        *copy.uri_mut() = request.uri().clone();
-        *copy.version_mut() = request.version();
-        *copy.headers_mut() = request.headers().clone();
-        copy
-    })
+/// A request that may be sent twice without harm. Its headers lie in one piece: it is made for every such request and
+/// needed for few.
+#[derive(Debug)]
+struct Replay {
+    method: Method,
+    uri: Uri,
+    version: Version,
+    /// Names and values in turns, each with [`LINE_END`] behind it, which is in none of them.
+    headers: Vec<u8>,
+    body: RequestBody,
+}
+
+const LINE_END: u8 = b'\n';
+const HEADERS_BYTES: usize = 512;
+
+impl Replay {
+    fn of(request: &Request<RequestBody>) -> Option<Self> {
+        let harmless =
+            matches!(*request.method(), Method::GET | Method::HEAD) && request.body().is_end_stream();
+        harmless.then(|| {
+            let mut headers = Vec::with_capacity(HEADERS_BYTES);
+            for (name, value) in request.headers() {
+                headers.extend_from_slice(name.as_str().as_bytes());
+                headers.push(LINE_END);
+                headers.extend_from_slice(value.as_bytes());
+                headers.push(LINE_END);
+            }
+            Self {
+                method: request.method().clone(),
+                uri: request.uri().clone(),
+                version: request.version(),
+                headers,
+                body: request.body().empty_again(),
+            }
+        })
+    }
+
+    fn into_request(self) -> Request<RequestBody> {
+        let mut request = Request::new(self.body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        *request.version_mut() = self.version;
+        let mut lines = self.headers.split(|byte| *byte == LINE_END);
+        while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+                request.headers_mut().append(name, value);
+            }
+        }
+        request
+    }
 }
 
 /// True when the backend closed an idle connection just as the request went out.
@@ -249,4 +299,53 @@ fn is_reuse_race(error: &hyper::Error) -> bool {
             )
         });
     reset || error.is_incomplete_message() || error.is_canceled() || error.is_closed()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn request(method: Method, headers: HeaderMap, body: &'static [u8]) -> Request<RequestBody> {
+        let mut request = Request::new(RequestBody::of(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = Uri::from_static("/v1/play?at=v1.3");
+        *request.headers_mut() = headers;
+        request
+    }
+
+    #[test]
+    fn only_what_does_no_harm_is_sent_again() {
+        let check = |method: Method, body, expected| {
+            let replay = Replay::of(&request(method.clone(), HeaderMap::new(), body));
+            assert_eq!(replay.is_some(), expected, "{method} {body:?}");
+        };
+        check(Method::GET, b"", true);
+        check(Method::HEAD, b"", true);
+        check(Method::GET, b"x", false);
+        check(Method::POST, b"", false);
+        check(Method::DELETE, b"", false);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_sent_again_is_what_was_sent(
+            pairs in proptest::collection::vec(("[a-z][a-z0-9-]{0,8}|host|cookie", "[ -~\u{80}-\u{ff}]{0,12}"), 0..12),
+        ) {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                let value = HeaderValue::from_bytes(value.trim().as_bytes()).unwrap();
+                headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value);
+            }
+            let sent = request(Method::GET, headers, b"");
+            let again = Replay::of(&sent).unwrap().into_request();
+            prop_assert_eq!(again.method(), sent.method());
+            prop_assert_eq!(again.uri(), sent.uri());
+            prop_assert_eq!(again.version(), sent.version());
+            prop_assert_eq!(again.headers(), sent.headers());
+            prop_assert!(again.body().is_end_stream());
+        }
+    }
 }

@@ -153,9 +153,14 @@ impl H2Pool {
     }
 
     async fn connection(&self) -> Result<(Connection, H2Lease), SendError> {
-        if let Some(connection) = self.open() {
-            return Ok(connection);
+        match self.open() {
+            Some(connection) => Ok(connection),
+            // On the heap: a request that finds a connection need not have room for making one.
+            None => Box::pin(self.connected()).await,
         }
+    }
+
+    async fn connected(&self) -> Result<(Connection, H2Lease), SendError> {
         let _turn = self
             .connecting
             .acquire()
