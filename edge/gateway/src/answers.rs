@@ -76,6 +76,12 @@ pub enum Refusal {
         /// The limit.
         limit: u64,
     },
+    /// The client asks more often than it may.
+    #[error("more than {per_second} requests per second from this address: try again in a second")]
+    TooMany {
+        /// What it may.
+        per_second: u32,
+    },
     /// No connection to the backend.
     #[error("backend {backend} could not be reached: {why}")]
     Connect {
@@ -131,6 +137,7 @@ impl Refusal {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::NoBackend | Self::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Connect { .. } | Self::Broken { .. } => StatusCode::BAD_GATEWAY,
             Self::Timeout { .. } | Self::DeadlineSpent => StatusCode::GATEWAY_TIMEOUT,
             Self::UnreadableDeadline(_) => StatusCode::BAD_REQUEST,
@@ -148,7 +155,7 @@ impl Refusal {
             }
             Self::Timeout { .. } | Self::DeadlineSpent => code::DEADLINE_EXCEEDED,
             Self::UnreadableDeadline(_) => code::INVALID_ARGUMENT,
-            Self::TooLarge { .. } => code::RESOURCE_EXHAUSTED,
+            Self::TooLarge { .. } | Self::TooMany { .. } => code::RESOURCE_EXHAUSTED,
             Self::ClientStalled { .. } => code::CANCELLED,
             Self::Unsupported { .. } => code::UNIMPLEMENTED,
         }

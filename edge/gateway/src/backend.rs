@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{BackendConfig, Limits};
+use crate::health::Failures;
 use crate::metrics::Counters;
 use crate::transcoding::Transcoding;
 use crate::upstream::Clients;
@@ -28,6 +29,8 @@ pub struct Backend {
     pub counters: Arc<Counters>,
     /// Requests whose answers have not ended.
     pub in_flight: Arc<AtomicU64>,
+    /// Requests that it failed in a row.
+    pub failures: Failures,
     /// WebSockets.
     pub tunnels: Arc<Tunnels>,
     /// One per worker.
@@ -43,6 +46,7 @@ impl Backend {
             config,
             counters: Arc::default(),
             in_flight: Arc::default(),
+            failures: Failures::default(),
             tunnels: Arc::default(),
             clients: (0..workers).map(|_| OnceLock::new()).collect(),
         }
@@ -59,14 +63,7 @@ impl Backend {
 
     /// A worker's own connections to it.
     pub(crate) fn clients(&self, worker: usize, limits: &Limits) -> &Clients {
-        self.clients[worker].get_or_init(|| {
-            Clients::new(
-                &self.config,
-                limits.connect_timeout,
-                limits.max_idle_upstream,
-                limits.upstream_idle,
-            )
-        })
+        self.clients[worker].get_or_init(|| Clients::new(&self.config, limits))
     }
 
     /// Counts a tunnel in. One that comes while the backend drains is told so at once.

@@ -3,6 +3,7 @@
 //! Every mistake is told with file, line and column. Reads no environment, opens no socket and no other file.
 
 mod file;
+mod front;
 mod rules;
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,6 +15,9 @@ use http::{HeaderValue, Uri};
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
+use crate::access;
+use crate::front::FrontConfig;
+use crate::health::HealthConfig;
 use crate::route::{BackendId, RouteBackend, RouteTable, Split, Weight};
 use crate::sticky::StickySource;
 use file::{BackendFile, ConfigFile, LimitsFile, TranscodeFile};
@@ -55,6 +59,10 @@ pub struct Config {
     pub workers: Option<usize>,
     /// Where weights and draining outlast the process.
     pub state_file: Option<PathBuf>,
+    /// What stands before the first request.
+    pub front: FrontConfig,
+    /// Where requests are written down.
+    pub access_log: Option<access::Target>,
 }
 
 /// A backend of the configuration.
@@ -70,6 +78,8 @@ pub struct BackendConfig {
     pub port: u16,
     /// What of HTTP/JSON it is asked over gRPC.
     pub transcode: Option<TranscodeConfig>,
+    /// How it is checked on purpose.
+    pub health: Option<HealthConfig>,
 }
 
 /// HTTP/JSON for a backend that speaks gRPC.
@@ -150,6 +160,12 @@ pub struct Limits {
     pub drain_timeout: Duration,
     /// How long shutdown waits for requests in flight (default 10 s).
     pub shutdown_timeout: Duration,
+    /// What a worker sends a second time to one backend, at most (default 10).
+    pub retries_per_second: u32,
+    /// Requests that a backend fails in a row before it gets nothing new for a while; 0: never (default 5).
+    pub eject_after: u32,
+    /// How long that while is (default 10 s).
+    pub eject: Duration,
 }
 
 const BACKENDS_MAX: usize = 64;
@@ -245,6 +261,7 @@ impl Checker<'_> {
                     name: backend.name.clone(),
                     version: backend.version.clone(),
                     draining: false,
+                    healthy: true,
                 })
                 .collect(),
             pins: HashMap::new(),
@@ -262,6 +279,20 @@ impl Checker<'_> {
             }
             Some(name) => Some(self.beside(&name.value)),
         };
+        let front = self.front(
+            read.trusted_proxies,
+            read.proxy_protocol,
+            read.tls,
+            read.rate_limit,
+        )?;
+        let access_log = match read.access_log {
+            None => None,
+            Some(target) if target.value.is_empty() => {
+                return Err(self.error(target.referenced, "access_log must be stdout or name a file"));
+            }
+            Some(target) if target.value == "stdout" => Some(access::Target::Stdout),
+            Some(target) => Some(access::Target::File(self.beside(&target.value))),
+        };
         Ok(Config {
             file: PathBuf::from(self.file),
             listen,
@@ -273,6 +304,8 @@ impl Checker<'_> {
             limits: self.limits(read.limits, read.upstream_timeout_ms)?,
             workers: read.workers.map(|workers| workers.value),
             state_file,
+            front,
+            access_log,
         })
     }
 
@@ -315,6 +348,7 @@ impl Checker<'_> {
                 url,
                 version,
                 transcode,
+                health,
             } = backend.value;
             if !is_name(&version.value) || HeaderValue::from_str(&version.value).is_err() {
                 let what = format!(
@@ -337,6 +371,7 @@ impl Checker<'_> {
                 host,
                 port,
                 transcode: transcode.map(|read| self.transcode(read)).transpose()?,
+                health: health.map(|read| self.health(read)).transpose()?,
             });
         }
         Ok(backends)
@@ -417,6 +452,9 @@ impl Checker<'_> {
             half_close_timeout: time("half_close_timeout_ms", read.half_close_timeout_ms, 10_000)?,
             drain_timeout: time("drain_timeout_ms", read.drain_timeout_ms, 5_000)?,
             shutdown_timeout: time("shutdown_timeout_ms", read.shutdown_timeout_ms, 10_000)?,
+            retries_per_second: self.small("retries_per_second", read.retries_per_second, 10, 0)?,
+            eject_after: self.small("eject_after", read.eject_after, 5, 0)?,
+            eject: time("eject_ms", read.eject_ms, 10_000)?,
         })
     }
 }

@@ -23,6 +23,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use crate::client_stream::{self, ClientStream};
 use crate::config::Limits;
 use crate::headers::forwarded_peer;
 use crate::proxy;
@@ -159,13 +160,13 @@ impl Drop for RequestGuard {
 /// A client's socket under watch.
 #[derive(Debug)]
 pub struct WatchedStream {
-    stream: TcpStream,
+    stream: ClientStream,
     activity: Arc<Activity>,
 }
 
 impl WatchedStream {
     /// The socket, after an upgrade.
-    pub fn into_inner(self) -> TcpStream {
+    pub fn into_inner(self) -> ClientStream {
         self.stream
     }
 }
@@ -221,8 +222,10 @@ impl AsyncWrite for WatchedStream {
 pub struct Client {
     /// The worker that serves the connection.
     pub worker: Arc<Worker>,
-    /// The other end.
+    /// The other end, or whom it speaks for by the PROXY protocol.
     pub peer: SocketAddr,
+    /// Whether it speaks TLS.
+    pub tls: bool,
     /// The other end as the backends are told of it.
     pub forwarded: HeaderValue,
     /// Its liveliness.
@@ -233,12 +236,28 @@ pub struct Client {
 
 /// Serves a connection to its end.
 pub async fn serve(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>, permit: OwnedSemaphorePermit) {
-    let activity = Arc::new(Activity::new());
     let shared = Arc::clone(&worker.shared);
     let limits = &shared.limits;
+    let routing = shared.routing();
+    let opening = Box::pin(client_stream::open(
+        stream,
+        peer,
+        &routing.front,
+        limits.header_read_timeout,
+    ));
+    let (stream, peer) = match opening.await {
+        Ok(opened) => opened,
+        Err(why) => {
+            tracing::debug!(%peer, %why, "a connection did not come to its first request");
+            return;
+        }
+    };
+    drop(routing);
+    let activity = Arc::new(Activity::new());
     let client = Arc::new(Client {
         worker,
         peer,
+        tls: stream.is_tls(),
         forwarded: forwarded_peer(peer.ip()),
         activity: Arc::clone(&activity),
         permit: Arc::new(permit),

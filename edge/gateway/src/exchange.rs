@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::access::{AccessLog, Answered, Asked};
 use crate::backend::Backend;
 use crate::connection::RequestGuard;
 use crate::metrics::Answer;
@@ -31,11 +32,21 @@ pub struct Exchange {
     arrived: Instant,
     stage: Stage,
     _request: RequestGuard,
+    /// For the access log, if there is one.
+    access: Option<Box<(AccessLog, Asked)>>,
+    /// What was counted of its answer.
+    status: Option<(u16, Option<u32>)>,
 }
 
 impl Exchange {
     /// Begins with the request's arrival.
-    pub fn begin(backend: Arc<Backend>, grpc: bool, arrived: Instant, request: RequestGuard) -> Self {
+    pub fn begin(
+        backend: Arc<Backend>,
+        grpc: bool,
+        arrived: Instant,
+        request: RequestGuard,
+        access: Option<Box<(AccessLog, Asked)>>,
+    ) -> Self {
         backend.in_flight.fetch_add(1, Ordering::Relaxed);
         Self {
             backend,
@@ -43,6 +54,8 @@ impl Exchange {
             arrived,
             stage: Stage::Waiting,
             _request: request,
+            access,
+            status: None,
         }
     }
 
@@ -87,6 +100,7 @@ impl Exchange {
 
     fn count(&mut self, answer: Answer) {
         self.stage = Stage::Counted;
+        self.status = Some((answer.status, answer.grpc_code));
         self.backend.counters.answered(answer);
     }
 }
@@ -100,5 +114,16 @@ impl Drop for Exchange {
             Stage::GrpcStreaming { .. } => self.grpc_ended(crate::answers::code::CANCELLED),
         }
         self.backend.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if let Some(access) = self.access.take() {
+            let (log, asked) = *access;
+            let answered = Answered {
+                status: self.status.map(|(status, _)| status),
+                grpc_status: self.status.and_then(|(_, code)| code),
+                backend: Some(self.backend.config.name.clone()),
+                version: Some(self.backend.config.version.clone()),
+                took: self.arrived.elapsed(),
+            };
+            log.log(asked, answered);
+        }
     }
 }

@@ -230,7 +230,10 @@ impl fmt::Display for Explained {
         };
         writeln!(f, "decided by  {why}")?;
         if self.stand_in {
-            writeln!(f, "stands in   the backend that it would get is draining")?;
+            writeln!(
+                f,
+                "stands in   the backend that it would get is draining or not healthy"
+            )?;
         }
         match (&self.player_by, self.bucket) {
             (Some(source), Some(bucket)) => {

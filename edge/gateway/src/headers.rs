@@ -14,6 +14,12 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// What else a client could claim to be forwarded by (RFC 7239, and what many backends believe).
+const CLAIMS: [HeaderName; 3] = [
+    HeaderName::from_static("forwarded"),
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-forwarded-port"),
+];
 
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
@@ -99,9 +105,34 @@ pub fn forwarded_peer(peer: IpAddr) -> HeaderValue {
     HeaderValue::try_from(peer.to_canonical().to_string()).expect("an address is a header value")
 }
 
-/// Appends the peer (see [`forwarded_peer`]) to `X-Forwarded-For`; `-Proto` and `-Host` are set where an earlier hop
-/// has not.
-pub fn add_forwarded(headers: &mut HeaderMap, peer: &HeaderValue, host: Option<&HeaderValue>) {
+/// Who hands a request over.
+#[derive(Clone, Copy, Debug)]
+pub struct Forwarding<'a> {
+    /// See [`forwarded_peer`].
+    pub peer: &'a HeaderValue,
+    /// Whether it is a proxy whose word is taken.
+    pub trusted: bool,
+    /// Whether it speaks TLS.
+    pub tls: bool,
+}
+
+/// A trusted peer is appended to `X-Forwarded-For`; `-Proto` and `-Host` are set where it has not. What any other peer
+/// claims to have been forwarded is replaced.
+pub fn add_forwarded(headers: &mut HeaderMap, by: Forwarding<'_>, host: Option<&HeaderValue>) {
+    let Forwarding { peer, trusted, tls } = by;
+    let proto = HeaderValue::from_static(if tls { "https" } else { "http" });
+    if !trusted {
+        headers.insert(X_FORWARDED_FOR, peer.clone());
+        headers.insert(X_FORWARDED_PROTO, proto);
+        match host {
+            Some(host) => headers.insert(X_FORWARDED_HOST, host.clone()),
+            None => headers.remove(X_FORWARDED_HOST),
+        };
+        for claim in &CLAIMS {
+            headers.remove(claim);
+        }
+        return;
+    }
     let mut chain = Vec::new();
     for value in headers.get_all(X_FORWARDED_FOR) {
         chain.extend_from_slice(value.as_bytes());
@@ -115,9 +146,7 @@ pub fn add_forwarded(headers: &mut HeaderMap, peer: &HeaderValue, host: Option<&
             headers.insert(X_FORWARDED_FOR, value);
         }
     }
-    headers
-        .entry(X_FORWARDED_PROTO)
-        .or_insert(HeaderValue::from_static("http"));
+    headers.entry(X_FORWARDED_PROTO).or_insert(proto);
     if let Some(host) = host {
         headers.entry(X_FORWARDED_HOST).or_insert_with(|| host.clone());
     }
@@ -240,19 +269,40 @@ mod tests {
     }
 
     #[test]
-    fn forwarding_headers_tell_the_whole_way() {
-        let mut headers = map(&[("x-forwarded-for", "203.0.113.7"), ("x-forwarded-proto", "https")]);
-        add_forwarded(
-            &mut headers,
-            &forwarded_peer("::ffff:127.0.0.1".parse().unwrap()),
-            Some(&HeaderValue::from_static("play.example")),
-        );
-        let expected = map(&[
+    fn forwarding_headers_tell_the_whole_way_and_only_a_trusted_peer_is_believed() {
+        let claimed = [
+            ("x-forwarded-for", "203.0.113.7"),
+            ("x-forwarded-proto", "https"),
+            ("forwarded", "for=203.0.113.7"),
+            ("x-real-ip", "203.0.113.7"),
+        ];
+        let peer = forwarded_peer("::ffff:127.0.0.1".parse().unwrap());
+        let check = |trusted, tls, expected: &[(&str, &str)]| {
+            let mut headers = map(&claimed);
+            let by = Forwarding {
+                peer: &peer,
+                trusted,
+                tls,
+            };
+            add_forwarded(&mut headers, by, Some(&HeaderValue::from_static("play.example")));
+            assert_eq!(headers, map(expected));
+        };
+        let trusted = [
             ("x-forwarded-for", "203.0.113.7, 127.0.0.1"),
             ("x-forwarded-proto", "https"),
             ("x-forwarded-host", "play.example"),
-        ]);
-        assert_eq!(headers, expected);
+            claimed[2],
+            claimed[3],
+        ];
+        check(true, false, &trusted);
+        for (tls, proto) in [(false, "http"), (true, "https")] {
+            let own = [
+                ("x-forwarded-for", "127.0.0.1"),
+                ("x-forwarded-proto", proto),
+                ("x-forwarded-host", "play.example"),
+            ];
+            check(false, tls, &own);
+        }
     }
 
     #[test]

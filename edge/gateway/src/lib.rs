@@ -6,16 +6,20 @@
 //!
 //! The decision where a request goes is pure ([`route`], [`matching`], [`sticky`], [`explain`]); the rest carries bytes.
 
+pub mod access;
 pub mod admin;
 pub mod answers;
 pub mod backend;
 pub mod body;
+pub mod client_stream;
 pub mod config;
 pub mod connection;
 pub mod exchange;
 pub mod explain;
 pub mod frames;
+pub mod front;
 pub mod headers;
+pub mod health;
 pub mod kept;
 pub mod matching;
 pub mod metrics;

@@ -308,14 +308,14 @@ fn run(
     exit_on_stdin_close: bool,
     telemetry: &TelemetryArgs,
 ) -> anyhow::Result<ExitCode> {
-    let (config, transcoding) = reload::read(path)?;
+    let (config, files) = reload::read(path)?;
     block_on(async {
         let telemetry = telemetry.install("tminus-gateway", env!("CARGO_PKG_VERSION"))?;
         let shutdown = CancellationToken::new();
         // Before the gateway is ready, so that no signal after the ready file is lost.
         let signalled = signals()?;
         let hangup = hangups()?;
-        let running = server::start_with(&config, transcoding, shutdown.clone())?;
+        let running = server::start_with(&config, files, shutdown.clone())?;
         tracing::info!(listen = %running.listen, admin = %running.admin, "serving");
         if let Some(path) = ready_file {
             write_ready_file(path, &running)?;

@@ -163,6 +163,8 @@ pub struct BackendFacts {
     pub weight: Weight,
     /// Whether it gets nothing new.
     pub draining: bool,
+    /// Whether it can answer, as far as is known.
+    pub healthy: bool,
     /// Requests that have begun and whose answers have not ended.
     pub in_flight: u64,
     /// WebSocket tunnels that are open.
@@ -204,6 +206,10 @@ pub struct Snapshot {
     pub connections: u64,
     /// Client connections refused at the limit.
     pub connections_refused: u64,
+    /// Requests refused because their client asked too often; they belong to no backend.
+    pub rate_limited: u64,
+    /// Lines that the access log left out.
+    pub access_log_dropped: u64,
     /// How often a configuration was taken, the one at the start included.
     pub config_generation: u64,
     /// How often one was refused.
@@ -277,6 +283,12 @@ impl Snapshot {
             "1 while the backend drains.",
             &per_backend(|b| f64::from(u8::from(b.facts.draining))),
         );
+        family(
+            "healthy",
+            "gauge",
+            "1 while the backend can answer, as far as is known.",
+            &per_backend(|b| f64::from(u8::from(b.facts.healthy))),
+        );
         let mut statuses = Vec::new();
         for (name, backend) in &self.backends {
             for (status, value) in &backend.statuses {
@@ -309,6 +321,18 @@ impl Snapshot {
             "counter",
             "Client connections refused at the limit.",
             &[(String::new(), count_of(self.connections_refused))],
+        );
+        family(
+            "rate_limited_total",
+            "counter",
+            "Requests refused because their client asked too often.",
+            &[(String::new(), count_of(self.rate_limited))],
+        );
+        family(
+            "access_log_dropped_total",
+            "counter",
+            "Lines that the access log left out.",
+            &[(String::new(), count_of(self.access_log_dropped))],
         );
         family(
             "config_generation",
@@ -386,6 +410,7 @@ mod tests {
             version: "v1.2".to_owned(),
             weight: Weight::WHOLE,
             draining: false,
+            healthy: true,
             in_flight: 1,
             open_websockets: 2,
         }
@@ -460,6 +485,8 @@ mod tests {
             unrouted: 3,
             connections: 4,
             connections_refused: 5,
+            rate_limited: 3,
+            access_log_dropped: 0,
             config_generation: 2,
             config_reloads_refused: 1,
         };

@@ -24,6 +24,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{Instrument as _, Span};
 
+use crate::access::{self, AccessLog};
 use crate::answers::{Protocol, Refusal};
 use crate::backend::Backend;
 use crate::body::{
@@ -33,9 +34,10 @@ use crate::body::{
 use crate::connection::{Client, WatchedStream};
 use crate::exchange::Exchange;
 use crate::headers::{
-    X_REQUEST_ID, X_SERVED_VERSION, add_forwarded, asks_for_websocket, host, is_grpc, names_websocket,
-    query_parameter, strip_hop_by_hop,
+    Forwarding, X_REQUEST_ID, X_SERVED_VERSION, add_forwarded, asks_for_websocket, host, is_grpc,
+    names_websocket, query_parameter, strip_hop_by_hop,
 };
+use crate::health;
 use crate::matching::Asked;
 use crate::route::RequestFacts;
 use crate::sticky::player_key;
@@ -67,14 +69,38 @@ async fn carry(client: &Client, request: Request<Incoming>) -> Response<GatewayB
     let request_id = shared.request_ids.pass_or_make(request.headers());
 
     let routing = shared.routing();
+    let front = &routing.front;
+    let trusted = front.trusted.is_trusted(client.peer.ip());
+    let from = front.trusted.client(client.peer.ip(), request.headers());
+    let access = shared
+        .access_log
+        .as_ref()
+        .map(|log| (log, access::Asked::new(&request, from, &request_id)));
+    let without_backend = |refusal: &Refusal, access: Option<(&AccessLog, access::Asked)>| {
+        let protocol = if grpc { Protocol::Grpc } else { Protocol::Http };
+        let answer = refusal.answer(protocol);
+        if let Some((log, asked)) = access {
+            let answered = access::Answered {
+                status: Some(answer.status().as_u16()),
+                grpc_status: grpc.then(|| refusal.grpc_code()),
+                took: arrived.elapsed(),
+                ..access::Answered::default()
+            };
+            log.log(asked, answered);
+        }
+        stamp(answer, &SERVED_BY_NOBODY, &request_id)
+    };
+    if let Some(limit) = front.rate_limit
+        && !shared.may_ask(limit, from, arrived)
+    {
+        let refusal = Refusal::TooMany {
+            per_second: limit.per_second,
+        };
+        return without_backend(&refusal, access);
+    }
     let affinity = routing.affinity_query.as_deref().zip(request.uri().query());
     let affinity = affinity.and_then(|(name, query)| query_parameter(query, name));
-    let key = player_key(
-        &routing.sticky,
-        request.headers(),
-        client.peer.ip(),
-        request_id.as_bytes(),
-    );
+    let key = player_key(&routing.sticky, request.headers(), from, request_id.as_bytes());
     let facts = RequestFacts {
         asked: Asked {
             method: request.method(),
@@ -86,19 +112,15 @@ async fn carry(client: &Client, request: Request<Incoming>) -> Response<GatewayB
     };
     let Ok(decision) = routing.table.decide(facts, &key) else {
         shared.unrouted.fetch_add(1, Ordering::Relaxed);
-        let protocol = if grpc { Protocol::Grpc } else { Protocol::Http };
-        return stamp(
-            Refusal::NoBackend.answer(protocol),
-            &SERVED_BY_NOBODY,
-            &request_id,
-        );
+        return without_backend(&Refusal::NoBackend, access);
     };
     let backend = Arc::clone(routing.backend(decision.backend));
     drop(routing);
     tracing::debug!(backend = backend.config.name, %decision, "routed");
 
     let left = Left::if_asked(request.headers(), shared.limits.upstream_timeout);
-    let mut exchange = Exchange::begin(Arc::clone(&backend), grpc, arrived, guard);
+    let access = access.map(|(log, asked)| Box::new((log.clone(), asked)));
+    let mut exchange = Exchange::begin(Arc::clone(&backend), grpc, arrived, guard, access);
     let meaning = backend
         .transcoding
         .as_ref()
@@ -115,6 +137,7 @@ async fn carry(client: &Client, request: Request<Incoming>) -> Response<GatewayB
         protocol,
         arrived,
         request_id: &request_id,
+        trusted,
     };
     let mut answer = match call.run(request, meaning).await {
         Ok(Reply::Streamed(answered, deadline)) => {
@@ -183,6 +206,8 @@ pub(crate) struct Call<'a> {
     protocol: Protocol,
     pub(crate) arrived: Instant,
     request_id: &'a HeaderValue,
+    /// Whether the peer is a proxy whose word is taken.
+    trusted: bool,
 }
 
 impl Call<'_> {
@@ -316,7 +341,12 @@ impl Call<'_> {
         headers.remove(header::EXPECT);
         headers.insert(X_REQUEST_ID, self.request_id.clone());
         tminus_telemetry::hand_on(&Span::current(), headers);
-        add_forwarded(headers, &self.client.forwarded, host.as_ref());
+        let forwarding = Forwarding {
+            peer: &self.client.forwarded,
+            trusted: self.trusted,
+            tls: self.client.tls,
+        };
+        add_forwarded(headers, forwarding, host.as_ref());
         if self.protocol != Protocol::Http {
             headers.remove(header::HOST);
             headers.insert(header::TE, HeaderValue::from_static("trailers"));
@@ -438,7 +468,9 @@ impl Wait<'_> {
         &self,
         sending: impl Future<Output = Result<Answered, SendError>> + Unpin,
     ) -> Result<Answered, Refusal> {
-        self.within(sending).await?.map_err(|error| self.refusal(error))
+        let answered = self.within(sending).await?.map_err(|error| self.refusal(error))?;
+        self.call.backend.failures.answered();
+        Ok(answered)
     }
 
     /// Waits as long as the limits allow. The gateway's limit counts the time in which the backend, and not the
@@ -479,7 +511,11 @@ impl Wait<'_> {
         if let Some(refusal) = self.progress.refusal(self.body_limits) {
             return refusal;
         }
-        let backend = self.call.backend.config.name.clone();
+        let (shared, backend) = (&self.call.client.worker.shared, self.call.backend);
+        if backend.failures.failed(shared.limits.eject_after) {
+            health::eject(shared, backend);
+        }
+        let backend = backend.config.name.clone();
         match error {
             SendError::Connect(why) => Refusal::Connect {
                 backend,

@@ -5,8 +5,8 @@ use std::io;
 use std::path::Path;
 
 use crate::config::{self, Config, ConfigError};
+use crate::front::{self, Files};
 use crate::state::{ChangeError, Reloaded, Shared};
-use crate::transcoding::{self, Transcodings};
 
 /// Why the configuration that was there stays.
 #[derive(Debug, thiserror::Error)]
@@ -36,15 +36,15 @@ pub enum ReloadError {
 ///
 /// # Errors
 /// It cannot be read, or there is a mistake in it.
-pub fn read(file: &Path) -> Result<(Config, Transcodings), ReloadError> {
+pub fn read(file: &Path) -> Result<(Config, Files), ReloadError> {
     let name = file.display().to_string();
     let yaml = fs::read_to_string(file).map_err(|source| ReloadError::Read {
         file: name.clone(),
         source,
     })?;
     let config = config::parse(&yaml, &name)?;
-    let transcoding = transcoding::load(&config)?;
-    Ok((config, transcoding))
+    let files = front::load(&config)?;
+    Ok((config, files))
 }
 
 /// Reads the gateway's own file again and takes what it says.
@@ -52,9 +52,9 @@ pub fn read(file: &Path) -> Result<(Config, Transcodings), ReloadError> {
 /// # Errors
 /// As above; then nothing has changed. It is logged and counted.
 pub fn reload(shared: &Shared) -> Result<Reloaded, ReloadError> {
-    let taken = read(&shared.file).and_then(|(config, transcoding)| {
+    let taken = read(&shared.file).and_then(|(config, files)| {
         shared
-            .reload(&config, transcoding)
+            .reload(&config, files)
             .map_err(|source| ReloadError::Change {
                 file: shared.file.display().to_string(),
                 source,

@@ -100,6 +100,8 @@ pub struct RouteBackend {
     pub version: String,
     /// A draining backend gets nothing new while another can take it.
     pub draining: bool,
+    /// One that is not healthy gets nothing new while another one is.
+    pub healthy: bool,
 }
 
 /// What the decision looks at in a request.
@@ -232,7 +234,11 @@ impl RouteTable {
     }
 
     fn takes(&self, id: BackendId) -> bool {
-        self.backends.get(id.0).is_some_and(|backend| !backend.draining)
+        let Some(backend) = self.backends.get(id.0).filter(|backend| !backend.draining) else {
+            return false;
+        };
+        // When none is healthy it is more likely the check that is wrong.
+        backend.healthy || !self.backends.iter().any(|other| other.healthy && !other.draining)
     }
 
     fn within(&self, split: &Split, source: Source, key: &PlayerKey) -> Result<Decision, NoBackend> {

@@ -9,6 +9,7 @@ fn backend(name: &str, version: &str) -> RouteBackend {
         name: name.to_owned(),
         version: version.to_owned(),
         draining: false,
+        healthy: true,
     }
 }
 
@@ -126,6 +127,29 @@ fn a_draining_backend_falls_to_its_split_then_to_the_default() {
     assert_eq!(decide(&table, None, None, 1).unwrap().backend, CANARY);
     table.backends[CANARY.0].draining = true;
     assert_eq!(decide(&table, None, None, 1), Err(NoBackend));
+}
+
+#[test]
+fn what_is_not_healthy_gets_nothing_while_another_can_take_it() {
+    let mut table = table(100);
+    table.backends[CANARY.0].healthy = false;
+    for id in 0..100 {
+        let decision = decide(&table, Some("v1.3"), Some("v1.3"), id).unwrap();
+        assert_eq!((decision.backend, decision.stand_in), (STABLE, true));
+    }
+    table.backends[STABLE.0].healthy = false;
+    assert_eq!(
+        decide(&table, None, None, 1).unwrap().backend,
+        CANARY,
+        "a check may be wrong"
+    );
+    table.backends[STABLE.0].healthy = true;
+    table.backends[STABLE.0].draining = true;
+    assert_eq!(
+        decide(&table, None, None, 1).unwrap().backend,
+        CANARY,
+        "none that may have it is healthy"
+    );
 }
 
 #[test]

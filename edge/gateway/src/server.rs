@@ -17,11 +17,13 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::AccessLog;
 use crate::admin;
 use crate::config::{Config, ConfigError};
 use crate::connection;
+use crate::front::{self, Files};
+use crate::health;
 use crate::state::Shared;
-use crate::transcoding::{self, Transcodings};
 
 /// Pause after an accept that failed for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -45,6 +47,9 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// The access log could not be opened.
+    #[error("cannot open the access log: {0}")]
+    AccessLog(#[source] io::Error),
     /// A thread or its runtime could not be made.
     #[error("cannot start a worker: {0}")]
     Worker(#[from] io::Error),
@@ -81,21 +86,17 @@ pub struct Running {
 /// # Errors
 /// When a descriptor set cannot be used, an address is taken or a thread cannot be made.
 pub fn start(config: &Config, shutdown: CancellationToken) -> Result<Running, StartError> {
-    start_with(config, transcoding::load(config)?, shutdown)
+    start_with(config, front::load(config)?, shutdown)
 }
 
-/// The same with what [`transcoding::load`] gave.
+/// The same with what [`front::load`] gave.
 ///
 /// # Errors
 /// When an address is taken or a thread cannot be made.
-pub fn start_with(
-    config: &Config,
-    transcoding: Transcodings,
-    shutdown: CancellationToken,
-) -> Result<Running, StartError> {
+pub fn start_with(config: &Config, files: Files, shutdown: CancellationToken) -> Result<Running, StartError> {
     let bind = |address| TcpListener::bind(address).map_err(|source| StartError::Listen { address, source });
     let (listener, admin) = (bind(config.listen)?, bind(config.admin)?);
-    start_on(config, transcoding, listener, admin, shutdown)
+    start_on(config, files, listener, admin, shutdown)
 }
 
 /// Starts on sockets that are bound already; the configuration's addresses are not used.
@@ -104,7 +105,7 @@ pub fn start_with(
 /// When a thread cannot be made.
 pub fn start_on(
     config: &Config,
-    transcoding: Transcodings,
+    files: Files,
     listener: TcpListener,
     admin_listener: TcpListener,
     shutdown: CancellationToken,
@@ -116,9 +117,14 @@ pub fn start_on(
     let workers = config
         .workers
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let access_log = match &config.access_log {
+        None => None,
+        Some(target) => Some(AccessLog::start(target).map_err(StartError::AccessLog)?),
+    };
     let shared = Arc::new(Shared::new(
         config,
-        transcoding,
+        files,
+        access_log,
         workers,
         id_prefix,
         shutdown.clone(),
@@ -134,7 +140,7 @@ pub fn start_on(
     let admin_stop = CancellationToken::new();
     let admin_thread = thread(
         "gateway-admin",
-        admin::serve(admin_listener, Arc::clone(&shared), admin_stop.clone()),
+        operate(admin_listener, Arc::clone(&shared), admin_stop.clone()),
     )?;
     Ok(Running {
         shared,
@@ -179,6 +185,14 @@ impl Running {
             let _ = self.admin_thread.join();
         });
         let _ = joining.await;
+    }
+}
+
+/// What is not done for a request: the admin API, and the backends' health.
+async fn operate(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken) -> io::Result<()> {
+    tokio::select! {
+        served = admin::serve(listener, Arc::clone(&shared), stop) => served,
+        () = health::supervise(shared) => Ok(()),
     }
 }
 

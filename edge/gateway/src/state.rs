@@ -4,24 +4,28 @@
 //! sees half of a change. No lock is held across an await.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use tminus_origin::ClientAddress;
+use tminus_origin::rate::{Buckets, TokenBucket};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{self, AccessLog};
 use crate::backend::{Backend, Tunnels};
 use crate::config::{Config, Limits};
+use crate::front::{Files, Front, RateLimit};
 use crate::headers::RequestIds;
 use crate::kept::{Keeper, Kept};
 use crate::metrics::{BackendFacts, Snapshot};
 use crate::route::{BackendId, RouteTable, Split, SplitError};
 use crate::sticky::StickySource;
-use crate::transcoding::Transcodings;
 use crate::weight::Weight;
 
 /// What a request is decided by, as it is at one moment.
@@ -35,6 +39,8 @@ pub struct Routing {
     pub sticky: Vec<StickySource>,
     /// Query parameter that names a release.
     pub affinity_query: Option<String>,
+    /// What stands before it.
+    pub front: Front,
     /// The default split as the file has it.
     configured: Split,
 }
@@ -127,6 +133,7 @@ struct Fixed {
     workers: Option<usize>,
     limits: Limits,
     state_file: Option<PathBuf>,
+    access_log: Option<access::Target>,
 }
 
 impl Fixed {
@@ -137,6 +144,7 @@ impl Fixed {
             workers: config.workers,
             limits: config.limits.clone(),
             state_file: config.state_file.clone(),
+            access_log: config.access_log.clone(),
         }
     }
 
@@ -160,7 +168,28 @@ impl Fixed {
         };
         differ(self.limits != same_answer, "limits");
         differ(self.state_file != other.state_file, "state_file");
+        differ(self.access_log != other.access_log, "access_log");
         differences
+    }
+}
+
+/// Client addresses that are remembered; those beyond share one allowance.
+const ADDRESSES_MAX: usize = 100_000;
+
+/// What each client address may still ask.
+#[derive(Debug, Default)]
+struct Rates(Option<(RateLimit, Buckets<ClientAddress>)>);
+
+impl Rates {
+    fn take(&mut self, limit: RateLimit, client: ClientAddress, now: Instant) -> bool {
+        // Another configuration begins with full buckets.
+        if self.0.as_ref().is_none_or(|(known, _)| *known != limit) {
+            let bucket = TokenBucket::new(limit.per_second, limit.burst, now);
+            self.0 = Some((limit, Buckets::new(bucket, ADDRESSES_MAX, now)));
+        }
+        self.0
+            .as_mut()
+            .is_none_or(|(_, buckets)| buckets.take(client, now))
     }
 }
 
@@ -187,9 +216,13 @@ pub struct Shared {
     /// Tunnels of releases that a reload has taken away.
     orphans: Mutex<Vec<Weak<Tunnels>>>,
     fixed: Fixed,
-    generation: AtomicU64,
+    generation: watch::Sender<u64>,
+    rates: Mutex<Rates>,
+    rate_limited: AtomicU64,
     reloads_refused: AtomicU64,
     workers: usize,
+    /// Where requests are written down.
+    pub access_log: Option<AccessLog>,
     /// The configuration's file.
     pub file: PathBuf,
     /// All limits.
@@ -207,17 +240,18 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// The state at start, with what [`crate::transcoding::load`] gave, and as the state file has it. `id_prefix`
+    /// The state at start, with what [`crate::front::load`] gave, and as the state file has it. `id_prefix`
     /// distinguishes this process' request ids.
     pub fn new(
         config: &Config,
-        transcoding: Transcodings,
+        files: Files,
+        access_log: Option<AccessLog>,
         workers: usize,
         id_prefix: u64,
         shutdown: CancellationToken,
     ) -> Self {
         let keeper = Keeper::new(config.state_file.clone());
-        let mut routing = routing(config, transcoding, workers, None);
+        let mut routing = routing(config, files, workers, None);
         match keeper.read() {
             Ok(Some(kept)) => routing.take_up(&kept),
             Ok(None) => {}
@@ -230,7 +264,10 @@ impl Shared {
             keeper,
             orphans: Mutex::default(),
             fixed: Fixed::of(config),
-            generation: AtomicU64::new(1),
+            generation: watch::Sender::new(1),
+            rates: Mutex::default(),
+            rate_limited: AtomicU64::new(0),
+            access_log,
             reloads_refused: AtomicU64::new(0),
             workers,
             file: config.file.clone(),
@@ -290,7 +327,7 @@ impl Shared {
     ///
     /// # Errors
     /// It differs where it cannot while the gateway runs; then nothing has changed.
-    pub fn reload(&self, config: &Config, transcoding: Transcodings) -> Result<Reloaded, ChangeError> {
+    pub fn reload(&self, config: &Config, files: Files) -> Result<Reloaded, ChangeError> {
         let fixed = self.fixed.differences(&Fixed::of(config));
         if !fixed.is_empty() {
             return Err(ChangeError::Fixed {
@@ -299,7 +336,7 @@ impl Shared {
         }
         let (reloaded, _) = self.change(|current| {
             let kept = current.kept();
-            let mut next = routing(config, transcoding, self.workers, Some(current));
+            let mut next = routing(config, files, self.workers, Some(current));
             next.take_up(&kept);
             let is_same = |one: &Arc<Backend>| current.backends.iter().any(|other| Arc::ptr_eq(one, other));
             let new = next.backends.iter().filter(|backend| !is_same(backend));
@@ -318,13 +355,66 @@ impl Shared {
             drop(orphans);
             *current = next;
             Ok(Reloaded {
-                generation: self.generation.fetch_add(1, Ordering::Relaxed) + 1,
+                generation: *self.generation.borrow() + 1,
                 weights_from_file,
                 new,
                 gone,
             })
         })?;
+        // When it holds: whoever follows the configuration looks for it now.
+        self.generation.send_replace(reloaded.generation);
+        if let Some(log) = &self.access_log {
+            log.reopen();
+        }
         Ok(reloaded)
+    }
+
+    /// Which configuration holds, counted from 1.
+    pub fn generations(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
+    }
+
+    /// Whether a client may send one more request now.
+    pub fn may_ask(&self, limit: RateLimit, client: IpAddr, now: Instant) -> bool {
+        let may = self
+            .rates
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take(limit, client.into(), now);
+        if !may {
+            self.rate_limited.fetch_add(1, Ordering::Relaxed);
+        }
+        may
+    }
+
+    /// Whether a backend counts as healthy.
+    pub fn is_healthy(&self, backend: &Arc<Backend>) -> bool {
+        let routing = self.routing();
+        let at = routing.backends.iter().position(|one| Arc::ptr_eq(one, backend));
+        at.is_none_or(|at| routing.table.backends[at].healthy)
+    }
+
+    /// Has a backend count as healthy or not; true if that is a change. It does not outlast the process.
+    pub fn set_health(&self, backend: &Arc<Backend>, healthy: bool, by: &str) -> bool {
+        let _turn = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut routing = Routing::clone(&self.routing());
+        let at = routing.backends.iter().position(|one| Arc::ptr_eq(one, backend));
+        let Some(at) = at.filter(|at| routing.table.backends[*at].healthy != healthy) else {
+            return false;
+        };
+        routing.table.backends[at].healthy = healthy;
+        *self.routing.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(routing);
+        let name = &backend.config.name;
+        if healthy {
+            tracing::info!(backend = name, by, "healthy again");
+        } else {
+            tracing::warn!(
+                backend = name,
+                by,
+                "not healthy: it gets nothing new while another one is"
+            );
+        }
+        true
     }
 
     /// A configuration was refused.
@@ -395,6 +485,7 @@ impl Shared {
                 version: backend.config.version.clone(),
                 weight: routing.table.default_split.weight_of(id),
                 draining: routing.table.backends[id.0].draining,
+                healthy: routing.table.backends[id.0].healthy,
                 in_flight: backend.in_flight.load(Ordering::Relaxed),
                 open_websockets: backend.tunnels.open(),
             };
@@ -406,15 +497,18 @@ impl Shared {
             unrouted: self.unrouted.load(Ordering::Relaxed),
             connections: open as u64,
             connections_refused: self.connections_refused.load(Ordering::Relaxed),
-            config_generation: self.generation.load(Ordering::Relaxed),
+            rate_limited: self.rate_limited.load(Ordering::Relaxed),
+            access_log_dropped: self.access_log.as_ref().map_or(0, AccessLog::dropped),
+            config_generation: *self.generation.borrow(),
             config_reloads_refused: self.reloads_refused.load(Ordering::Relaxed),
         }
     }
 }
 
 /// The routing of a configuration, with the backends that there are already where they are the same.
-fn routing(config: &Config, transcoding: Transcodings, workers: usize, current: Option<&Routing>) -> Routing {
-    let backends = config.backends.iter().cloned().zip(transcoding);
+fn routing(config: &Config, files: Files, workers: usize, current: Option<&Routing>) -> Routing {
+    let front = Front::new(&config.front, &files);
+    let backends = config.backends.iter().cloned().zip(files.transcoding);
     let backends = backends.map(|(config, transcoding)| {
         let earlier = current
             .into_iter()
@@ -429,10 +523,23 @@ fn routing(config: &Config, transcoding: Transcodings, workers: usize, current: 
             None => Arc::new(Backend::new(config, transcoding, workers)),
         }
     });
+    let backends: Vec<Arc<Backend>> = backends.collect();
+    let mut table = config.routes.clone();
+    for (route, backend) in table.backends.iter_mut().zip(&backends) {
+        let known = current.and_then(|current| {
+            let at = current
+                .backends
+                .iter()
+                .position(|one| Arc::ptr_eq(one, backend))?;
+            Some(current.table.backends[at].healthy)
+        });
+        route.healthy = known.unwrap_or(true);
+    }
     Routing {
-        backends: backends.collect(),
+        backends,
+        front,
         configured: config.routes.default_split.clone(),
-        table: config.routes.clone(),
+        table,
         sticky: config.sticky.clone(),
         affinity_query: config.affinity_query.clone(),
     }

@@ -16,11 +16,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::backend::TunnelPass;
+use crate::client_stream::ClientStream;
 use crate::config::Limits;
 use crate::frames::{FrameTracker, close_frame};
 
@@ -35,9 +36,9 @@ thread_local! {
 
 /// One side of a tunnel: its socket, and what was read from it during the upgrade.
 #[derive(Debug)]
-pub struct Side {
+pub struct Side<S> {
     /// The socket.
-    pub stream: TcpStream,
+    pub stream: S,
     /// Bytes that came right behind the upgrade.
     pub early: Bytes,
 }
@@ -61,7 +62,12 @@ pub enum End {
 
 /// Runs a tunnel to its end. The pass is given back as soon as the tunnel is closed; the client's
 /// socket may then still wait shortly for the answer to a close frame.
-pub async fn run(client: Side, server: Side, pass: TunnelPass, limits: &Limits) -> End {
+pub async fn run(
+    client: Side<ClientStream>,
+    server: Side<TcpStream>,
+    pass: TunnelPass,
+    limits: &Limits,
+) -> End {
     let mut tunnel = Tunnel::new(client, server, limits);
     let end = {
         let mut drain = pin!(pass.drain.cancelled());
@@ -146,7 +152,7 @@ impl Wake for Bell {
 /// A tunnel that runs.
 #[derive(Debug)]
 struct Tunnel<'a> {
-    client: TcpStream,
+    client: ClientStream,
     server: TcpStream,
     up: Flow,
     down: Flow,
@@ -161,7 +167,7 @@ struct Tunnel<'a> {
 }
 
 impl<'a> Tunnel<'a> {
-    fn new(client: Side, server: Side, limits: &'a Limits) -> Self {
+    fn new(client: Side<ClientStream>, server: Side<TcpStream>, limits: &'a Limits) -> Self {
         let mut tracker = FrameTracker::default();
         tracker.advance(&server.early, false);
         Self {
@@ -282,6 +288,8 @@ struct Flow {
     /// What was read and did not fit into the receiver's socket yet: less than one read.
     unwritten: Vec<u8>,
     written: usize,
+    /// What was written may not have left yet.
+    unflushed: bool,
     /// The sender has finished, and the receiver was told.
     finished: bool,
 }
@@ -291,6 +299,7 @@ impl Flow {
         Self {
             unwritten: early.to_vec(),
             written: 0,
+            unflushed: false,
             finished: false,
         }
     }
@@ -299,10 +308,10 @@ impl Flow {
     fn poll_rest(
         &mut self,
         cx: &mut Context<'_>,
-        to: &mut TcpStream,
+        to: &mut (impl AsyncWrite + Unpin),
         last_byte: &mut Instant,
     ) -> Poll<io::Result<()>> {
-        if self.unwritten.is_empty() {
+        if self.unwritten.is_empty() && !self.unflushed {
             return Poll::Ready(Ok(()));
         }
         while self.written < self.unwritten.len() {
@@ -312,6 +321,9 @@ impl Flow {
             }
             self.written += written;
         }
+        self.unflushed = true;
+        ready!(Pin::new(to).poll_flush(cx))?;
+        self.unflushed = false;
         *last_byte = Instant::now();
         // Its memory is given back: most tunnels need none.
         self.unwritten = Vec::new();
@@ -327,8 +339,8 @@ impl Flow {
     fn poll_pass(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut TcpStream,
-        to: &mut TcpStream,
+        from: &mut (impl AsyncRead + Unpin),
+        to: &mut (impl AsyncWrite + Unpin),
         last_byte: &mut Instant,
         accept: impl FnOnce(&[u8]) -> usize,
     ) -> Poll<io::Result<()>> {
@@ -347,25 +359,34 @@ impl Flow {
             if chunk.is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            let written = match Pin::new(to).poll_write(cx, chunk) {
+            let written = match Pin::new(&mut *to).poll_write(cx, chunk) {
                 Poll::Ready(written) => written?,
                 Poll::Pending => 0,
             };
+            // TLS keeps what its socket does not take; TCP keeps nothing, and this costs nothing.
+            match Pin::new(to).poll_flush(cx) {
+                Poll::Ready(flushed) => flushed?,
+                Poll::Pending => self.unflushed = true,
+            }
             self.unwritten.extend_from_slice(&chunk[written..]);
             Poll::Ready(Ok(()))
         })
     }
 }
 
-async fn discard(stream: &mut TcpStream) {
+async fn discard(stream: &mut ClientStream) {
     let mut discarded = 0;
-    while discarded < DISCARD_BYTES_MAX && stream.readable().await.is_ok() {
-        let read = SCRATCH.with_borrow_mut(|buffer| stream.try_read(buffer));
-        match read {
-            Ok(0) => return,
-            Ok(read) => discarded += read,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => return,
+    while discarded < DISCARD_BYTES_MAX {
+        let read = poll_fn(|cx| {
+            SCRATCH.with_borrow_mut(|buffer| {
+                let mut buffer = ReadBuf::new(buffer);
+                ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
+                Poll::Ready(io::Result::Ok(buffer.filled().len()))
+            })
+        });
+        match read.await {
+            Ok(read) if read > 0 => discarded += read,
+            _ => return,
         }
     }
 }

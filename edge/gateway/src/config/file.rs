@@ -30,6 +30,17 @@ pub(super) struct ConfigFile {
     #[serde(default)]
     pub(super) state_file: Option<Spanned<String>>,
     #[serde(default)]
+    pub(super) trusted_proxies: Option<Spanned<Vec<String>>>,
+    #[serde(default)]
+    pub(super) proxy_protocol: Option<Spanned<bool>>,
+    #[serde(default)]
+    pub(super) tls: Option<Spanned<TlsFile>>,
+    #[serde(default)]
+    pub(super) rate_limit: Option<RateLimitFile>,
+    /// `stdout`, or a file beside this one.
+    #[serde(default)]
+    pub(super) access_log: Option<Spanned<String>>,
+    #[serde(default)]
     pub(super) pins: BTreeMap<String, Spanned<String>>,
     #[serde(default)]
     pub(super) rules: Vec<Spanned<RuleFile>>,
@@ -53,6 +64,39 @@ pub(super) struct LimitsFile {
     pub(super) half_close_timeout_ms: Option<Spanned<u64>>,
     pub(super) drain_timeout_ms: Option<Spanned<u64>>,
     pub(super) shutdown_timeout_ms: Option<Spanned<u64>>,
+    pub(super) retries_per_second: Option<Spanned<u64>>,
+    pub(super) eject_after: Option<Spanned<u64>>,
+    pub(super) eject_ms: Option<Spanned<u64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TlsFile {
+    pub(super) certificate: String,
+    pub(super) key: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RateLimitFile {
+    pub(super) per_second: Spanned<u64>,
+    #[serde(default)]
+    pub(super) burst: Option<Spanned<u64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HealthFile {
+    #[serde(default)]
+    pub(super) path: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) every_ms: Option<Spanned<u64>>,
+    #[serde(default)]
+    pub(super) timeout_ms: Option<Spanned<u64>>,
+    #[serde(default)]
+    pub(super) fall: Option<Spanned<u64>>,
+    #[serde(default)]
+    pub(super) rise: Option<Spanned<u64>>,
 }
 
 #[derive(Deserialize)]
@@ -62,6 +106,8 @@ pub(super) struct BackendFile {
     pub(super) version: Spanned<String>,
     #[serde(default)]
     pub(super) transcode: Option<TranscodeFile>,
+    #[serde(default)]
+    pub(super) health: Option<HealthFile>,
 }
 
 #[derive(Deserialize)]

@@ -15,6 +15,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
 use hyper::body::Body as _;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
+use tminus_origin::rate::TokenBucket;
 
 use super::{Answered, Dial, Expires, Lease, SendError, Upstream, sweep};
 use crate::body::{Progress, RequestBody};
@@ -67,6 +68,8 @@ impl Expires for Stack {
 pub struct H1Pool {
     dial: Arc<Dial>,
     stack: Arc<Stack>,
+    /// What is sent again, at most: a backend in trouble must not get more because of it.
+    retries: Mutex<TokenBucket>,
 }
 
 /// A connection that carries an answer.
@@ -104,15 +107,22 @@ impl H1Lease {
 }
 
 impl H1Pool {
-    pub(super) fn new(dial: Arc<Dial>, idle_max: usize, keep_for: Duration) -> Self {
+    pub(super) fn new(dial: Arc<Dial>, idle_max: usize, keep_for: Duration, retries_per_second: u32) -> Self {
+        let now = tokio::time::Instant::now();
         Self {
             dial,
+            retries: Mutex::new(TokenBucket::new(retries_per_second, retries_per_second, now)),
             stack: Arc::new(Stack {
                 shelf: Mutex::default(),
                 idle_max,
                 keep_for,
             }),
         }
+    }
+
+    fn may_retry(&self) -> bool {
+        let mut retries = self.retries.lock().unwrap_or_else(PoisonError::into_inner);
+        retries.take(tokio::time::Instant::now())
     }
 
     /// Idle connections at the moment.
@@ -214,7 +224,7 @@ impl Upstream for H1Pool {
                         request = unsent;
                         again = replay;
                     }
-                    (None, Some(replay)) if is_reuse_race(error.error()) => {
+                    (None, Some(replay)) if is_reuse_race(error.error()) && self.may_retry() => {
                         request = replay.into_request();
                         break;
                     }
@@ -223,7 +233,8 @@ impl Upstream for H1Pool {
             }
         }
         let connected = match self.connect(false).await {
-            Err(SendError::Connect(_)) if again.is_some() => self.connect(false).await,
+            // Nothing of it was sent.
+            Err(SendError::Connect(_)) if self.may_retry() => self.connect(false).await,
             first => first,
         };
         let mut sender = connected?;

@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use tokio::net::TcpStream;
 
 use crate::body::RequestBody;
-use crate::config::BackendConfig;
+use crate::config::{BackendConfig, Limits};
 
 /// Why a request got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -79,19 +79,20 @@ pub struct Clients {
 
 impl Clients {
     /// Clients without connections.
-    pub fn new(
-        backend: &BackendConfig,
-        connect_timeout: Duration,
-        idle_max: usize,
-        keep_for: Duration,
-    ) -> Self {
+    pub fn new(backend: &BackendConfig, limits: &Limits) -> Self {
+        let keep_for = limits.upstream_idle;
         let dial = Arc::new(Dial {
             host: backend.host.clone(),
             port: backend.port,
-            timeout: connect_timeout,
+            timeout: limits.connect_timeout,
         });
         Self {
-            h1: h1::H1Pool::new(Arc::clone(&dial), idle_max, keep_for),
+            h1: h1::H1Pool::new(
+                Arc::clone(&dial),
+                limits.max_idle_upstream,
+                keep_for,
+                limits.retries_per_second,
+            ),
             h2c: h2c::H2Pool::new(dial, keep_for),
         }
     }

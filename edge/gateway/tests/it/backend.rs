@@ -70,10 +70,19 @@ impl Backend {
 
     /// With more routes.
     pub async fn start_with(name: &'static str, more: impl FnOnce(Seen) -> Router) -> Self {
+        Self::on("127.0.0.1:0".parse().unwrap(), name, more).await
+    }
+
+    /// At this address.
+    pub async fn start_at(name: &'static str, address: SocketAddr) -> Self {
+        Self::on(address, name, |_| Router::new()).await
+    }
+
+    async fn on(address: SocketAddr, name: &'static str, more: impl FnOnce(Seen) -> Router) -> Self {
         let (sender, events) = mpsc::channel(256);
         let seen = Seen { name, events: sender };
         let router = routes(seen.clone()).merge(more(seen));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = tokio::net::TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let connections = Arc::new(AtomicU64::new(0));

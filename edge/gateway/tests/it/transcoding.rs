@@ -281,7 +281,7 @@ async fn headers_pass_and_those_of_one_hop_do_not() {
     for (name, value) in [
         ("authorization", "Bearer a.b.c"),
         ("x-many", "1 | 2"),
-        ("x-forwarded-for", "203.0.113.7, 127.0.0.1"),
+        ("x-forwarded-for", "127.0.0.1"),
         ("x-forwarded-proto", "http"),
         ("x-forwarded-host", "play.example"),
         ("x-request-id", "abc-1"),
