@@ -19,7 +19,8 @@ pub const X_ENVOY_EXPECTED: HeaderName = HeaderName::from_static("x-envoy-expect
 
 const GRPC_TIMEOUT_DIGITS_MAX: usize = 8;
 /// The largest number that eight digits hold.
-const GRPC_TIMEOUT_MAX: u128 = 99_999_999;
+const GRPC_TIMEOUT_MAX: u64 = 99_999_999;
+const NANOS: u64 = 1_000_000_000;
 /// Nine digits of seconds are 31 years.
 const DIGITS_MAX: usize = 12;
 const FRACTION_DIGITS_MAX: usize = 9;
@@ -56,6 +57,21 @@ pub enum Problem {
 /// # Errors
 /// One of the headers cannot be read.
 pub fn requested(headers: &HeaderMap) -> Result<Option<Duration>, HeaderError> {
+    // One walk over what is there costs less than three searches for what mostly is not.
+    if !headers.keys().any(names_a_limit) {
+        return Ok(None);
+    }
+    searched(headers)
+}
+
+fn names_a_limit(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "grpc-timeout" | "x-request-timeout" | "x-envoy-expected-rq-timeout-ms"
+    )
+}
+
+fn searched(headers: &HeaderMap) -> Result<Option<Duration>, HeaderError> {
     type Parse = fn(&[u8]) -> Result<Option<Duration>, Problem>;
     let known: [(HeaderName, Parse); 3] = [
         (GRPC_TIMEOUT, |value| parse_grpc(value).map(Some)),
@@ -82,18 +98,39 @@ pub fn requested(headers: &HeaderMap) -> Result<Option<Duration>, HeaderError> {
 /// Replaces what the request came with. `left` is at least a nanosecond, or nothing is changed: 0 would
 /// mean "no limit" to some.
 pub fn write(headers: &mut HeaderMap, left: Duration) {
-    let Some(grpc) = format_grpc(left) else { return };
-    headers.insert(GRPC_TIMEOUT, value(grpc));
+    let Some((number, unit)) = grpc_form(left) else {
+        return;
+    };
+    headers.insert(GRPC_TIMEOUT, value(number, unit));
     // A caller with less than a millisecond left still has a limit.
-    let milliseconds = left.as_millis().max(1);
-    headers.insert(X_REQUEST_TIMEOUT, value(format!("{milliseconds}ms")));
+    let milliseconds = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
+    headers.insert(X_REQUEST_TIMEOUT, value(milliseconds, "ms"));
     if headers.contains_key(&X_ENVOY_EXPECTED) {
-        headers.insert(X_ENVOY_EXPECTED, value(milliseconds.to_string()));
+        headers.insert(X_ENVOY_EXPECTED, value(milliseconds, ""));
     }
 }
 
-fn value(text: String) -> HeaderValue {
-    HeaderValue::try_from(text).expect("digits and a unit are a header value")
+/// As `{number}{unit}` writes it, without the machinery of formatting: every request that passes has two of these.
+fn value(number: u64, unit: &str) -> HeaderValue {
+    const DIGITS: usize = 20;
+    const UNIT: usize = 2;
+    let mut text = [0; DIGITS + UNIT];
+    let mut at = DIGITS;
+    let mut left = number;
+    loop {
+        at -= 1;
+        text[at] = b'0' + (left % 10) as u8;
+        left /= 10;
+        if left == 0 {
+            break;
+        }
+    }
+    let end = DIGITS + unit.len();
+    text[DIGITS..end].copy_from_slice(unit.as_bytes());
+    let mut value = HeaderValue::from_bytes(&text[at..end]).expect("digits and a unit are a header value");
+    // HTTP/2 keeps it out of its table of headers: the next message has another value.
+    value.set_sensitive(true);
+    value
 }
 
 fn shown(value: &[u8]) -> String {
@@ -137,24 +174,31 @@ pub fn parse_grpc(value: &[u8]) -> Result<Duration, Problem> {
 /// Rounded down to the finest unit of which eight digits are enough; `None` for nothing.
 #[must_use]
 pub fn format_grpc(left: Duration) -> Option<String> {
+    grpc_form(left).map(|(number, unit)| format!("{number}{unit}"))
+}
+
+fn grpc_form(left: Duration) -> Option<(u64, &'static str)> {
     if left.is_zero() {
         return None;
     }
-    let nanoseconds = left.as_nanos();
-    let units: [(u128, char); 6] = [
-        (1, 'n'),
-        (1_000, 'u'),
-        (1_000_000, 'm'),
-        (1_000_000_000, 'S'),
-        (60_000_000_000, 'M'),
-        (3_600_000_000_000, 'H'),
+    let seconds = left.as_secs();
+    let below = u64::from(left.subsec_nanos());
+    // Units of a second and above have no fraction; of the others, more than fits is more than any number below.
+    let parts = |per_second: u64| {
+        seconds
+            .saturating_mul(per_second)
+            .saturating_add(below / (NANOS / per_second))
+    };
+    let units = [
+        (parts(NANOS), "n"),
+        (parts(1_000_000), "u"),
+        (parts(1_000), "m"),
+        (seconds, "S"),
+        (seconds / 60, "M"),
+        (seconds / 3_600, "H"),
     ];
-    let fits = units
-        .into_iter()
-        .map(|(unit, name)| (nanoseconds / unit, name))
-        .find(|(number, _)| *number <= GRPC_TIMEOUT_MAX);
-    let (number, name) = fits.unwrap_or((GRPC_TIMEOUT_MAX, 'H'));
-    Some(format!("{number}{name}"))
+    let fits = units.into_iter().find(|(number, _)| *number <= GRPC_TIMEOUT_MAX);
+    Some(fits.unwrap_or((GRPC_TIMEOUT_MAX, "H")))
 }
 
 /// `x-request-timeout`; `None` for zero.
@@ -219,4 +263,41 @@ fn digits(text: &[u8]) -> Option<u64> {
         let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
         number.checked_mul(10)?.checked_add(digit)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_value_is_written_as_formatting_writes_it(number in any::<u64>(), bits in 0_u32..64) {
+            let number = number >> bits;
+            for unit in ["", "m", "ms"] {
+                prop_assert_eq!(value(number, unit), format!("{number}{unit}").as_str());
+            }
+        }
+
+        #[test]
+        fn the_walk_finds_what_the_search_finds(
+            pairs in proptest::collection::vec(
+                (
+                    prop_oneof![
+                        Just("grpc-timeout"), Just("x-request-timeout"), Just("x-envoy-expected-rq-timeout-ms"),
+                        Just("x-request-id"), Just("host"), Just("timeout"),
+                    ],
+                    prop_oneof![Just("250m"), Just("1500"), Just("2s"), Just("0"), Just("x")],
+                ),
+                0..4,
+            ),
+        ) {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+            }
+            prop_assert_eq!(requested(&headers), searched(&headers));
+        }
+    }
 }

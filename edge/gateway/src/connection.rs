@@ -264,7 +264,8 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>, per
     });
     let service = service_fn(move |request: Request<Incoming>| {
         let client = Arc::clone(&client);
-        async move { Ok::<_, Infallible>(proxy::handle(&client, request).await) }
+        // On the heap: HTTP/2 moves it into a task of its own, in several steps.
+        Box::pin(async move { Ok::<_, Infallible>(proxy::handle(&client, request).await) })
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder

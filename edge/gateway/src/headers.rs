@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use http::header::Entry;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 
 /// Tells the client which release answered.
@@ -133,23 +134,33 @@ pub fn add_forwarded(headers: &mut HeaderMap, by: Forwarding<'_>, host: Option<&
         }
         return;
     }
-    let mut chain = Vec::new();
-    for value in headers.get_all(X_FORWARDED_FOR) {
-        chain.extend_from_slice(value.as_bytes());
-        chain.extend_from_slice(b", ");
-    }
-    if chain.is_empty() {
-        headers.insert(X_FORWARDED_FOR, peer.clone());
-    } else {
-        chain.extend_from_slice(peer.as_bytes());
-        if let Ok(value) = HeaderValue::from_bytes(&chain) {
-            headers.insert(X_FORWARDED_FOR, value);
+    match headers.entry(X_FORWARDED_FOR) {
+        Entry::Vacant(none) => {
+            none.insert(peer.clone());
+        }
+        Entry::Occupied(mut some) => {
+            let mut chain = Vec::new();
+            for value in some.iter() {
+                chain.extend_from_slice(value.as_bytes());
+                chain.extend_from_slice(b", ");
+            }
+            chain.extend_from_slice(peer.as_bytes());
+            if let Ok(value) = HeaderValue::from_bytes(&chain) {
+                some.insert(value);
+            }
         }
     }
     headers.entry(X_FORWARDED_PROTO).or_insert(proto);
     if let Some(host) = host {
         headers.entry(X_FORWARDED_HOST).or_insert_with(|| host.clone());
     }
+}
+
+/// A value that no other message has. On HTTP/2 it is kept out of the table of headers, where it would be of no use and
+/// push out those that are (RFC 7541 section 6.2.3).
+pub fn unique_on(http2: bool, mut value: HeaderValue) -> HeaderValue {
+    value.set_sensitive(http2);
+    value
 }
 
 /// Makes request ids: a prefix of this process and a serial number.
@@ -226,6 +237,8 @@ pub fn query_parameter(query: &str, wanted: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn map(pairs: &[(&str, &str)]) -> HeaderMap {
@@ -253,6 +266,38 @@ mod tests {
         ]);
         strip_hop_by_hop(&mut headers);
         assert_eq!(headers, map(&[("x-kept", "3")]));
+    }
+
+    proptest! {
+        #[test]
+        fn headers_of_one_hop_go_wherever_they_stand(
+            names in proptest::collection::vec(
+                prop_oneof![
+                    Just("connection"), Just("keep-alive"), Just("proxy-connection"), Just("proxy-authorization"), Just("te"),
+                    Just("transfer-encoding"), Just("upgrade"), Just("x-named"), Just("x-kept"), Just("cookie"),
+                ],
+                0..12,
+            ),
+        ) {
+            // Every value names a header, which counts in `Connection` alone.
+            let pairs: Vec<_> = names.iter().map(|name| (*name, "x-named")).collect();
+            let mut headers = map(&pairs);
+            strip_hop_by_hop(&mut headers);
+            let mut expected = map(&pairs);
+            if expected.contains_key("connection") {
+                expected.remove("x-named");
+            }
+            for name in ["connection", "keep-alive", "proxy-connection", "proxy-authorization", "te", "transfer-encoding", "upgrade"] {
+                expected.remove(name);
+            }
+            prop_assert_eq!(headers, expected);
+        }
+
+        #[test]
+        fn an_id_is_written_as_formatting_writes_it(first in any::<u64>(), second in any::<u64>()) {
+            let expected = format!("{first:016x}{second:016x}");
+            prop_assert_eq!(hexadecimal(first, second).as_slice(), expected.as_bytes());
+        }
     }
 
     #[test]
