@@ -8,6 +8,7 @@
 
 pub mod canonical;
 mod clock;
+mod counts;
 pub mod deadlines;
 mod error;
 mod expectation;
@@ -26,6 +27,7 @@ mod statement;
 mod variables;
 
 pub use clock::Clock;
+pub use counts::{Counts, Outcomes};
 pub use error::{FactError, FoldError, PlanError};
 pub use expectation::{Expectation, Op};
 pub use fact::{ArtifactDigest, Evidence, Fact, MAX_SERIES_POINTS, Measurement, RolloutVerdict, thin_series};
@@ -34,7 +36,7 @@ pub use judge::{Verdict, judge};
 pub use next::{Action, next_actions};
 pub use plan::{ArtifactRef, Bilingual, Gate, Item, Plan, Window};
 pub use replay::{AnswerDifference, HEADERS_IGNORED, Ignored, ReplayAnswer, answer_differences};
-pub use rollout::{Counts, Decision, Look, Rollout, Step};
+pub use rollout::{Decision, Look, Rollout, Step};
 pub use spec::{
     Budgets, CanarySpec, CommandSpec, Count, DeadlinesSpec, GateKind, GrpcProbe, HopSource, HopSpec,
     HttpSpec, LoadSpec, Protocol, RecoverySpec, ReplayCredentials, ReplayPlayer, ReplayRequest, SessionsSpec,

@@ -4,10 +4,10 @@
 //! and the reason for it.
 
 use std::collections::BTreeMap;
-use std::ops::Add;
 
 use serde::{Deserialize, Serialize};
 
+use crate::counts::Counts;
 use crate::fact::{Measurement, RolloutVerdict};
 use crate::judge::readable;
 use crate::sequential::{EProcess, Increment};
@@ -16,70 +16,8 @@ use crate::spec::CanarySpec;
 /// Errors and slow answers: each may use up half of `alpha` (Bonferroni).
 const METRICS: f64 = 2.0;
 
-/// What one side has answered since counting began. Every figure only grows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Counts {
-    /// Requests that were answered.
-    pub requests: u64,
-    /// Those of them that were answered with an error.
-    pub errors: u64,
-    /// Those of them that were answered later than the plan's `slow_ms`.
-    pub slow: u64,
-    /// Requests that were sent and given up without an answer. Not among `requests`.
-    pub timeouts: u64,
-}
-
-impl Add for Counts {
-    type Output = Self;
-
-    /// Adds what two observers saw of different requests.
-    fn add(self, other: Self) -> Self {
-        Self {
-            requests: self.requests.saturating_add(other.requests),
-            errors: self.errors.saturating_add(other.errors),
-            slow: self.slow.saturating_add(other.slow),
-            timeouts: self.timeouts.saturating_add(other.timeouts),
-        }
-    }
-}
-
-impl Counts {
-    /// How many answers of a histogram were later than `slow_ms`. Buckets are (upper bound in
-    /// microseconds, count), not cumulative; the bucket in which the threshold lies counts as
-    /// slow, on both sides alike.
-    #[must_use]
-    pub fn slow_in(latency_us_buckets: &[(u64, u64)], slow_ms: u32) -> u64 {
-        let threshold_us = u64::from(slow_ms) * 1000;
-        latency_us_buckets
-            .iter()
-            .filter(|(upper, _)| *upper > threshold_us)
-            .map(|(_, count)| count)
-            .sum()
-    }
-
-    fn total(self) -> u64 {
-        self.requests.saturating_add(self.timeouts)
-    }
-
-    fn bad(self) -> u64 {
-        self.errors.min(self.requests).saturating_add(self.timeouts)
-    }
-
-    /// What came since `before`. A counter that fell was restarted: then all of it is new.
-    fn since(self, before: Self) -> Self {
-        let restarted = self.requests < before.requests || self.timeouts < before.timeouts;
-        let difference = |now: u64, then: u64| if restarted { now } else { now.saturating_sub(then) };
-        Self {
-            requests: difference(self.requests, before.requests),
-            errors: difference(self.errors, before.errors),
-            slow: difference(self.slow, before.slow),
-            timeouts: difference(self.timeouts, before.timeouts),
-        }
-    }
-}
-
 /// One look at both sides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Look {
     /// Milliseconds, on any clock that only moves forward.
     pub at_ms: u64,
@@ -135,11 +73,7 @@ impl Rollout {
             spec: spec.clone(),
             position: None,
             step_started_ms: 0,
-            last: Look {
-                at_ms: 0,
-                stable: Counts::default(),
-                canary: Counts::default(),
-            },
+            last: Look::default(),
             in_step: Default::default(),
             overall: Default::default(),
             errors: EProcess::new(planned),
@@ -177,7 +111,7 @@ impl Rollout {
             return ended.clone();
         }
         let Some(position) = self.position else {
-            self.last = *look;
+            self.last = look.clone();
             return self.enter(0, look, RolloutVerdict::Started, "the rollout begins".to_owned());
         };
         self.looks += 1;
@@ -257,11 +191,13 @@ impl Rollout {
     }
 
     fn take_in(&mut self, look: &Look) {
-        let stable = look.stable.since(self.last.stable);
-        let canary = look.canary.since(self.last.canary);
-        self.last = *look;
-        self.in_step = (self.in_step.0 + stable, self.in_step.1 + canary);
-        self.overall = (self.overall.0 + stable, self.overall.1 + canary);
+        let stable = look.stable.since(&self.last.stable);
+        let canary = look.canary.since(&self.last.canary);
+        self.last = look.clone();
+        for (stable_sum, canary_sum) in [&mut self.in_step, &mut self.overall] {
+            *stable_sum += &stable;
+            *canary_sum += &canary;
+        }
         self.errors.update(Increment {
             canary_requests: canary.total(),
             canary_bad: canary.bad(),
@@ -282,11 +218,11 @@ impl Rollout {
 
     /// Why the canary is worse, if it is.
     fn worse(&self) -> Option<String> {
-        let (stable, canary) = self.in_step;
+        let (stable, canary) = &self.in_step;
         let weight = self.weight_percent();
         let limit = METRICS / self.spec.alpha;
-        let bad: fn(Counts) -> (u64, u64) = |counts| (counts.bad(), counts.total());
-        let slow: fn(Counts) -> (u64, u64) = |counts| (counts.slow, counts.requests);
+        let bad: fn(&Counts) -> (u64, u64) = |counts| (counts.bad(), counts.total());
+        let slow: fn(&Counts) -> (u64, u64) = |counts| (counts.slow, counts.requests);
         let slower = format!("took longer than {} ms", self.spec.slow_ms);
         for (process, what, on) in [(&self.errors, "failed", bad), (&self.slow, slower.as_str(), slow)] {
             if process.log_e() >= limit.ln() {
@@ -294,7 +230,7 @@ impl Rollout {
                 let (seen, stable, canary) = if on(canary).0 > 0 {
                     ("in this step", stable, canary)
                 } else {
-                    ("in this rollout", self.overall.0, self.overall.1)
+                    ("in this rollout", &self.overall.0, &self.overall.1)
                 };
                 return Some(format!(
                     "worse at {weight} %: {seen} {} of the canary's requests {what} against {} of the stable side's; \
@@ -308,7 +244,7 @@ impl Rollout {
             }
         }
         let budgets = self.spec.budgets;
-        let rate = |counts: Counts| counts.bad() as f64 / counts.total().max(1) as f64;
+        let rate = |counts: &Counts| counts.bad() as f64 / counts.total().max(1) as f64;
         let killed = canary.bad() >= u64::from(budgets.fast_kill_min.max(1))
             && rate(canary) >= budgets.fast_kill_share
             && rate(canary) >= 2.0 * rate(stable);
@@ -326,7 +262,7 @@ impl Rollout {
 
     /// Whether this step has shown enough to be left; if not, what is missing.
     fn enough(&self, weight: u32) -> Result<(), String> {
-        let (stable, canary) = self.in_step;
+        let (stable, canary) = &self.in_step;
         let needed = u64::from(self.spec.min_requests);
         for (side, name, counts) in [
             (weight > 0, "the canary", canary),
@@ -343,7 +279,7 @@ impl Rollout {
     }
 
     fn exposure(&self) -> String {
-        let (stable, canary) = self.in_step;
+        let (stable, canary) = &self.in_step;
         format!(
             "canary {} failed, {} slow; stable {} failed, {} slow; e-values {} and {}",
             share((canary.bad(), canary.total())),
@@ -359,7 +295,7 @@ impl Rollout {
     /// back only if it was.
     #[must_use]
     pub fn measurements(&self) -> BTreeMap<String, Measurement> {
-        let (stable, canary) = self.overall;
+        let (stable, canary) = &self.overall;
         let rolled_back = matches!(
             &self.ended,
             Some(Decision {

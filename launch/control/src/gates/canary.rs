@@ -239,12 +239,12 @@ impl Steering<'_> {
         let now = Instant::now();
         let all = |c: &Counts| c.requests + c.timeouts;
         let bad = |c: &Counts| c.errors + c.timeouts;
-        let rates = self.last.map_or((0.0, 0.0), |(at, stable, canary)| {
-            let s = (now - at).as_secs_f64().max(0.001);
+        let rates = self.last.as_ref().map_or((0.0, 0.0), |(at, stable, canary)| {
+            let s = (now - *at).as_secs_f64().max(0.001);
             let rate = |now: &Counts, then: &Counts| all(now).saturating_sub(all(then)) as f64 / s;
-            (rate(&look.stable, &stable), rate(&look.canary, &canary))
+            (rate(&look.stable, stable), rate(&look.canary, canary))
         });
-        self.last = Some((now, look.stable, look.canary));
+        self.last = Some((now, look.stable.clone(), look.canary.clone()));
         let e = self.rollout.measurements();
         let e_max = ["e_errors_max", "e_slow_max"]
             .iter()
@@ -424,6 +424,7 @@ fn witnessed(of: &ReleaseSnapshot) -> Counts {
         errors: of.errors.saturating_sub(of.timeouts),
         slow: of.slow,
         timeouts: of.timeouts,
+        ..Counts::default()
     }
 }
 

@@ -48,13 +48,11 @@ struct World {
 
 impl World {
     fn new(seed: u64, requests_per_s: u32) -> Self {
-        let nothing = Counts::default();
         Self {
             rng: StdRng::seed_from_u64(seed),
             look: Look {
                 at_ms: 1_000,
-                stable: nothing,
-                canary: nothing,
+                ..Look::default()
             },
             requests_per_s,
         }
