@@ -128,6 +128,10 @@ impl Counts {
             .sum()
     }
 
+    pub(crate) fn add_latency(&mut self, latency_us: &[(u64, u64)]) {
+        add_buckets(&mut self.latency_us, latency_us);
+    }
+
     pub(crate) fn total(&self) -> u64 {
         self.requests.saturating_add(self.timeouts)
     }

@@ -22,8 +22,8 @@ use super::load::{could_not, describe, http_config, players_config, players_text
 use super::{CouldNotRun, Hands, Job, Measured, unless_stopped};
 use crate::board::{self, CanaryCard, SideCard};
 
-/// Metrics of a rollout share its bound on false alarms.
-const METRICS: f64 = 2.0;
+/// Without `slow_ms` no answer is slow.
+const NEVER_SLOW_MS: u32 = u32::MAX;
 /// After a rollback: how long at most until nobody plays on the canary any more.
 const LEAVE_MAX: Duration = Duration::from_secs(20);
 /// The canary is quiet when it has answered nothing for so long.
@@ -102,7 +102,10 @@ pub(super) async fn run(
     measured.input("steps_percent", format!("{:?}", spec.steps));
     measured.input("hold_s", spec.hold_s);
     measured.input("min_requests", spec.min_requests);
-    measured.input("slow_ms", spec.slow_ms);
+    if let Some(slow_ms) = spec.slow_ms {
+        measured.input("slow_ms", slow_ms);
+    }
+    measured.input("margins", format!("{:?}", spec.margins));
     measured.input("alpha", spec.alpha);
     measured.input("stable_version", &stable.version);
     measured.input("canary_version", &canary.version);
@@ -115,7 +118,7 @@ pub(super) async fn run(
             }
             None => {
                 let mut config = players_config(traffic, longest, seed, job, live)?;
-                config.slow_after = Duration::from_millis(u64::from(spec.slow_ms));
+                config.slow_after = Duration::from_millis(u64::from(spec.slow_ms.unwrap_or(NEVER_SLOW_MS)));
                 config.finish_within = Duration::from_secs(1);
                 config.resign_after_plies = Some(GAME_PLIES);
                 TrafficRun::Players(
@@ -126,7 +129,8 @@ pub(super) async fn run(
             }
         },
     };
-    let ln_limit = (METRICS / spec.alpha).ln();
+    let rollout = Rollout::new(spec);
+    let ln_limit = rollout.ln_limit();
     hands.board.change(|board| {
         board.canary = Some(CanaryCard {
             stable: SideCard {
@@ -148,7 +152,7 @@ pub(super) async fn run(
         hands,
         admin,
         traffic,
-        rollout: Rollout::new(spec),
+        rollout,
         began: Instant::now(),
         exposed: None,
         verdict_after: None,
@@ -224,7 +228,8 @@ impl Steering<'_> {
                 (of(&self.versions.0), of(&self.versions.1))
             }
             TrafficRun::Http(_) | TrafficRun::None => {
-                (stable.counts(self.spec.slow_ms), canary.counts(self.spec.slow_ms))
+                let slow_ms = self.spec.slow_ms.unwrap_or(NEVER_SLOW_MS);
+                (stable.counts(slow_ms), canary.counts(slow_ms))
             }
         };
         let at_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -232,6 +237,7 @@ impl Steering<'_> {
             at_ms,
             stable: stable_counts,
             canary: canary_counts,
+            ..Look::default()
         }
     }
 
@@ -245,17 +251,11 @@ impl Steering<'_> {
             (rate(&look.stable, stable), rate(&look.canary, canary))
         });
         self.last = Some((now, look.stable.clone(), look.canary.clone()));
-        let e = self.rollout.measurements();
-        let e_max = ["e_errors_max", "e_slow_max"]
-            .iter()
-            .filter_map(|n| e.get(*n))
-            .map(|m| m.value)
-            .fold(1.0, f64::max);
         let weight = self.rollout.weight_percent();
         let point = board::Look {
             t_s: self.began.elapsed().as_secs_f64(),
             weight_percent: weight,
-            ln_e: e_max.ln().min(700.0),
+            ln_e: self.rollout.ln_evidence().clamp(0.0, 700.0),
             stable_per_second: rates.0,
             canary_per_second: rates.1,
         };
