@@ -10,6 +10,10 @@ use crate::quantile::{Thresholds, perhaps_beyond, quantile_us, surely_beyond};
 use crate::sequential::{EProcess, Increment, Null, e_value};
 use crate::spec::CanarySpec;
 
+/// What errors weigh against all other metrics together, where the plan does not say: they are what a rollback
+/// is for most often, and what is rarest in the counts.
+const ERRORS_WEIGHT: f64 = 4.0;
+
 /// What is compared.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Subject {
@@ -274,14 +278,14 @@ impl Metric {
     }
 }
 
-/// Parts of alpha, in the order of the names: as the plan weighs them, else half for errors and the rest
-/// alike. They add up to 1.
+/// Parts of alpha, in the order of the names: as the plan weighs them, else four fifths for errors and the
+/// rest alike. They add up to 1.
 fn parts(spec: &CanarySpec, names: impl ExactSizeIterator<Item = String>) -> Vec<f64> {
     let others = (names.len() - 1) as f64;
     let weights: Vec<f64> = names
         .map(|name| match spec.alpha_parts.get(&name) {
             Some(weight) => *weight,
-            None if name == "errors" => others.max(1.0),
+            None if name == "errors" => ERRORS_WEIGHT * others.max(1.0),
             None => 1.0,
         })
         .collect();

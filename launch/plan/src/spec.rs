@@ -141,7 +141,7 @@ pub struct CanarySpec {
     /// Bound on the chance that a canary that is not worse is rolled back, over the whole
     /// rollout, all looks and all metrics.
     pub alpha: f64,
-    /// How metrics share `alpha`; those that are not named have weight 1, errors as much as all others.
+    /// How metrics share `alpha`; those that are not named have weight 1, errors four times as much as all others.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub alpha_parts: BTreeMap<String, f64>,
     /// Traffic to send meanwhile; none when real players are enough.
@@ -183,11 +183,11 @@ pub struct Margins {
 }
 
 impl Default for Margins {
-    /// A tenth more, and for rates one request in a thousand.
+    /// A tenth more, and for rates one request in five thousand besides.
     fn default() -> Self {
         Self {
             rate: 0.1,
-            rate_points: 0.001,
+            rate_points: 0.0002,
             latency: 0.1,
         }
     }

@@ -30,9 +30,12 @@ Exit codes: 0 ours keeps what it promises, 1 it does not, 2 it could not run.")]
 
 #[derive(Args)]
 struct RolloutOptions {
-    /// Runs without a fault per kind of traffic; a twenty-fifth of it, at least 40, with each fault.
+    /// Runs without a fault per kind of traffic.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     runs: u64,
+    /// Runs with each fault; a twenty-fifth of the others when left out, and at least 40.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    fault_runs: Option<u64>,
     /// The seed of the first run.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -59,7 +62,8 @@ fn main() -> ExitCode {
 
 fn rollout(options: &RolloutOptions) -> anyhow::Result<bool> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let report = Report::make(options.runs, options.seed, threads);
+    let fault_runs = options.fault_runs.unwrap_or((options.runs / 25).max(40));
+    let report = Report::make(options.runs, fault_runs, options.seed, threads);
     if options.json {
         println!("{}", report.json());
     } else {

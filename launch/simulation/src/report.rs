@@ -35,10 +35,9 @@ pub struct Report {
 }
 
 impl Report {
-    /// `runs` without a fault per scenario; a twenty-fifth of it, at least 40, with each fault.
+    /// `runs` without a fault per scenario, `fault_runs` with each fault.
     #[must_use]
-    pub fn make(runs: u64, seed: u64, threads: usize) -> Self {
-        let fault_runs = (runs / 25).max(40);
+    pub fn make(runs: u64, fault_runs: u64, seed: u64, threads: usize) -> Self {
         let mut scenarios = Vec::new();
         for per_minute in PER_MINUTE {
             for shape in SHAPES.into_iter().chain([Shape::Clustered]) {

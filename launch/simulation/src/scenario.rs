@@ -76,7 +76,7 @@ fn judge<const N: usize>(
     }
     let mut verdicts = [None; N];
     for at in 1..=scenario.length_s {
-        let second = traffic.next();
+        let second = traffic.pass_second();
         for (judge, verdict) in judges.iter_mut().zip(&mut verdicts) {
             if verdict.is_none() && judge.looks(second) {
                 *verdict = Some(at);

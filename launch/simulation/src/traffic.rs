@@ -244,7 +244,7 @@ impl Traffic {
     }
 
     /// The next second.
-    pub fn next(&mut self) -> &Second {
+    pub fn pass_second(&mut self) -> &Second {
         self.pass(false)
     }
 

@@ -10,6 +10,8 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use tminus_load::ReleaseSnapshot;
 use tminus_load::http::HttpHandle;
 use tminus_load::players::{PlayersHandle, PlayersReport};
@@ -57,6 +59,8 @@ struct Steering<'a> {
     exposed: Option<Instant>,
     verdict_after: Option<Duration>,
     versions: (String, String),
+    /// Where the plan has freeze windows: whose clock they go by.
+    zone: Option<TimeZone>,
     last: Option<(Instant, Counts, Counts)>,
     points: Vec<board::Look>,
     notes: Vec<String>,
@@ -72,6 +76,13 @@ pub(super) async fn run(
     hands: &Hands,
     live: &Live,
 ) -> Result<Measured, CouldNotRun> {
+    let zone = zone(spec, job)?;
+    if let Some(name) = spec.at.values().find_map(|step| step.approval.as_ref()) {
+        return Err(CouldNotRun::new(format!(
+            "a step waits for the approval `{name}`, and this release takes no approvals during a gate"
+        ))
+        .hint("split the rollout in two items: the second one's window opens after the first one's sign-off"));
+    }
     let admin = Admin::new(&spec.gateway_admin)?;
     let (stable, canary) = admin.metrics(&spec.stable, &spec.canary).await?;
     if canary.weight > 0 {
@@ -157,6 +168,7 @@ pub(super) async fn run(
         exposed: None,
         verdict_after: None,
         versions: (stable.version, canary.version),
+        zone,
         last: None,
         points: Vec::new(),
         notes: Vec::new(),
@@ -237,6 +249,10 @@ impl Steering<'_> {
             at_ms,
             stable: stable_counts,
             canary: canary_counts,
+            local_minute: self
+                .zone
+                .as_ref()
+                .and_then(|zone| minute_of_week(zone, self.hands.wall.now_ms())),
             ..Look::default()
         }
     }
@@ -417,6 +433,27 @@ impl Steering<'_> {
     }
 }
 
+/// The timezone of freeze windows, if there are any.
+fn zone(spec: &CanarySpec, job: &Job) -> Result<Option<TimeZone>, CouldNotRun> {
+    if spec.freeze.is_empty() {
+        return Ok(None);
+    }
+    let name = job.timezone.as_deref().unwrap_or("UTC");
+    TimeZone::get(name).map(Some).map_err(|error| {
+        CouldNotRun::new(format!("the plan's timezone `{name}` is not known here: {error}"))
+            .hint("install the package tzdata, or name another timezone")
+    })
+}
+
+/// Minutes since Monday, 00:00.
+fn minute_of_week(zone: &TimeZone, now_ms: u64) -> Option<u32> {
+    let now = Timestamp::from_millisecond(i64::try_from(now_ms).ok()?).ok()?;
+    let now = now.to_zoned(zone.clone());
+    let days = u32::try_from(now.weekday().to_monday_zero_offset()).ok()?;
+    let (hours, minutes) = (u32::try_from(now.hour()).ok()?, u32::try_from(now.minute()).ok()?);
+    Some((days * 24 + hours) * 60 + minutes)
+}
+
 /// What the players of a release have witnessed.
 fn witnessed(of: &ReleaseSnapshot) -> Counts {
     Counts {
@@ -460,4 +497,18 @@ async fn games(measured: &mut Measured, report: &PlayersReport, live: &Live) -> 
     }
     measured.measure("games_lost", lost as f64, "1");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn freeze_windows_go_by_the_plans_own_clock() {
+        // 2026-03-01 16:30 UTC is a Sunday; in Shanghai it is Monday, 00:30.
+        let now_ms = 1_772_382_600_000;
+        assert_eq!(minute_of_week(&TimeZone::UTC, now_ms), Some((6 * 24 + 16) * 60 + 30));
+        let shanghai = TimeZone::get("Asia/Shanghai").unwrap();
+        assert_eq!(minute_of_week(&shanghai, now_ms), Some(30));
+    }
 }

@@ -48,11 +48,11 @@
 //! request on either side tells nothing. So looks are gathered until [`INCREMENT_MIN`] requests have come, with some on either
 //! side. What ends an increment is traffic alone, never an outcome: else the proof would not hold.
 //!
-//! The mixture is the Dirichlet-multinomial test of Lindon and Malek (arXiv 2011.03567) for two groups, the
-//! beta-binomial: a prior on `ρ/(1+ρ)`, the share of bad outcomes that the canary would get if both sides
-//! had the same traffic, which makes the prior mean the same at every exposure. It is cut to shares beyond
-//! the margin, because only a worse canary matters. It is computed on a grid, which is no approximation of
-//! validity: a discrete prior is a prior.
+//! The mixture is a Dirichlet-multinomial test in the manner of Lindon and Malek (arXiv 2011.03567) for two groups, with
+//! another prior than theirs: on `ρ` itself, so that it means the same at every exposure, uniform in `ln ρ` in one or two slices beyond the
+//! margin's edge, where faults lie. Only `ρ` beyond the
+//! margin has any mass, because only a worse canary matters. It is computed on a grid, which is no
+//! approximation of validity: a discrete prior is a prior.
 //!
 //! # Faults that come late
 //! A canary that was fine for an hour and then breaks would first have to lose the credit of that hour. So a
@@ -67,8 +67,6 @@
 #[cfg(test)]
 mod tests;
 
-/// Points of the prior.
-const GRID: usize = 48;
 /// An increment is scored when it has so many requests on both sides together.
 pub const INCREMENT_MIN: u64 = 20;
 /// Up to so many possible values of `S` are summed exactly, beyond it a bound stands in.
@@ -137,13 +135,9 @@ impl EProcess {
     /// `planned`: how many times [`EProcess::begin`] will be called at most (at least 1).
     #[must_use]
     pub fn new(planned: usize, null: Null) -> Self {
-        let least = match null {
-            Null::Rate { relative, .. } => 1.0 + relative.max(0.0),
-            Null::Exact => 1.0,
-        };
         Self {
             null,
-            grid: prior(least),
+            grid: prior(null),
             begun: Vec::new(),
             planned: planned.max(1),
             open: Increment::default(),
@@ -255,19 +249,31 @@ pub fn e_value(log_e: f64) -> f64 {
     log_e.exp().min(E_VALUE_MAX)
 }
 
-/// Midpoints of equal slices of (`least`/(1+`least`), 1) as the share, turned into odds.
-fn prior(least: f64) -> Vec<Point> {
-    let from = least / (1.0 + least);
-    (0..GRID)
-        .map(|point| {
-            let share = from + (1.0 - from) * (point as f64 + 0.5) / GRID as f64;
-            let odds = share / (1.0 - share);
-            Point {
-                odds,
-                ln_odds: odds.ln(),
-                ln_mass: -(GRID as f64).ln(),
-            }
-        })
+/// A slice of the prior, as multiples of the largest odds that the null allows: from, to, mass, points. Within it
+/// the prior is uniform in the logarithm.
+type Slice = (f64, f64, f64, u32);
+
+/// Faults multiply errors; most of the mass lies where they would be felt.
+const RATE_PRIOR: [Slice; 2] = [(1.05, 5.0, 0.2, 16), (5.0, 40.0, 0.8, 32)];
+/// Outcomes that are frequent cannot be many times as frequent.
+const EXACT_PRIOR: [Slice; 1] = [(1.05, 10.0, 1.0, 48)];
+
+fn prior(null: Null) -> Vec<Point> {
+    let (least, slices) = match null {
+        Null::Rate { relative, .. } => (1.0 + relative.max(0.0), &RATE_PRIOR[..]),
+        Null::Exact => (1.0, &EXACT_PRIOR[..]),
+    };
+    let point = |(from, to, mass, points): Slice, at: u32| {
+        let odds = least * from * (to / from).powf((f64::from(at) + 0.5) / f64::from(points));
+        Point {
+            odds,
+            ln_odds: odds.ln(),
+            ln_mass: (mass / f64::from(points)).ln(),
+        }
+    };
+    slices
+        .iter()
+        .flat_map(|slice| (0..slice.3).map(move |at| point(*slice, at)))
         .collect()
 }
 

@@ -77,7 +77,7 @@ impl Ours {
         pooled.stable_bad += second.stable.errors;
         let null = Null::Rate {
             relative: 0.1,
-            absolute: 0.001,
+            absolute: 0.0002,
         };
         let mut process = EProcess::new(1, null);
         process.begin();
