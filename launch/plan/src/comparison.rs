@@ -12,7 +12,7 @@ use crate::spec::CanarySpec;
 
 /// What errors weigh against all other metrics together, where the plan does not say: they are what a rollback
 /// is for most often, and what is rarest in the counts.
-const ERRORS_WEIGHT: f64 = 4.0;
+const ERRORS_WEIGHT: f64 = 9.0;
 
 /// What is compared.
 #[derive(Debug, Clone, PartialEq)]
@@ -278,7 +278,7 @@ impl Metric {
     }
 }
 
-/// Parts of alpha, in the order of the names: as the plan weighs them, else four fifths for errors and the
+/// Parts of alpha, in the order of the names: as the plan weighs them, else nine tenths for errors and the
 /// rest alike. They add up to 1.
 fn parts(spec: &CanarySpec, names: impl ExactSizeIterator<Item = String>) -> Vec<f64> {
     let others = (names.len() - 1) as f64;

@@ -141,7 +141,7 @@ pub struct CanarySpec {
     /// Bound on the chance that a canary that is not worse is rolled back, over the whole
     /// rollout, all looks and all metrics.
     pub alpha: f64,
-    /// How metrics share `alpha`; those that are not named have weight 1, errors four times as much as all others.
+    /// How metrics share `alpha`; those that are not named have weight 1, errors nine times as much as all others.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub alpha_parts: BTreeMap<String, f64>,
     /// Traffic to send meanwhile; none when real players are enough.

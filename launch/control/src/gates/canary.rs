@@ -81,7 +81,9 @@ pub(super) async fn run(
         return Err(CouldNotRun::new(format!(
             "a step waits for the approval `{name}`, and this release takes no approvals during a gate"
         ))
-        .hint("split the rollout in two items: the second one's window opens after the first one's sign-off"));
+        .hint(
+            "split the rollout in two items: the second one's window opens after the first one's sign-off",
+        ));
     }
     let admin = Admin::new(&spec.gateway_admin)?;
     let (stable, canary) = admin.metrics(&spec.stable, &spec.canary).await?;
@@ -461,6 +463,7 @@ fn witnessed(of: &ReleaseSnapshot) -> Counts {
         errors: of.errors.saturating_sub(of.timeouts),
         slow: of.slow,
         timeouts: of.timeouts,
+        latency_us: of.latency.buckets_us(),
         ..Counts::default()
     }
 }
@@ -507,7 +510,10 @@ mod tests {
     fn freeze_windows_go_by_the_plans_own_clock() {
         // 2026-03-01 16:30 UTC is a Sunday; in Shanghai it is Monday, 00:30.
         let now_ms = 1_772_382_600_000;
-        assert_eq!(minute_of_week(&TimeZone::UTC, now_ms), Some((6 * 24 + 16) * 60 + 30));
+        assert_eq!(
+            minute_of_week(&TimeZone::UTC, now_ms),
+            Some((6 * 24 + 16) * 60 + 30)
+        );
         let shanghai = TimeZone::get("Asia/Shanghai").unwrap();
         assert_eq!(minute_of_week(&shanghai, now_ms), Some(30));
     }

@@ -13,11 +13,11 @@
 //! the canary fall there with chance `p = ρθ/D(ρ)`, `D(ρ) = 1 − θ + ρθ`; at the edge of the null with
 //! chance `p₀ = ρ₀θ/D(ρ₀)`. With `a = p/p₀` and `b = (1−p)/(1−p₀)` the factor of this increment is
 //!
-//! `L(ρ) = aˢ · bⁿ⁻ˢ / (1 + (a−1)δ)^n_c`   for `ρ ≥ ρ₀`.
+//! `L(ρ) = aˢ · bⁿ⁻ˢ · exp(−(a−1)δ·n_c)`   for `ρ ≥ ρ₀`.
 //!
 //! *Its mean is at most 1 under all of the null.* Given who went where, outcomes are independent and the
 //! mean of `aˢ bⁿ⁻ˢ` is a product over requests: at most `(1 + (a−1)ρ₀qᵢ)(1 + (a−1)δ)` for one on the
-//! canary, `1 − (1−b)qᵢ` for one on the stable side. The `δ` parts are cancelled by the divisor. What is left of
+//! canary, `1 − (1−b)qᵢ` for one on the stable side. The `δ` parts are cancelled by the last factor, since `1+x ≤ eˣ`. What is left of
 //! the factor of request `i` is larger when `i` is on the canary, whatever `i`; and a random choice of
 //! `n_c` requests is negatively associated (Joag-Dev and Proschan 1983), so that the mean of the product is
 //! at most the product of the means, each `1 + qᵢ·(θ(a−1)ρ₀ − (1−θ)(1−b))`. Since
@@ -181,11 +181,13 @@ impl EProcess {
         let spread = |odds: f64| 1.0 - theta + odds * theta;
         let at_least = spread(least);
         for (at, point) in self.grid.iter().enumerate() {
-            // a = (ρ/ρ₀)·(D(ρ₀)/D(ρ)), b = D(ρ₀)/D(ρ).
+            // b = D(ρ₀)/D(ρ), a = (ρ/ρ₀)·b.
             let b = at_least / spread(point.odds);
             let a = point.odds / least * b;
-            let change = on_canary * (point.ln_odds - least.ln()) + bad * b.ln()
-                - canary * ((a - 1.0) * absolute).ln_1p();
+            let mut change = -(a - 1.0) * absolute * canary;
+            if bad > 0.0 {
+                change += on_canary * (point.ln_odds - least.ln()) + bad * b.ln();
+            }
             for process in &mut self.begun {
                 process[at] += change;
             }
@@ -254,7 +256,7 @@ pub fn e_value(log_e: f64) -> f64 {
 type Slice = (f64, f64, f64, u32);
 
 /// Faults multiply errors; most of the mass lies where they would be felt.
-const RATE_PRIOR: [Slice; 2] = [(1.05, 5.0, 0.2, 16), (5.0, 40.0, 0.8, 32)];
+const RATE_PRIOR: [Slice; 2] = [(1.05, 4.0, 0.15, 16), (4.0, 30.0, 0.85, 32)];
 /// Outcomes that are frequent cannot be many times as frequent.
 const EXACT_PRIOR: [Slice; 1] = [(1.05, 10.0, 1.0, 48)];
 
@@ -322,7 +324,11 @@ impl Hypergeometric {
         match &self.chances {
             // Horner's rule in 1/odds, so that nothing overflows.
             Some(chances) => {
-                let sum = chances.iter().rev().fold(0.0, |sum, chance| sum / odds + chance);
+                let inverse = 1.0 / odds;
+                let sum = chances
+                    .iter()
+                    .rev()
+                    .fold(0.0, |sum, chance| sum * inverse + chance);
                 self.most * ln_odds + sum.ln()
             }
             None => {
