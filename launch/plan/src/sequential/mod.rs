@@ -23,6 +23,10 @@
 //! at most the product of the means, each `1 + qᵢ·(θ(a−1)ρ₀ − (1−θ)(1−b))`. Since
 //! `(a−1)·ρ₀θ/(1−θ) = (p−p₀)/(1−p₀) = 1−b`, the bracket is 0 and each of them is 1.
 //!
+//! Where stickiness and not chance decides who goes where, it is enough that the *mean* chance of the canary's requests
+//! is at most `ρ₀` times that of the stable side's, and `δ` more: `1+x ≤ eˣ` then bounds the mean by
+//! `exp((a−1)·n_c·ρ₀q̄ − (1−b)·n_s·q̄) = 1`.
+//!
 //! The same holds conditionally, given `n`, where all requests of a side are alike and the *odds* are at
 //! most `ρ₀` times the stable side's (`δ = 0`): `S` then follows Fisher's noncentral hypergeometric law with
 //! some `ψ ≤ ρ₀`. It is a sum of `n` independent indicators (its generating polynomial has real roots only), so
@@ -195,8 +199,7 @@ impl EProcess {
     }
 
     fn score_exact(&mut self, full: Increment) {
-        let bad = full.canary_bad + full.stable_bad;
-        if bad == 0 {
+        if full.canary_bad == 0 && full.stable_bad == 0 {
             return;
         }
         let law = Hypergeometric::of(full);
@@ -292,14 +295,14 @@ struct Hypergeometric {
 impl Hypergeometric {
     fn of(full: Increment) -> Self {
         let (canary, stable) = (full.canary_requests, full.stable_requests);
-        let bad = full.canary_bad + full.stable_bad;
+        let bad = full.canary_bad.saturating_add(full.stable_bad);
         let (least, most) = (bad.saturating_sub(stable), bad.min(canary));
         let chances = (most - least <= EXACT_MAX).then(|| {
             // Each from its neighbour, then scaled to sum to 1; the largest is kept in range on the way.
             let mut chances = vec![1.0_f64];
             for s in (least..most).rev() {
                 let up = (canary - s) as f64 * (bad - s) as f64;
-                let down = (s + 1) as f64 * (stable + s + 1 - bad) as f64;
+                let down = (s + 1) as f64 * ((stable - (bad - s)) as f64 + 1.0);
                 let next = chances[chances.len() - 1] * down / up;
                 chances.push(next);
                 if next > 1e200 {
@@ -315,7 +318,7 @@ impl Hypergeometric {
             most: most as f64,
             canary: canary as f64,
             bad: bad as f64,
-            all: (canary + stable) as f64,
+            all: canary as f64 + stable as f64,
         }
     }
 
