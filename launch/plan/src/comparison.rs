@@ -158,7 +158,9 @@ impl Comparison {
     pub fn nearest(&self) -> Option<&Metric> {
         self.metrics
             .iter()
-            .max_by(|a, b| a.ln_weighed().total_cmp(&b.ln_weighed()))
+            .map(|metric| (metric.ln_weighed(), metric))
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .map(|(_, metric)| metric)
     }
 
     /// The e-value from which on a metric is worse.

@@ -473,6 +473,8 @@ fn hold(verdict: RolloutVerdict, why: String) -> Decision {
 fn short(value: f64) -> String {
     if value >= 10_000.0 {
         format!("{value:.1e}")
+    } else if value >= 100.0 {
+        format!("{value:.0}")
     } else {
         readable(value)
     }

@@ -267,13 +267,13 @@ impl Traffic {
                     ((1.0 - in_bursts) / (1.0 - burst_share), calm)
                 }
             }
-            Shape::Rising if !baseline => (1.0, ERROR_RATE * (0.3 + 2.7 * self.risen())),
+            Shape::Rising if !baseline => (1.0, ERROR_RATE * (0.05 + 3.0 * self.risen().powi(2))),
             _ => (1.0, ERROR_RATE),
         };
         self.now.share = match self.model.shape {
             _ if baseline => 0.0,
             Shape::Skewed | Shape::Clustered => self.change_players(),
-            Shape::Rising => 0.05 + 0.65 * self.risen(),
+            Shape::Rising => 0.02 + 0.88 * self.risen(),
             Shape::Steady | Shape::Bursty => CANARY_SHARE,
         };
         let arrivals = self

@@ -9,6 +9,9 @@ use tminus_plan::{Budgets, CanarySpec, Counts, Margins};
 use super::{ALPHA, Judge};
 use crate::traffic::Second;
 
+/// Of the normal law, one-sided.
+const Z_ONE_PERCENT: f64 = 2.326_347_9;
+
 /// A plan that leaves everything to its defaults.
 #[must_use]
 pub fn spec() -> CanarySpec {
@@ -41,12 +44,12 @@ pub fn spec() -> CanarySpec {
 /// A judge that is broken on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
-    /// The best likelihood ratio instead of the mean over the prior: peeking without paying for it.
-    BestRatio,
+    /// Errors on the canary above their mean by as many standard deviations as one look at the end would take.
+    PeekedScore,
     /// All looks pooled against one exposure.
     PooledExposure,
-    /// Errors may use all of alpha, and so may every other metric.
-    AlphaForEach,
+    /// The limit is not 1/alpha but 2: impatience.
+    NoLimit,
 }
 
 /// Runs a [`Comparison`] from the end of the baseline on.
@@ -56,6 +59,8 @@ pub struct Ours {
     begun: bool,
     mutant: Option<Mutant>,
     pooled: Increment,
+    /// Errors on the canary beyond their share, and the variance of their number.
+    excess: (f64, f64),
 }
 
 impl Ours {
@@ -66,6 +71,23 @@ impl Ours {
             begun: false,
             mutant,
             pooled: Increment::default(),
+            excess: (0.0, 0.0),
+        }
+    }
+
+    fn score(&mut self, second: &Second) -> f64 {
+        let [canary, stable] = [&second.canary, &second.stable].map(|c| (c.errors as f64, c.requests as f64));
+        let bad = canary.0 + stable.0;
+        if canary.1 > 0.0 && stable.1 > 0.0 {
+            let share = canary.1 / (canary.1 + stable.1);
+            self.excess.0 += canary.0 - bad * share;
+            self.excess.1 += bad * share * (1.0 - share);
+        }
+        // A handful of errors is not enough for the approximation.
+        if self.excess.1 < 1.0 {
+            0.0
+        } else {
+            self.excess.0 / self.excess.1.sqrt()
         }
     }
 
@@ -100,13 +122,10 @@ impl Judge for Ours {
         let ln_alpha = ALPHA.ln();
         match self.mutant {
             None => self.comparison.worse().is_some(),
-            Some(Mutant::BestRatio) => {
+            Some(Mutant::PeekedScore) => self.score(second) > Z_ONE_PERCENT,
+            Some(Mutant::NoLimit) => {
                 let mut metrics = self.comparison.metrics().iter();
-                metrics.any(|metric| metric.ln_e_at_most() + metric.part.ln() >= -ln_alpha)
-            }
-            Some(Mutant::AlphaForEach) => {
-                let mut metrics = self.comparison.metrics().iter();
-                metrics.any(|metric| metric.ln_e() >= -ln_alpha)
+                metrics.any(|metric| metric.ln_e() >= 2.0_f64.ln())
             }
             Some(Mutant::PooledExposure) => self.pool(second).log_e() >= -ln_alpha,
         }

@@ -36,8 +36,10 @@ fn a_canary_that_is_no_worse_is_seldom_rolled_back() {
 #[test]
 fn peeking_without_paying_for_it_is_noticed() {
     let scenario = scenario(Shape::Steady, Fault::None, 600, STEP_S);
-    let found = rollbacks(&scenario, 150, Some(Mutant::BestRatio));
-    assert!(found > 3, "{found} of 150");
+    for mutant in [Mutant::PeekedScore, Mutant::NoLimit] {
+        let found = rollbacks(&scenario, 150, Some(mutant));
+        assert!(found > 3, "{mutant:?}: {found} of 150");
+    }
 }
 
 #[test]
