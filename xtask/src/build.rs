@@ -51,6 +51,18 @@ pub fn binaries() -> anyhow::Result<PathBuf> {
     Ok(target_directory()?.join("debug"))
 }
 
+/// Builds one package's binaries, optimised; answers the folder that they lie in.
+pub fn release(package: &str) -> anyhow::Result<PathBuf> {
+    let status = cargo()?
+        .args(["build", "--release", "--locked", "--package", package])
+        .status()
+        .context("cannot start cargo")?;
+    if !status.success() {
+        bail!("the build failed ({status}); its errors stand above");
+    }
+    Ok(target_directory()?.join("release"))
+}
+
 /// CPU time of all ended child processes, where the system tells it (Linux, proc(5)).
 fn children_cpu_seconds() -> Option<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;

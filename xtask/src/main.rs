@@ -48,7 +48,8 @@ enum Command {
     },
     /// Run every check: format, lints, licences, all tests, whole launches.
     Test(tests::TestArguments),
-    /// Simulate crashes at every step, a network that loses and doubles, and nodes that are cut off.
+    /// Simulate what cannot be waited for: `sim journal` (crashes at every step, a network that loses and doubles,
+    /// nodes that are cut off) and `sim rollout` (canary judges beside each other on the same traffic).
     #[command(disable_help_flag = true)]
     Sim {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -104,8 +105,13 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         }
         Command::Test(arguments) => tests::run(&arguments).context("cargo xtask test"),
         Command::Sim { arguments } => {
-            let bin = build::binaries()?;
-            build::hand_over_all(&bin.join("starvault-simulate"), &arguments)
+            // Thousands of runs in the optimised program; journeys of a few hundred need no build of their own.
+            let program = if arguments.first().is_some_and(|what| what == "rollout") {
+                build::release("tminus-simulation")?.join("tminus-simulate")
+            } else {
+                build::binaries()?.join("starvault-simulate")
+            };
+            build::hand_over_all(&program, &arguments)
         }
         Command::Torture { arguments } => torture::run(&arguments),
         Command::Bench { arguments } => bench::run(&arguments),

@@ -3,8 +3,8 @@
 //! One short lock per backend guards all counters of it, so that a snapshot is coherent: the sum of
 //! the statuses and the sum of the latency buckets both equal the requests. Counters only grow.
 //!
-//! **Latency buckets.** Upper bounds are fixed for all releases: 100 µs × 1.25ⁿ rounded to whole
-//! microseconds, up to 60 s (61 buckets, relative width 25 %). A bucket counts latencies above the
+//! **Latency buckets.** Upper bounds are fixed for all releases: 100 µs × 1.1ⁿ rounded to whole
+//! microseconds, up to 60 s (141 buckets, relative width 10 %: the least difference of latencies that a canary can be judged by). A bucket counts latencies above the
 //! bound before it up to and including its own; the last one also holds everything longer. As they
 //! are fixed and not cumulative, two snapshots may be subtracted bucket by bucket.
 
@@ -19,7 +19,7 @@ use crate::answers::{blames_server, code};
 use crate::weight::Weight;
 
 const LATENCY_FIRST_US: f64 = 100.0;
-const LATENCY_GROWTH: f64 = 1.25;
+const LATENCY_GROWTH: f64 = 1.1;
 const LATENCY_LAST_US: u64 = 60_000_000;
 const GRPC_CODES: usize = 17;
 const STATUS_MIN: usize = 100;
@@ -425,26 +425,26 @@ mod tests {
     }
 
     #[test]
-    fn bucket_bounds_are_fixed_and_grow_by_a_quarter() {
+    fn bucket_bounds_are_fixed_and_grow_by_a_tenth() {
         let bounds = &*LATENCY_BOUNDS_US;
-        assert_eq!(bounds.len(), 61);
-        assert_eq!(&bounds[..5], [100, 125, 156, 195, 244]);
-        assert_eq!(&bounds[59..], [52_202_436, 60_000_000]);
+        assert_eq!(bounds.len(), 141);
+        assert_eq!(&bounds[..5], [100, 110, 121, 133, 146]);
+        assert_eq!(&bounds[139..], [56_700_023, 60_000_000]);
         assert!(
             bounds
                 .windows(2)
-                .all(|pair| pair[0] < pair[1] && pair[1] as f64 / pair[0] as f64 <= 1.26)
+                .all(|pair| pair[0] < pair[1] && pair[1] as f64 / pair[0] as f64 <= 1.103)
         );
     }
 
     #[test]
     fn a_latency_is_counted_in_the_bucket_whose_bound_it_does_not_pass() {
         let counters = Counters::default();
-        for latency_us in [0, 100, 101, 125, 126, u64::MAX] {
+        for latency_us in [0, 100, 101, 110, 111, u64::MAX] {
             counters.answered(answer(200, None, latency_us));
         }
         let snapshot = counters.snapshot(facts());
-        assert_eq!(snapshot.latency_us_buckets[..3], [(100, 2), (125, 2), (156, 1)]);
+        assert_eq!(snapshot.latency_us_buckets[..3], [(100, 2), (110, 2), (121, 1)]);
         assert_eq!(snapshot.latency_us_buckets.last(), Some(&(60_000_000, 1)));
     }
 
@@ -496,7 +496,7 @@ mod tests {
             r#"tminus_gateway_errors_total{backend="stable",version="v1.2"} 1"#,
             r#"tminus_gateway_responses_total{backend="stable",version="v1.2",status="503"} 1"#,
             r#"tminus_gateway_latency_seconds_bucket{backend="stable",version="v1.2",le="0.0001"} 1"#,
-            r#"tminus_gateway_latency_seconds_bucket{backend="stable",version="v1.2",le="0.000125"} 2"#,
+            r#"tminus_gateway_latency_seconds_bucket{backend="stable",version="v1.2",le="0.000121"} 2"#,
             r#"tminus_gateway_latency_seconds_bucket{backend="stable",version="v1.2",le="+Inf"} 2"#,
             r#"tminus_gateway_latency_seconds_count{backend="stable",version="v1.2"} 2"#,
             "tminus_gateway_unrouted_total 3",

@@ -7,7 +7,11 @@ use serde_json::json;
 use starvault_simulation::{Mutant, Tally, run};
 
 #[derive(Parser)]
-#[command(name = "cargo xtask sim", about = "Simulate what cannot be waited for")]
+#[command(
+    name = "cargo xtask sim",
+    about = "Simulate what cannot be waited for",
+    after_help = "Also: `cargo xtask sim rollout`, canary judges beside each other on the same traffic."
+)]
 struct Cli {
     #[command(subcommand)]
     what: What,

@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize, Serializer};
 /// The longest latency that is told apart; longer ones are recorded as this.
 pub const LATENCY_MAX: Duration = Duration::from_secs(120);
 
+const BUCKET_FIRST_US: f64 = 100.0;
+const BUCKET_GROWTH: f64 = 1.1;
+const BUCKET_LAST_US: u64 = 60_000_000;
+
 /// Latencies with three significant digits, from 1 µs to [`LATENCY_MAX`]. Serialises as its summary.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LatencyHistogram {
@@ -64,6 +68,23 @@ impl LatencyHistogram {
         self.micros.len() - self.micros.count_between(0, micros)
     }
 
+    /// (Upper bound in µs, count), not cumulative, with bounds that grow by a tenth from 100 µs to 60 s; the
+    /// last bucket also holds what was longer. Two histograms of one run may be subtracted bucket by bucket.
+    pub fn buckets_us(&self) -> Vec<(u64, u64)> {
+        let mut buckets: Vec<(u64, u64)> =
+            std::iter::successors(Some(BUCKET_FIRST_US), |bound| Some(bound * BUCKET_GROWTH))
+                .take_while(|bound| *bound < BUCKET_LAST_US as f64)
+                .map(|bound| (bound.round() as u64, 0))
+                .chain([(BUCKET_LAST_US, 0)])
+                .collect();
+        let last = buckets.len() - 1;
+        for value in self.micros.iter_recorded() {
+            let at = buckets.partition_point(|(upper, _)| *upper < value.value_iterated_to());
+            buckets[at.min(last)].1 += value.count_at_value();
+        }
+        buckets
+    }
+
     /// The latency at quantile `q` (0 to 1), in milliseconds; 0 when empty.
     pub fn quantile_ms(&self, q: f64) -> f64 {
         if self.micros.is_empty() {
@@ -98,6 +119,19 @@ impl Serialize for LatencyHistogram {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn buckets_hold_every_latency_once() {
+        let mut h = LatencyHistogram::default();
+        for us in [1, 100, 101, 110, 50_000, 119_000_000] {
+            h.record(Duration::from_micros(us));
+        }
+        let buckets = h.buckets_us();
+        assert_eq!(buckets.len(), 141);
+        assert_eq!(buckets[..3], [(100, 2), (110, 2), (121, 0)]);
+        assert_eq!(buckets[140], (60_000_000, 1));
+        assert_eq!(buckets.iter().map(|bucket| bucket.1).sum::<u64>(), 6);
+    }
 
     #[test]
     fn quantiles_are_right_to_three_digits() {

@@ -8,6 +8,8 @@
 
 pub mod canonical;
 mod clock;
+pub mod comparison;
+mod counts;
 pub mod deadlines;
 mod error;
 mod expectation;
@@ -17,6 +19,7 @@ mod judge;
 mod next;
 mod parse;
 mod plan;
+pub mod quantile;
 mod replay;
 pub mod rollout;
 pub mod sequential;
@@ -26,6 +29,7 @@ mod statement;
 mod variables;
 
 pub use clock::Clock;
+pub use counts::{Counts, Outcomes};
 pub use error::{FactError, FoldError, PlanError};
 pub use expectation::{Expectation, Op};
 pub use fact::{ArtifactDigest, Evidence, Fact, MAX_SERIES_POINTS, Measurement, RolloutVerdict, thin_series};
@@ -34,11 +38,11 @@ pub use judge::{Verdict, judge};
 pub use next::{Action, next_actions};
 pub use plan::{ArtifactRef, Bilingual, Gate, Item, Plan, Window};
 pub use replay::{AnswerDifference, HEADERS_IGNORED, Ignored, ReplayAnswer, answer_differences};
-pub use rollout::{Counts, Decision, Look, Rollout, Step};
+pub use rollout::{Decision, Look, Rollout, Step};
 pub use spec::{
-    Budgets, CanarySpec, CommandSpec, Count, DeadlinesSpec, GateKind, GrpcProbe, HopSource, HopSpec,
-    HttpSpec, LoadSpec, Protocol, RecoverySpec, ReplayCredentials, ReplayPlayer, ReplayRequest, SessionsSpec,
-    SlowProbe, SplitSpec, TO_COME_KINDS, Traffic,
+    Budgets, BusinessSpec, CanarySpec, CommandSpec, Count, DeadlinesSpec, Freeze, GateKind, GrpcProbe,
+    HopSource, HopSpec, HttpSpec, LoadSpec, Margins, Protocol, RecoverySpec, ReplayCredentials, ReplayPlayer,
+    ReplayRequest, SessionsSpec, SlowProbe, SplitSpec, StepSpec, TO_COME_KINDS, Traffic,
 };
 pub use state::{
     Attempt, AttemptEnd, GateState, ItemState, ItemStatus, LaunchState, RolloutEntry, SignOffState, Signed,

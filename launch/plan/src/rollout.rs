@@ -3,88 +3,33 @@
 //! It sets no weight and reads no counter: it is told what was counted and answers with a step
 //! and the reason for it.
 
-use std::collections::BTreeMap;
-use std::ops::Add;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::comparison::{Comparison, Metric, Subject, share};
+use crate::counts::Counts;
 use crate::fact::{Measurement, RolloutVerdict};
 use crate::judge::readable;
-use crate::sequential::{EProcess, Increment};
-use crate::spec::CanarySpec;
+use crate::quantile::quantile_us;
+use crate::spec::{CanarySpec, Freeze};
 
-/// Errors and slow answers: each may use up half of `alpha` (Bonferroni).
-const METRICS: f64 = 2.0;
-
-/// What one side has answered since counting began. Every figure only grows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Counts {
-    /// Requests that were answered.
-    pub requests: u64,
-    /// Those of them that were answered with an error.
-    pub errors: u64,
-    /// Those of them that were answered later than the plan's `slow_ms`.
-    pub slow: u64,
-    /// Requests that were sent and given up without an answer. Not among `requests`.
-    pub timeouts: u64,
-}
-
-impl Add for Counts {
-    type Output = Self;
-
-    /// Adds what two observers saw of different requests.
-    fn add(self, other: Self) -> Self {
-        Self {
-            requests: self.requests.saturating_add(other.requests),
-            errors: self.errors.saturating_add(other.errors),
-            slow: self.slow.saturating_add(other.slow),
-            timeouts: self.timeouts.saturating_add(other.timeouts),
-        }
-    }
-}
-
-impl Counts {
-    /// How many answers of a histogram were later than `slow_ms`. Buckets are (upper bound in
-    /// microseconds, count), not cumulative; the bucket in which the threshold lies counts as
-    /// slow, on both sides alike.
-    #[must_use]
-    pub fn slow_in(latency_us_buckets: &[(u64, u64)], slow_ms: u32) -> u64 {
-        let threshold_us = u64::from(slow_ms) * 1000;
-        latency_us_buckets
-            .iter()
-            .filter(|(upper, _)| *upper > threshold_us)
-            .map(|(_, count)| count)
-            .sum()
-    }
-
-    fn total(self) -> u64 {
-        self.requests.saturating_add(self.timeouts)
-    }
-
-    fn bad(self) -> u64 {
-        self.errors.min(self.requests).saturating_add(self.timeouts)
-    }
-
-    /// What came since `before`. A counter that fell was restarted: then all of it is new.
-    fn since(self, before: Self) -> Self {
-        let restarted = self.requests < before.requests || self.timeouts < before.timeouts;
-        let difference = |now: u64, then: u64| if restarted { now } else { now.saturating_sub(then) };
-        Self {
-            requests: difference(self.requests, before.requests),
-            errors: difference(self.errors, before.errors),
-            slow: difference(self.slow, before.slow),
-            timeouts: difference(self.timeouts, before.timeouts),
-        }
-    }
-}
+const MINUTES_A_DAY: u32 = 24 * 60;
+pub(crate) const MINUTES_A_WEEK: u32 = 7 * MINUTES_A_DAY;
 
 /// One look at both sides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Look {
     /// Milliseconds, on any clock that only moves forward.
     pub at_ms: u64,
     pub stable: Counts,
     pub canary: Counts,
+    /// Approvals that have been given, by the names that the plan's steps ask for.
+    #[serde(default)]
+    pub approvals: BTreeSet<String>,
+    /// Minutes since Monday, 00:00, in the plan's timezone; needed where the plan has freeze windows.
+    #[serde(default)]
+    pub local_minute: Option<u32>,
 }
 
 /// What to do.
@@ -120,9 +65,7 @@ pub struct Rollout {
     last: Look,
     in_step: (Counts, Counts),
     overall: (Counts, Counts),
-    errors: EProcess,
-    slow: EProcess,
-    e_max: (f64, f64),
+    comparison: Comparison,
     looks: u64,
     ended: Option<Decision>,
 }
@@ -130,21 +73,14 @@ pub struct Rollout {
 impl Rollout {
     #[must_use]
     pub fn new(spec: &CanarySpec) -> Self {
-        let planned = spec.steps.iter().filter(|weight| **weight > 0).count();
         Self {
             spec: spec.clone(),
             position: None,
             step_started_ms: 0,
-            last: Look {
-                at_ms: 0,
-                stable: Counts::default(),
-                canary: Counts::default(),
-            },
+            last: Look::default(),
             in_step: Default::default(),
             overall: Default::default(),
-            errors: EProcess::new(planned),
-            slow: EProcess::new(planned),
-            e_max: (1.0, 1.0),
+            comparison: Comparison::new(spec),
             looks: 0,
             ended: None,
         }
@@ -177,43 +113,32 @@ impl Rollout {
             return ended.clone();
         }
         let Some(position) = self.position else {
-            self.last = *look;
-            return self.enter(0, look, RolloutVerdict::Started, "the rollout begins".to_owned());
+            self.last = look.clone();
+            return match self.barred(0, look) {
+                Some(why) => hold(RolloutVerdict::Started, why),
+                None => self.enter(0, look, RolloutVerdict::Started, "the rollout begins".to_owned()),
+            };
         };
         self.looks += 1;
         self.take_in(look);
 
         if let Some(reason) = self.worse() {
-            return self.end(
-                Step::Rollback {
-                    reason: reason.clone(),
-                },
-                RolloutVerdict::Worse,
-                reason,
-            );
+            return self.roll_back(RolloutVerdict::Worse, reason);
         }
         let weight = self.weight_percent();
+        let hold_s = self.hold_s(weight);
         let elapsed_s = look.at_ms.saturating_sub(self.step_started_ms) as f64 / 1000.0;
         let shown = self.exposure();
         match self.enough(weight) {
-            Err(missing) if elapsed_s >= self.spec.budgets.step_s => {
+            Err(missing) if elapsed_s >= self.spec.budgets.step_s.max(hold_s) => {
                 let reason =
                     format!("not enough evidence at {weight} % after {elapsed_s:.0} s: {missing}; {shown}");
-                self.end(
-                    Step::Rollback {
-                        reason: reason.clone(),
-                    },
-                    RolloutVerdict::NotEnoughEvidence,
-                    reason,
-                )
+                self.roll_back(RolloutVerdict::NotEnoughEvidence, reason)
             }
             Err(missing) => hold(RolloutVerdict::NotEnoughEvidence, format!("{missing}; {shown}")),
-            Ok(()) if elapsed_s < self.spec.hold_s => hold(
+            Ok(()) if elapsed_s < hold_s => hold(
                 RolloutVerdict::NotWorse,
-                format!(
-                    "{elapsed_s:.0} of {} s at {weight} %: {shown}",
-                    readable(self.spec.hold_s)
-                ),
+                format!("{elapsed_s:.0} of {} s at {weight} %: {shown}", readable(hold_s)),
             ),
             Ok(()) => {
                 let reason = if weight == 0 {
@@ -221,13 +146,47 @@ impl Rollout {
                 } else {
                     format!("not worse at {weight} % after {elapsed_s:.0} s: {shown}")
                 };
-                if position + 1 < self.spec.steps.len() {
-                    self.enter(position + 1, look, RolloutVerdict::NotWorse, reason)
-                } else {
-                    self.end(Step::Finished, RolloutVerdict::NotWorse, reason)
+                if position + 1 == self.spec.steps.len() {
+                    return self.end(Step::Finished, RolloutVerdict::NotWorse, reason);
+                }
+                match self.barred(position + 1, look) {
+                    Some(why) => hold(RolloutVerdict::NotWorse, format!("{why}; {reason}")),
+                    None => self.enter(position + 1, look, RolloutVerdict::NotWorse, reason),
                 }
             }
         }
+    }
+
+    fn hold_s(&self, weight: u32) -> f64 {
+        let own = self.spec.at.get(&weight).and_then(|step| step.hold_s);
+        own.unwrap_or(self.spec.hold_s)
+    }
+
+    /// Why the step at this position may not be entered now, if it may not: an approval that is missing, or
+    /// a time at which nothing is promoted. A rollback asks neither.
+    fn barred(&self, position: usize, look: &Look) -> Option<String> {
+        let weight = self.spec.steps.get(position).copied()?;
+        if weight == 0 {
+            return None;
+        }
+        let approval = self.spec.at.get(&weight).and_then(|step| step.approval.as_ref());
+        if let Some(name) = approval.filter(|name| !look.approvals.contains(*name)) {
+            return Some(format!("{weight} % waits for the approval `{name}`"));
+        }
+        if self.spec.freeze.is_empty() {
+            return None;
+        }
+        let Some(now) = look.local_minute else {
+            return Some(format!(
+                "{weight} % waits: the plan has freeze windows and the local time is unknown"
+            ));
+        };
+        let freeze = self.spec.freeze.iter().find(|freeze| freeze.covers(now))?;
+        Some(format!(
+            "{weight} % waits for the end of the freeze at {:02}:{:02}",
+            freeze.to_minute / 60,
+            freeze.to_minute % 60
+        ))
     }
 
     fn enter(&mut self, position: usize, look: &Look, verdict: RolloutVerdict, reason: String) -> Decision {
@@ -236,14 +195,20 @@ impl Rollout {
         self.in_step = Default::default();
         let weight = self.weight_percent();
         if weight > 0 {
-            self.errors.begin();
-            self.slow.begin();
+            self.comparison.begin();
         }
         Decision {
             step: Step::SetWeight(weight),
             verdict,
             reason,
         }
+    }
+
+    fn roll_back(&mut self, verdict: RolloutVerdict, reason: String) -> Decision {
+        let step = Step::Rollback {
+            reason: reason.clone(),
+        };
+        self.end(step, verdict, reason)
     }
 
     fn end(&mut self, step: Step, verdict: RolloutVerdict, reason: String) -> Decision {
@@ -257,58 +222,25 @@ impl Rollout {
     }
 
     fn take_in(&mut self, look: &Look) {
-        let stable = look.stable.since(self.last.stable);
-        let canary = look.canary.since(self.last.canary);
-        self.last = *look;
-        self.in_step = (self.in_step.0 + stable, self.in_step.1 + canary);
-        self.overall = (self.overall.0 + stable, self.overall.1 + canary);
-        self.errors.update(Increment {
-            canary_requests: canary.total(),
-            canary_bad: canary.bad(),
-            stable_requests: stable.total(),
-            stable_bad: stable.bad(),
-        });
-        self.slow.update(Increment {
-            canary_requests: canary.requests,
-            canary_bad: canary.slow,
-            stable_requests: stable.requests,
-            stable_bad: stable.slow,
-        });
-        self.e_max = (
-            self.e_max.0.max(self.errors.e_value()),
-            self.e_max.1.max(self.slow.e_value()),
-        );
+        let stable = look.stable.since(&self.last.stable);
+        let canary = look.canary.since(&self.last.canary);
+        self.last = look.clone();
+        for (stable_sum, canary_sum) in [&mut self.in_step, &mut self.overall] {
+            *stable_sum += &stable;
+            *canary_sum += &canary;
+        }
+        self.comparison.update(&stable, &canary);
     }
 
     /// Why the canary is worse, if it is.
     fn worse(&self) -> Option<String> {
-        let (stable, canary) = self.in_step;
         let weight = self.weight_percent();
-        let limit = METRICS / self.spec.alpha;
-        let bad: fn(Counts) -> (u64, u64) = |counts| (counts.bad(), counts.total());
-        let slow: fn(Counts) -> (u64, u64) = |counts| (counts.slow, counts.requests);
-        let slower = format!("took longer than {} ms", self.spec.slow_ms);
-        for (process, what, on) in [(&self.errors, "failed", bad), (&self.slow, slower.as_str(), slow)] {
-            if process.log_e() >= limit.ln() {
-                // The step that tipped it speaks more clearly than the whole rollout.
-                let (seen, stable, canary) = if on(canary).0 > 0 {
-                    ("in this step", stable, canary)
-                } else {
-                    ("in this rollout", self.overall.0, self.overall.1)
-                };
-                return Some(format!(
-                    "worse at {weight} %: {seen} {} of the canary's requests {what} against {} of the stable side's; \
-                     e-value {} reached {} (false alarm at most {})",
-                    share(on(canary)),
-                    share(on(stable)),
-                    short(process.e_value()),
-                    short(limit),
-                    readable(self.spec.alpha),
-                ));
-            }
+        if let Some(metric) = self.comparison.worse() {
+            return Some(self.found(metric, weight));
         }
+        let (stable, canary) = &self.in_step;
         let budgets = self.spec.budgets;
-        let rate = |counts: Counts| counts.bad() as f64 / counts.total().max(1) as f64;
+        let rate = |counts: &Counts| counts.bad() as f64 / counts.total().max(1) as f64;
         let killed = canary.bad() >= u64::from(budgets.fast_kill_min.max(1))
             && rate(canary) >= budgets.fast_kill_share
             && rate(canary) >= 2.0 * rate(stable);
@@ -316,17 +248,82 @@ impl Rollout {
             format!(
                 "fast kill at {weight} %: {} of the canary's requests failed in this step against {} of the stable \
                  side's; the limit is {} % of at least {}",
-                share((canary.bad(), canary.total())),
-                share((stable.bad(), stable.total())),
+                share(canary.bad(), canary.total()),
+                share(stable.bad(), stable.total()),
                 readable(budgets.fast_kill_share * 100.0),
                 budgets.fast_kill_min,
             )
         })
     }
 
+    /// One sentence: which metric, both sides, margin, e-value against limit.
+    fn found(&self, metric: &Metric, weight: u32) -> String {
+        // The step that tipped it speaks more clearly than the whole rollout.
+        let tipped_here = match &metric.subject {
+            Subject::Errors => self.in_step.1.bad() > 0,
+            Subject::Slow { .. } => self.in_step.1.slow > 0,
+            Subject::Quantile { .. } => !self.in_step.1.latency_us.is_empty(),
+            Subject::Business { name } => self.in_step.1.business.get(name).is_some_and(|o| o.bad > 0),
+        };
+        let (seen, (stable, canary)) = if tipped_here {
+            ("in this step", &self.in_step)
+        } else {
+            ("in this rollout", &self.overall)
+        };
+        let (on_canary, on_stable) = metric.sides(canary, stable);
+        let margins = self.spec.margins;
+        let rates = |relative: f64, points: f64| {
+            format!(
+                "a margin of {} % and {} points",
+                readable(relative * 100.0),
+                readable(points * 100.0)
+            )
+        };
+        let (what, margin) = match &metric.subject {
+            Subject::Errors => (
+                format!(
+                    "{on_canary} of the canary's requests failed against {on_stable} of the stable side's"
+                ),
+                rates(margins.rate, margins.rate_points),
+            ),
+            Subject::Slow { slow_ms } => (
+                format!(
+                    "{on_canary} of the canary's requests took longer than {slow_ms} ms against {on_stable} of the \
+                     stable side's"
+                ),
+                rates(margins.rate, margins.rate_points),
+            ),
+            Subject::Quantile { margin, .. } => {
+                // Buckets may make it wider than the plan's.
+                let in_force = metric
+                    .thresholds()
+                    .map_or(*margin, |t| t.canary_us as f64 / t.stable_us.max(1) as f64 - 1.0);
+                let name = metric.subject.name().to_uppercase().replace('_', ".");
+                (
+                    format!("{name} is {on_canary} on the canary against {on_stable} on the stable side"),
+                    format!("a margin of {:.0} %", in_force * 100.0),
+                )
+            }
+            Subject::Business { name } => {
+                let own = self.spec.business.iter().find(|business| business.name == *name);
+                (
+                    format!("`{name}` is {on_canary} on the canary against {on_stable} on the stable side"),
+                    own.map_or_else(String::new, |own| rates(own.margin, own.margin_points)),
+                )
+            }
+        };
+        format!(
+            "worse at {weight} %: {seen} {what}, beyond {margin}; e-value {} reached {} (false alarm at most {} over \
+             all metrics)",
+            short(metric.e_value()),
+            short(self.comparison.limit(metric)),
+            readable(self.spec.alpha),
+        )
+    }
+
     /// Whether this step has shown enough to be left; if not, what is missing.
     fn enough(&self, weight: u32) -> Result<(), String> {
-        let (stable, canary) = self.in_step;
+        let (stable, canary) = &self.in_step;
         let needed = u64::from(self.spec.min_requests);
         for (side, name, counts) in [
             (weight > 0, "the canary", canary),
@@ -339,27 +336,58 @@ impl Rollout {
                 ));
             }
         }
+        for business in self.spec.business.iter().filter(|_| weight > 0) {
+            let total = canary
+                .business
+                .get(&business.name)
+                .map_or(0, |outcomes| outcomes.total);
+            if total < u64::from(business.min_total) {
+                return Err(format!(
+                    "`{}` has counted {total} of {} on the canary in this step",
+                    business.name, business.min_total
+                ));
+            }
+        }
         Ok(())
     }
 
     fn exposure(&self) -> String {
-        let (stable, canary) = self.in_step;
-        format!(
-            "canary {} failed, {} slow; stable {} failed, {} slow; e-values {} and {}",
-            share((canary.bad(), canary.total())),
-            canary.slow,
-            share((stable.bad(), stable.total())),
-            stable.slow,
-            short(self.errors.e_value()),
-            short(self.slow.e_value()),
-        )
+        let (stable, canary) = &self.in_step;
+        let side = |counts: &Counts| {
+            let slow = match self.spec.slow_ms {
+                Some(_) => format!(", {} slow", counts.slow),
+                None => String::new(),
+            };
+            format!("{} failed{slow}", share(counts.bad(), counts.total()))
+        };
+        let evidence = self.comparison.nearest().map_or_else(String::new, |metric| {
+            format!(
+                "; largest e-value {} of {} ({})",
+                short(metric.e_value()),
+                short(self.comparison.limit(metric)),
+                metric.subject.name()
+            )
+        });
+        format!("canary {}; stable {}{evidence}", side(canary), side(stable))
+    }
+
+    /// How near the metric that speaks most clearly is to its limit: it reaches `ln(1/alpha)` there.
+    #[must_use]
+    pub fn ln_evidence(&self) -> f64 {
+        self.comparison.nearest().map_or(0.0, Metric::ln_weighed)
+    }
+
+    /// Where [`Rollout::ln_evidence`] makes a rollback.
+    #[must_use]
+    pub fn ln_limit(&self) -> f64 {
+        -self.spec.alpha.ln()
     }
 
     /// What a canary gate's evidence says. A rollout that has not finished counts as rolled
     /// back only if it was.
     #[must_use]
     pub fn measurements(&self) -> BTreeMap<String, Measurement> {
-        let (stable, canary) = self.overall;
+        let (stable, canary) = &self.overall;
         let rolled_back = matches!(
             &self.ended,
             Some(Decision {
@@ -375,27 +403,62 @@ impl Rollout {
             })
         );
         let rate = |part: u64, of: u64| part as f64 / of.max(1) as f64;
-        [
-            ("rolled_back", f64::from(u8::from(rolled_back)), "1"),
-            ("finished", f64::from(u8::from(finished)), "1"),
+        let mut measured = vec![
+            ("rolled_back".to_owned(), f64::from(u8::from(rolled_back)), "1"),
+            ("finished".to_owned(), f64::from(u8::from(finished)), "1"),
             (
-                "final_weight_percent",
+                "final_weight_percent".to_owned(),
                 f64::from(self.weight_percent()),
                 "percent",
             ),
-            ("looks", self.looks as f64, "1"),
-            ("requests_canary", canary.total() as f64, "1"),
-            ("requests_stable", stable.total() as f64, "1"),
-            ("error_rate_canary", rate(canary.bad(), canary.total()), "1"),
-            ("error_rate_stable", rate(stable.bad(), stable.total()), "1"),
-            ("slow_rate_canary", rate(canary.slow, canary.requests), "1"),
-            ("slow_rate_stable", rate(stable.slow, stable.requests), "1"),
-            ("e_errors_max", self.e_max.0, "1"),
-            ("e_slow_max", self.e_max.1, "1"),
-        ]
-        .into_iter()
-        .map(|(name, value, unit)| (name.to_owned(), Measurement::new(value, unit)))
-        .collect()
+            ("looks".to_owned(), self.looks as f64, "1"),
+        ];
+        for (side, counts) in [("canary", canary), ("stable", stable)] {
+            measured.push((format!("requests_{side}"), counts.total() as f64, "1"));
+        }
+        for metric in self.comparison.metrics() {
+            let name = metric.subject.name();
+            measured.push((format!("e_{name}_max"), metric.e_max(), "1"));
+            for (side, counts) in [("canary", canary), ("stable", stable)] {
+                let value = match &metric.subject {
+                    Subject::Errors => {
+                        let value = rate(counts.bad(), counts.total());
+                        Some((format!("error_rate_{side}"), value, "1"))
+                    }
+                    Subject::Slow { .. } => {
+                        let value = rate(counts.slow, counts.requests);
+                        Some((format!("slow_rate_{side}"), value, "1"))
+                    }
+                    Subject::Quantile { quantile, .. } => quantile_us(&counts.latency_us, *quantile)
+                        .map(|us| (format!("{name}_ms_{side}"), us as f64 / 1000.0, "ms")),
+                    Subject::Business { name } => counts.business.get(name).map(|outcomes| {
+                        let value = rate(outcomes.bad, outcomes.total);
+                        (format!("{name}_rate_{side}"), value, "1")
+                    }),
+                };
+                measured.extend(value);
+            }
+        }
+        measured
+            .into_iter()
+            .map(|(name, value, unit)| (name, Measurement::new(value, unit)))
+            .collect()
+    }
+}
+
+impl Freeze {
+    /// Whether a minute of the week lies in it.
+    pub(crate) fn covers(&self, minute: u32) -> bool {
+        let (from, to) = (u32::from(self.from_minute), u32::from(self.to_minute));
+        let lasts = if to > from {
+            to - from
+        } else {
+            to + MINUTES_A_DAY - from
+        };
+        self.days.iter().any(|day| {
+            let begins = u32::from(*day) * MINUTES_A_DAY + from;
+            (minute + MINUTES_A_WEEK - begins % MINUTES_A_WEEK) % MINUTES_A_WEEK < lasts
+        })
     }
 }
 
@@ -407,17 +470,11 @@ fn hold(verdict: RolloutVerdict, why: String) -> Decision {
     }
 }
 
-/// `12 of 214 (5.61 %)`.
-fn share((part, of): (u64, u64)) -> String {
-    if of == 0 {
-        return "0 of 0".to_owned();
-    }
-    format!("{part} of {of} ({:.2} %)", 100.0 * part as f64 / of as f64)
-}
-
 fn short(value: f64) -> String {
     if value >= 10_000.0 {
         format!("{value:.1e}")
+    } else if value >= 100.0 {
+        format!("{value:.0}")
     } else {
         readable(value)
     }

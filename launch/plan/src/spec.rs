@@ -119,6 +119,12 @@ pub struct CanarySpec {
     pub canary: String,
     /// Weights of the canary in percent, rising, the last one 100.
     pub steps: Vec<u32>,
+    /// What is particular about the step with this weight.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub at: BTreeMap<u32, StepSpec>,
+    /// Local times at which no step is entered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub freeze: Vec<Freeze>,
     /// Requests that the canary must have answered within a step before the step can be left.
     pub min_requests: u32,
     /// Least time in a step, seconds.
@@ -126,15 +132,77 @@ pub struct CanarySpec {
     /// Time between two looks, seconds.
     pub look_every_s: f64,
     /// An answer later than this is a slow one, milliseconds.
-    pub slow_ms: u32,
-    /// Bound on the chance that a canary that is no worse is rolled back, over the whole
-    /// rollout and all looks.
+    pub slow_ms: Option<u32>,
+    /// Latency quantiles to compare, 0 to 1.
+    pub quantiles: Vec<f64>,
+    pub margins: Margins,
+    /// Counters of outcomes to compare.
+    pub business: Vec<BusinessSpec>,
+    /// Bound on the chance that a canary that is not worse is rolled back, over the whole
+    /// rollout, all looks and all metrics.
     pub alpha: f64,
+    /// How metrics share `alpha`; those that are not named have weight 1, errors nine times as much as all others.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub alpha_parts: BTreeMap<String, f64>,
     /// Traffic to send meanwhile; none when real players are enough.
     pub traffic: Option<Traffic>,
     /// Close the canary's connections on rollback, so that games move to the stable release.
     pub drain: bool,
     pub budgets: Budgets,
+}
+
+/// What a step has of its own.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct StepSpec {
+    /// Least time in it, seconds, instead of the rollout's.
+    pub hold_s: Option<f64>,
+    /// Somebody must have given this approval before the step is entered.
+    pub approval: Option<String>,
+}
+
+/// A time of the week, in the plan's timezone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Freeze {
+    /// Days on which it begins, 0 is Monday.
+    pub days: Vec<u8>,
+    /// Minutes after midnight.
+    pub from_minute: u16,
+    /// Minutes after midnight; not after `from_minute` means on the next day.
+    pub to_minute: u16,
+}
+
+/// Differences that nobody feels.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Margins {
+    /// Errors and slow answers may be more frequent by this share of the stable side's rate …
+    pub rate: f64,
+    /// … and by this share of the requests.
+    pub rate_points: f64,
+    /// Quantiles may be higher by this share of the stable side's.
+    pub latency: f64,
+}
+
+impl Default for Margins {
+    /// A tenth more, and for rates one request in five thousand besides.
+    fn default() -> Self {
+        Self {
+            rate: 0.1,
+            rate_points: 0.0002,
+            latency: 0.1,
+        }
+    }
+}
+
+/// A counter of bad outcomes among all, of which the source of the counters knows the name.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BusinessSpec {
+    pub name: String,
+    /// As [`Margins::rate`].
+    pub margin: f64,
+    /// As [`Margins::rate_points`].
+    pub margin_points: f64,
+    /// Outcomes that the canary must have had within a step before the step can be left.
+    pub min_total: u32,
 }
 
 /// Limits that act without statistics.

@@ -214,6 +214,7 @@ impl Engine {
             kind,
             attempt,
             started_at_ms,
+            timezone: state.plan.timezone.clone(),
         };
         self.board.change(|board| {
             board.running = Some(RunningGate {
@@ -528,6 +529,7 @@ mod tests {
             kind: GateKind::ToCome { kind: "drill".into() },
             attempt: 1,
             started_at_ms: 0,
+            timezone: None,
         };
         let mut measured = Measured::default();
         measured.measure("ratio", f64::NAN, "1");

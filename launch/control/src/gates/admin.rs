@@ -55,7 +55,8 @@ impl BackendMetrics {
             requests: self.requests,
             errors: self.errors,
             slow: Counts::slow_in(&self.latency_us_buckets, slow_ms),
-            timeouts: 0,
+            latency_us: self.latency_us_buckets.clone(),
+            ..Counts::default()
         }
     }
 }

@@ -10,6 +10,8 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use tminus_load::ReleaseSnapshot;
 use tminus_load::http::HttpHandle;
 use tminus_load::players::{PlayersHandle, PlayersReport};
@@ -22,8 +24,8 @@ use super::load::{could_not, describe, http_config, players_config, players_text
 use super::{CouldNotRun, Hands, Job, Measured, unless_stopped};
 use crate::board::{self, CanaryCard, SideCard};
 
-/// Metrics of a rollout share its bound on false alarms.
-const METRICS: f64 = 2.0;
+/// Without `slow_ms` no answer is slow.
+const NEVER_SLOW_MS: u32 = u32::MAX;
 /// After a rollback: how long at most until nobody plays on the canary any more.
 const LEAVE_MAX: Duration = Duration::from_secs(20);
 /// The canary is quiet when it has answered nothing for so long.
@@ -57,6 +59,8 @@ struct Steering<'a> {
     exposed: Option<Instant>,
     verdict_after: Option<Duration>,
     versions: (String, String),
+    /// Where the plan has freeze windows: whose clock they go by.
+    zone: Option<TimeZone>,
     last: Option<(Instant, Counts, Counts)>,
     points: Vec<board::Look>,
     notes: Vec<String>,
@@ -72,6 +76,15 @@ pub(super) async fn run(
     hands: &Hands,
     live: &Live,
 ) -> Result<Measured, CouldNotRun> {
+    let zone = zone(spec, job)?;
+    if let Some(name) = spec.at.values().find_map(|step| step.approval.as_ref()) {
+        return Err(CouldNotRun::new(format!(
+            "a step waits for the approval `{name}`, and this release takes no approvals during a gate"
+        ))
+        .hint(
+            "split the rollout in two items: the second one's window opens after the first one's sign-off",
+        ));
+    }
     let admin = Admin::new(&spec.gateway_admin)?;
     let (stable, canary) = admin.metrics(&spec.stable, &spec.canary).await?;
     if canary.weight > 0 {
@@ -102,7 +115,10 @@ pub(super) async fn run(
     measured.input("steps_percent", format!("{:?}", spec.steps));
     measured.input("hold_s", spec.hold_s);
     measured.input("min_requests", spec.min_requests);
-    measured.input("slow_ms", spec.slow_ms);
+    if let Some(slow_ms) = spec.slow_ms {
+        measured.input("slow_ms", slow_ms);
+    }
+    measured.input("margins", format!("{:?}", spec.margins));
     measured.input("alpha", spec.alpha);
     measured.input("stable_version", &stable.version);
     measured.input("canary_version", &canary.version);
@@ -115,7 +131,7 @@ pub(super) async fn run(
             }
             None => {
                 let mut config = players_config(traffic, longest, seed, job, live)?;
-                config.slow_after = Duration::from_millis(u64::from(spec.slow_ms));
+                config.slow_after = Duration::from_millis(u64::from(spec.slow_ms.unwrap_or(NEVER_SLOW_MS)));
                 config.finish_within = Duration::from_secs(1);
                 config.resign_after_plies = Some(GAME_PLIES);
                 TrafficRun::Players(
@@ -126,7 +142,8 @@ pub(super) async fn run(
             }
         },
     };
-    let ln_limit = (METRICS / spec.alpha).ln();
+    let rollout = Rollout::new(spec);
+    let ln_limit = rollout.ln_limit();
     hands.board.change(|board| {
         board.canary = Some(CanaryCard {
             stable: SideCard {
@@ -148,11 +165,12 @@ pub(super) async fn run(
         hands,
         admin,
         traffic,
-        rollout: Rollout::new(spec),
+        rollout,
         began: Instant::now(),
         exposed: None,
         verdict_after: None,
         versions: (stable.version, canary.version),
+        zone,
         last: None,
         points: Vec::new(),
         notes: Vec::new(),
@@ -224,7 +242,8 @@ impl Steering<'_> {
                 (of(&self.versions.0), of(&self.versions.1))
             }
             TrafficRun::Http(_) | TrafficRun::None => {
-                (stable.counts(self.spec.slow_ms), canary.counts(self.spec.slow_ms))
+                let slow_ms = self.spec.slow_ms.unwrap_or(NEVER_SLOW_MS);
+                (stable.counts(slow_ms), canary.counts(slow_ms))
             }
         };
         let at_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -232,6 +251,11 @@ impl Steering<'_> {
             at_ms,
             stable: stable_counts,
             canary: canary_counts,
+            local_minute: self
+                .zone
+                .as_ref()
+                .and_then(|zone| minute_of_week(zone, self.hands.wall.now_ms())),
+            ..Look::default()
         }
     }
 
@@ -239,23 +263,17 @@ impl Steering<'_> {
         let now = Instant::now();
         let all = |c: &Counts| c.requests + c.timeouts;
         let bad = |c: &Counts| c.errors + c.timeouts;
-        let rates = self.last.map_or((0.0, 0.0), |(at, stable, canary)| {
-            let s = (now - at).as_secs_f64().max(0.001);
+        let rates = self.last.as_ref().map_or((0.0, 0.0), |(at, stable, canary)| {
+            let s = (now - *at).as_secs_f64().max(0.001);
             let rate = |now: &Counts, then: &Counts| all(now).saturating_sub(all(then)) as f64 / s;
-            (rate(&look.stable, &stable), rate(&look.canary, &canary))
+            (rate(&look.stable, stable), rate(&look.canary, canary))
         });
-        self.last = Some((now, look.stable, look.canary));
-        let e = self.rollout.measurements();
-        let e_max = ["e_errors_max", "e_slow_max"]
-            .iter()
-            .filter_map(|n| e.get(*n))
-            .map(|m| m.value)
-            .fold(1.0, f64::max);
+        self.last = Some((now, look.stable.clone(), look.canary.clone()));
         let weight = self.rollout.weight_percent();
         let point = board::Look {
             t_s: self.began.elapsed().as_secs_f64(),
             weight_percent: weight,
-            ln_e: e_max.ln().min(700.0),
+            ln_e: self.rollout.ln_evidence().clamp(0.0, 700.0),
             stable_per_second: rates.0,
             canary_per_second: rates.1,
         };
@@ -417,6 +435,27 @@ impl Steering<'_> {
     }
 }
 
+/// The timezone of freeze windows, if there are any.
+fn zone(spec: &CanarySpec, job: &Job) -> Result<Option<TimeZone>, CouldNotRun> {
+    if spec.freeze.is_empty() {
+        return Ok(None);
+    }
+    let name = job.timezone.as_deref().unwrap_or("UTC");
+    TimeZone::get(name).map(Some).map_err(|error| {
+        CouldNotRun::new(format!("the plan's timezone `{name}` is not known here: {error}"))
+            .hint("install the package tzdata, or name another timezone")
+    })
+}
+
+/// Minutes since Monday, 00:00.
+fn minute_of_week(zone: &TimeZone, now_ms: u64) -> Option<u32> {
+    let now = Timestamp::from_millisecond(i64::try_from(now_ms).ok()?).ok()?;
+    let now = now.to_zoned(zone.clone());
+    let days = u32::try_from(now.weekday().to_monday_zero_offset()).ok()?;
+    let (hours, minutes) = (u32::try_from(now.hour()).ok()?, u32::try_from(now.minute()).ok()?);
+    Some((days * 24 + hours) * 60 + minutes)
+}
+
 /// What the players of a release have witnessed.
 fn witnessed(of: &ReleaseSnapshot) -> Counts {
     Counts {
@@ -424,6 +463,8 @@ fn witnessed(of: &ReleaseSnapshot) -> Counts {
         errors: of.errors.saturating_sub(of.timeouts),
         slow: of.slow,
         timeouts: of.timeouts,
+        latency_us: of.latency.buckets_us(),
+        ..Counts::default()
     }
 }
 
@@ -460,4 +501,21 @@ async fn games(measured: &mut Measured, report: &PlayersReport, live: &Live) -> 
     }
     measured.measure("games_lost", lost as f64, "1");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn freeze_windows_go_by_the_plans_own_clock() {
+        // 2026-03-01 16:30 UTC is a Sunday; in Shanghai it is Monday, 00:30.
+        let now_ms = 1_772_382_600_000;
+        assert_eq!(
+            minute_of_week(&TimeZone::UTC, now_ms),
+            Some((6 * 24 + 16) * 60 + 30)
+        );
+        let shanghai = TimeZone::get("Asia/Shanghai").unwrap();
+        assert_eq!(minute_of_week(&shanghai, now_ms), Some(30));
+    }
 }

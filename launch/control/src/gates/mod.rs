@@ -35,6 +35,8 @@ pub struct Job {
     pub kind: GateKind,
     pub attempt: u32,
     pub started_at_ms: u64,
+    /// The plan's; UTC when it names none.
+    pub timezone: Option<String>,
 }
 
 /// What a gate that ran to its end has to say; becomes `tminus_plan::Evidence`.

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::error::PlanError;
 use crate::expectation::{Expectation, GRAMMAR};
+use crate::parse::canary::{FIELDS as CANARY, REHEARSAL as CANARY_REHEARSAL, read as canary};
 use crate::parse::deadlines::{FIELDS as DEADLINES, read as deadlines};
 use crate::parse::fields::{Context, Fields};
 use crate::parse::node::{Entry, Node, Place, Value};
 use crate::parse::sessions::{FIELDS as SESSIONS, read as sessions};
 use crate::plan::Gate;
 use crate::spec::{
-    Budgets, CanarySpec, CommandSpec, GateKind, HttpSpec, LoadSpec, Protocol, RecoverySpec, SplitSpec,
-    TO_COME_KINDS, Traffic,
+    CommandSpec, GateKind, HttpSpec, LoadSpec, Protocol, RecoverySpec, SplitSpec, TO_COME_KINDS, Traffic,
 };
 
 pub(super) const GATES_MAX: usize = 50;
@@ -25,7 +25,7 @@ const GENERATOR_LAG_MAX_MS: u32 = 50;
 
 /// Fields that every gate may have.
 const COMMON: [&str; 4] = ["id", "kind", "expect", "rehearsal"];
-const TRAFFIC: [&str; 9] = [
+pub(super) const TRAFFIC: [&str; 9] = [
     "target",
     "players",
     "arrivals_s",
@@ -73,21 +73,8 @@ const KINDS: [Kind; 7] = [
     },
     Kind {
         name: "canary",
-        fields: &[
-            "gateway_admin",
-            "stable",
-            "canary",
-            "steps",
-            "min_requests",
-            "hold_s",
-            "look_every_s",
-            "slow_ms",
-            "alpha",
-            "traffic",
-            "drain",
-            "budgets",
-        ],
-        rehearsal: &["min_requests", "hold_s", "look_every_s", "traffic", "budgets"],
+        fields: &CANARY,
+        rehearsal: &CANARY_REHEARSAL,
         read: canary,
     },
     Kind {
@@ -247,7 +234,7 @@ fn load(fields: &Fields<'_>) -> Result<GateKind, PlanError> {
     }))
 }
 
-fn traffic(fields: &Fields<'_>) -> Result<Traffic, PlanError> {
+pub(super) fn traffic(fields: &Fields<'_>) -> Result<Traffic, PlanError> {
     const HTTP_ONLY: [&str; 4] = ["method", "path", "headers", "rate_per_s"];
     let protocol_node = fields.required("protocol")?;
     let protocol = match fields.context.text(protocol_node, "protocol")?.as_str() {
@@ -325,85 +312,6 @@ fn recovery(fields: &Fields<'_>) -> Result<GateKind, PlanError> {
         think_ms: fields.whole_or("think_ms", 1000, 1, 10 * MINUTE_MS)?,
         cut_fraction: fields.number("cut_fraction", 0.0, 1.0)?,
     }))
-}
-
-fn canary(fields: &Fields<'_>) -> Result<GateKind, PlanError> {
-    let context = &fields.context;
-    let hold_s = fields.number("hold_s", 0.0, SECONDS_MAX)?;
-    let traffic = match fields.get("traffic") {
-        None => None,
-        Some(node) => Some(traffic(&Fields::new(context, node, "`traffic`", &TRAFFIC)?)?),
-    };
-    let budgets = match fields.get("budgets") {
-        None => default_budgets(hold_s),
-        Some(node) => {
-            let fields = Fields::new(
-                context,
-                node,
-                "`budgets`",
-                &["step_s", "fast_kill_min", "fast_kill_share"],
-            )?;
-            let default = default_budgets(hold_s);
-            Budgets {
-                step_s: fields.number_or("step_s", default.step_s, 0.1, SECONDS_MAX)?,
-                fast_kill_min: fields.whole_or("fast_kill_min", default.fast_kill_min, 1, 1_000_000)?,
-                fast_kill_share: fields.number_or("fast_kill_share", default.fast_kill_share, 0.001, 1.0)?,
-            }
-        }
-    };
-    if budgets.step_s < hold_s {
-        return Err(fields.error(
-            fields.get("budgets").map_or(fields.place, |node| node.place),
-            format!(
-                "a step that is given up after {} s and held for {hold_s} s",
-                budgets.step_s
-            ),
-            "`budgets.step_s` of at least `hold_s`",
-        ));
-    }
-    Ok(GateKind::Canary(CanarySpec {
-        gateway_admin: fields.template("gateway_admin")?,
-        stable: fields.template("stable")?,
-        canary: fields.template("canary")?,
-        steps: steps(fields)?,
-        min_requests: fields.whole("min_requests", 1, 100_000_000)?,
-        hold_s,
-        look_every_s: fields.number_or("look_every_s", 1.0, 0.1, 3600.0)?,
-        slow_ms: fields.whole("slow_ms", 1, 10 * MINUTE_MS)?,
-        alpha: fields.number_or("alpha", 0.01, 1e-6, 0.5)?,
-        traffic,
-        drain: fields.flag_or("drain", true)?,
-        budgets,
-    }))
-}
-
-fn default_budgets(hold_s: f64) -> Budgets {
-    Budgets {
-        step_s: (hold_s * 10.0).max(60.0),
-        fast_kill_min: 20,
-        fast_kill_share: 0.2,
-    }
-}
-
-fn steps(fields: &Fields<'_>) -> Result<Vec<u32>, PlanError> {
-    const EXPECTED: &str = "rising weights in percent that end at 100, e.g. [0, 5, 30, 70, 100]";
-    let node = fields.required("steps")?;
-    let mut steps: Vec<u32> = Vec::new();
-    for step in fields.context.list(node, "steps", 101)? {
-        let weight = fields.context.whole(step, "steps", 0, 100)?;
-        if steps.last().is_some_and(|last| *last >= weight) {
-            return Err(fields.error(
-                step.place,
-                format!("{weight} after {}", steps[steps.len() - 1]),
-                EXPECTED,
-            ));
-        }
-        steps.push(weight);
-    }
-    if steps.last() != Some(&100) {
-        return Err(fields.error(node.place, "`steps` does not end at 100", EXPECTED));
-    }
-    Ok(steps)
 }
 
 fn http(fields: &Fields<'_>) -> Result<GateKind, PlanError> {

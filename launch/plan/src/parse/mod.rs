@@ -1,5 +1,6 @@
 //! From YAML to a plan: first a tree that knows its places, then the plan's own rules.
 
+mod canary;
 mod deadlines;
 mod fields;
 mod gates;

@@ -92,6 +92,96 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     ("steps that fall", "[0, 5, 30, 70, 100]", "[0, 30, 5, 100]"),
     ("steps that do not end", "[0, 5, 30, 70, 100]", "[0, 5, 30]"),
+    (
+        "a step with an unknown field",
+        "steps: [0, 5, 30, 70, 100]",
+        "steps: [0, { weight: 5, wait_s: 3 }, 100]",
+    ),
+    (
+        "an approval for no weight",
+        "steps: [0, 5, 30, 70, 100]",
+        "steps: [{ weight: 0, approval: sre }, 100]",
+    ),
+    (
+        "one approval for two steps",
+        "steps: [0, 5, 30, 70, 100]",
+        "steps: [{ weight: 5, approval: sre }, { weight: 100, approval: sre }]",
+    ),
+    (
+        "an approval in words",
+        "steps: [0, 5, 30, 70, 100]",
+        "steps: [{ weight: 5, approval: SRE says so }, 100]",
+    ),
+    (
+        "a freeze on no day",
+        "steps: [0, 5, 30, 70, 100]",
+        "steps: [0, 5, 30, 70, 100]\n        freeze: [{ days: [], from: \"22:00\", to: \"06:00\" }]",
+    ),
+    (
+        "a freeze on a day that is none",
+        "steps: [0, 5, 30, 70, 100]",
+        "steps: [0, 5, 30, 70, 100]\n        freeze: [{ days: [saturday], from: \"22:00\", to: \"06:00\" }]",
+    ),
+    (
+        "a freeze at a time that is none",
+        "steps: [0, 5, 30, 70, 100]",
+        "steps: [0, 5, 30, 70, 100]\n        freeze: [{ from: \"24:00\", to: \"06:00\" }]",
+    ),
+    (
+        "a freeze at a number",
+        "steps: [0, 5, 30, 70, 100]",
+        "steps: [0, 5, 30, 70, 100]\n        freeze: [{ from: 22, to: \"06:00\" }]",
+    ),
+    (
+        "a freeze for ever",
+        "steps: [0, 5, 30, 70, 100]",
+        "steps: [0, 5, 30, 70, 100]\n        freeze: [{ from: \"06:00\", to: \"06:00\" }]",
+    ),
+    (
+        "quantiles that fall",
+        "steps: [0, 5, 30, 70, 100]",
+        "steps: [0, 5, 30, 70, 100]\n        quantiles: [99, 50]",
+    ),
+    (
+        "a quantile of all",
+        "steps: [0, 5, 30, 70, 100]",
+        "steps: [0, 5, 30, 70, 100]\n        quantiles: [100]",
+    ),
+    (
+        "an unknown margin",
+        "steps: [0, 5, 30, 70, 100]",
+        "steps: [0, 5, 30, 70, 100]\n        margins: { errors: 3 }",
+    ),
+    (
+        "a margin below nothing",
+        "steps: [0, 5, 30, 70, 100]",
+        "steps: [0, 5, 30, 70, 100]\n        margins: { rate_percent: -1 }",
+    ),
+    (
+        "a business counter with a bad name",
+        "steps: [0, 5, 30, 70, 100]",
+        "steps: [0, 5, 30, 70, 100]\n        business: [Games-Aborted]",
+    ),
+    (
+        "a business counter named as a quantile",
+        "steps: [0, 5, 30, 70, 100]",
+        "steps: [0, 5, 30, 70, 100]\n        business: [p99]",
+    ),
+    (
+        "a business counter twice",
+        "steps: [0, 5, 30, 70, 100]",
+        "steps: [0, 5, 30, 70, 100]\n        business: [aborts, { name: aborts }]",
+    ),
+    (
+        "a part of alpha for nothing",
+        "steps: [0, 5, 30, 70, 100]",
+        "steps: [0, 5, 30, 70, 100]\n        alpha_parts: { latency: 1 }",
+    ),
+    (
+        "a part of alpha of nothing",
+        "steps: [0, 5, 30, 70, 100]",
+        "steps: [0, 5, 30, 70, 100]\n        alpha_parts: { errors: 0 }",
+    ),
     ("an unknown block", "items:\n", "items: []\nother:\n"),
     (
         "a list where a mapping belongs",

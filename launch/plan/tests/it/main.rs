@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod canary;
 mod deadlines;
 mod errors;
 mod facts;

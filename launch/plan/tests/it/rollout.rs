@@ -1,9 +1,11 @@
 //! Rollouts against simulated traffic, repeated from their seeds: how often an innocent canary is
 //! rolled back, and how soon a guilty one.
 
+use std::collections::BTreeMap;
+
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use tminus_plan::{Budgets, CanarySpec, Counts, Decision, Look, Rollout, RolloutVerdict, Step};
+use tminus_plan::{Budgets, CanarySpec, Counts, Decision, Look, Margins, Rollout, RolloutVerdict, Step};
 
 fn spec() -> CanarySpec {
     CanarySpec {
@@ -11,11 +13,17 @@ fn spec() -> CanarySpec {
         stable: "stable".to_owned(),
         canary: "canary".to_owned(),
         steps: vec![0, 5, 30, 70, 100],
+        at: BTreeMap::new(),
+        freeze: Vec::new(),
         min_requests: 50,
         hold_s: 120.0,
         look_every_s: 1.0,
-        slow_ms: 250,
+        slow_ms: Some(250),
+        quantiles: vec![0.5, 0.95, 0.99],
+        margins: Margins::default(),
+        business: Vec::new(),
         alpha: 0.01,
+        alpha_parts: BTreeMap::new(),
         traffic: None,
         drain: true,
         budgets: Budgets {
@@ -48,13 +56,11 @@ struct World {
 
 impl World {
     fn new(seed: u64, requests_per_s: u32) -> Self {
-        let nothing = Counts::default();
         Self {
             rng: StdRng::seed_from_u64(seed),
             look: Look {
                 at_ms: 1_000,
-                stable: nothing,
-                canary: nothing,
+                ..Look::default()
             },
             requests_per_s,
         }
@@ -315,6 +321,7 @@ fn the_fast_kill_needs_its_minimum_and_a_difference() {
             errors: canary.1,
             ..Counts::default()
         },
+        ..Look::default()
     };
     rollout.next(&look(0, (0, 0), (0, 0)));
     // Bad, and yet too few.
@@ -351,6 +358,7 @@ fn no_errors_on_either_side_are_no_evidence_until_enough_was_seen() {
             requests,
             ..Counts::default()
         },
+        ..Look::default()
     };
     assert_eq!(rollout.next(&look(10, 1000)).step, Step::SetWeight(50));
     let early = rollout.next(&look(13, 1049));
@@ -418,6 +426,7 @@ fn a_counter_that_starts_again_is_not_read_as_a_flood() {
             requests: canary,
             ..Counts::default()
         },
+        ..Look::default()
     };
     rollout.next(&look(0, 5000, 5000));
     rollout.next(&look(1000, 5010, 5010));
