@@ -8,6 +8,7 @@ use crate::parse::deadlines::{FIELDS as DEADLINES, read as deadlines};
 use crate::parse::fields::{Context, Fields};
 use crate::parse::node::{Entry, Node, Place, Value};
 use crate::parse::sessions::{FIELDS as SESSIONS, read as sessions};
+use crate::parse::{metrics, router};
 use crate::plan::Gate;
 use crate::spec::{
     Budgets, CanarySpec, CommandSpec, GateKind, HttpSpec, LoadSpec, Protocol, RecoverySpec, SplitSpec,
@@ -75,6 +76,9 @@ const KINDS: [Kind; 7] = [
         name: "canary",
         fields: &[
             "gateway_admin",
+            "router",
+            "releases",
+            "metrics",
             "stable",
             "canary",
             "steps",
@@ -361,8 +365,17 @@ fn canary(fields: &Fields<'_>) -> Result<GateKind, PlanError> {
             "`budgets.step_s` of at least `hold_s`",
         ));
     }
-    Ok(GateKind::Canary(CanarySpec {
-        gateway_admin: fields.template("gateway_admin")?,
+    let routing = router::read(fields)?;
+    Ok(GateKind::Canary(Box::new(CanarySpec {
+        metrics: metrics::read(
+            fields,
+            &routing.router,
+            routing.releases.as_ref(),
+            traffic.as_ref(),
+        )?,
+        router: routing.router,
+        probe: routing.probe,
+        releases: routing.releases,
         stable: fields.template("stable")?,
         canary: fields.template("canary")?,
         steps: steps(fields)?,
@@ -374,7 +387,7 @@ fn canary(fields: &Fields<'_>) -> Result<GateKind, PlanError> {
         traffic,
         drain: fields.flag_or("drain", true)?,
         budgets,
-    }))
+    })))
 }
 
 fn default_budgets(hold_s: f64) -> Budgets {

@@ -4,7 +4,9 @@ mod deadlines;
 mod fields;
 mod gates;
 mod gateway;
+mod metrics;
 mod node;
+mod router;
 mod sessions;
 
 use std::collections::BTreeMap;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod blind;
 mod deadlines;
 mod errors;
 mod facts;
@@ -12,5 +13,6 @@ mod next;
 mod replay;
 mod rollout;
 mod shipped;
+mod steering;
 mod support;
 mod variables;
