@@ -14,6 +14,7 @@ pub use nginx::NginxServer;
 pub use prometheus::PrometheusServer;
 pub use python::python;
 pub use redis::{Fsync, RedisOptions, RedisServer};
+pub use unpacked::kubectl;
 
 fn free_port() -> u16 {
     std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))

@@ -89,7 +89,8 @@ impl NginxServer {
         let Ok(pid) = fs::read_to_string(self.folder().join("nginx.pid")) else {
             return;
         };
-        let _ = self.call(&["-s", "stop", "-c", &self.config().display().to_string()]);
+        // Its own program would read the configuration first, which may be broken.
+        let _ = Command::new("kill").args(["-TERM", pid.trim()]).status();
         let process = format!("/proc/{}", pid.trim());
         for _ in 0..500 {
             if !Path::new(&process).exists() {

@@ -2,12 +2,19 @@
 
 use std::{
     fs,
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, TcpStream},
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use tempfile::TempDir;
 
 use crate::{free_port, unpacked::program, unpacked_folder::PROMETHEUS};
+
+/// It tells nobody when it is ready.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+const READY_LOOKS_MAX: u32 = 1_200;
 
 /// Runs until it is dropped.
 #[derive(Debug)]
@@ -18,10 +25,10 @@ pub struct PrometheusServer {
 }
 
 impl PrometheusServer {
-    /// Scrapes `/metrics` of these `host:port`s. It takes some seconds until it does so first.
+    /// Scrapes `/metrics` of these `host:port`s. It answers at once, and takes some seconds until it scrapes first.
     ///
     /// # Panics
-    /// It cannot be started.
+    /// It does not start; the message has what it said.
     #[must_use]
     pub fn start(targets: &[String]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for Prometheus");
@@ -42,7 +49,30 @@ impl PrometheusServer {
             .stderr(log)
             .spawn()
             .expect("Prometheus starts");
-        Self { folder, port, child }
+        let mut server = Self { folder, port, child };
+        for _ in 0..READY_LOOKS_MAX {
+            if server.is_ready() {
+                return server;
+            }
+            let ended = server
+                .child
+                .try_wait()
+                .expect("this process may ask for its child");
+            assert!(ended.is_none(), "Prometheus has ended: {}", server.log());
+            std::thread::sleep(BETWEEN_LOOKS);
+        }
+        panic!("Prometheus is not ready: {}", server.log());
+    }
+
+    fn is_ready(&self) -> bool {
+        let ask = || {
+            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+            stream.write_all(b"GET /-/ready HTTP/1.0\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok::<_, std::io::Error>(answer.starts_with("HTTP/1.0 200"))
+        };
+        ask().unwrap_or(false)
     }
 
     #[must_use]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::unpacked_folder::{Unpacked, find};
+use crate::unpacked_folder::{KUBECTL, Unpacked, find};
 
 /// Where a program lies.
 ///
@@ -17,4 +17,10 @@ pub(crate) fn program(of: &Unpacked) -> PathBuf {
             of.name, of.purpose, of.package
         )
     })
+}
+
+/// Kubernetes' own client, of whatever version there is.
+#[must_use]
+pub fn kubectl() -> PathBuf {
+    program(&KUBECTL)
 }

@@ -29,6 +29,14 @@ pub const PROMETHEUS: Unpacked = Unpacked {
     path: "usr/bin/prometheus",
 };
 
+/// No service; unpacked all the same, so that the machine keeps a client of its own.
+pub const KUBECTL: Unpacked = Unpacked {
+    name: "kubectl",
+    purpose: "manifests read by a real kubectl",
+    package: "kubernetes-client",
+    path: "usr/bin/kubectl",
+};
+
 /// The program, installed by whomever or unpacked by us.
 #[must_use]
 pub fn find(program: &Unpacked, home: &Path) -> Option<PathBuf> {

@@ -11,15 +11,22 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use unpacked_folder::{NGINX, PROMETHEUS, Unpacked, find, folder};
+use unpacked_folder::{KUBECTL, NGINX, PROMETHEUS, Unpacked, find, folder};
 
 use crate::setup;
+
+/// With the words that make each say its version, and so show that it starts.
+const PROGRAMS: [(Unpacked, &[&str]); 3] = [
+    (NGINX, &["-v"]),
+    (PROMETHEUS, &["--version"]),
+    (KUBECTL, &["version", "--client"]),
+];
 
 /// Brings those that are missing.
 pub fn ensure() -> anyhow::Result<()> {
     let home =
         PathBuf::from(std::env::var_os("HOME").context("HOME is not set: there is no place to keep tools")?);
-    for program in [NGINX, PROMETHEUS] {
+    for (program, version) in PROGRAMS {
         if find(&program, &home).is_none() {
             eprintln!(
                 "unpacking {} ({}) into {} …",
@@ -27,7 +34,7 @@ pub fn ensure() -> anyhow::Result<()> {
                 program.purpose,
                 folder(&program, &home).display()
             );
-            unpack(&program, &home).with_context(|| {
+            unpack(&program, version, &home).with_context(|| {
                 format!(
                     "install the Debian package {} by hand, then run this again",
                     program.package
@@ -38,7 +45,7 @@ pub fn ensure() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn unpack(program: &Unpacked, home: &Path) -> anyhow::Result<()> {
+fn unpack(program: &Unpacked, version: &[&str], home: &Path) -> anyhow::Result<()> {
     let folder = folder(program, home);
     let fresh = folder.with_extension("new");
     if fresh.exists() {
@@ -61,12 +68,7 @@ fn unpack(program: &Unpacked, home: &Path) -> anyhow::Result<()> {
     if !there.is_file() {
         bail!("the package {} holds no {}", program.package, program.path);
     }
-    succeed(Command::new(&there).arg(if program.name == NGINX.name {
-        "-v"
-    } else {
-        "--version"
-    }))
-    .context("a library that it needs is missing")?;
+    succeed(Command::new(&there).args(version)).context("a library that it needs is missing")?;
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
     }

@@ -65,6 +65,8 @@ pub struct EProcess {
     begun: Vec<Vec<f64>>,
     planned: usize,
     log_e: f64,
+    /// What came while only one side was seen to have traffic.
+    one_sided: Increment,
 }
 
 impl EProcess {
@@ -75,6 +77,7 @@ impl EProcess {
             begun: Vec::new(),
             planned: planned.max(1),
             log_e: 0.0,
+            one_sided: Increment::default(),
         }
     }
 
@@ -86,9 +89,16 @@ impl EProcess {
         }
     }
 
-    /// Takes in what happened since the look before. An increment in which one side had no
-    /// traffic compares nothing and changes nothing.
+    /// Takes in what happened since the look before. An increment in which one side had no traffic compares
+    /// nothing: it waits for the other side, whose counters may be read at other times.
     pub fn update(&mut self, increment: Increment) {
+        let waited = std::mem::take(&mut self.one_sided);
+        let increment = Increment {
+            canary_requests: waited.canary_requests + increment.canary_requests,
+            canary_bad: waited.canary_bad + increment.canary_bad,
+            stable_requests: waited.stable_requests + increment.stable_requests,
+            stable_bad: waited.stable_bad + increment.stable_bad,
+        };
         let Increment {
             canary_requests,
             canary_bad,
@@ -96,6 +106,7 @@ impl EProcess {
             stable_bad,
         } = increment;
         if canary_requests == 0 || stable_requests == 0 {
+            self.one_sided = increment;
             return;
         }
         let on_canary = canary_bad.min(canary_requests) as f64;

@@ -11,15 +11,12 @@ use std::time::{Duration, Instant};
 
 use tminus_load::http::HttpHandle;
 use tminus_load::players::{PlayersHandle, PlayersReport};
-use tminus_plan::{CanarySpec, Counts, Decision, Look, Releases, Rollout, RolloutVerdict, RouterSpec, Step};
+use tminus_plan::{CanarySpec, Counts, Decision, Look, Rollout, RolloutVerdict, Step};
 use tokio_util::sync::CancellationToken;
 
 use super::live::Live;
 use super::load::{could_not, describe, http_config, players_config, players_text, seconds};
-use super::metrics::MetricSource;
-use super::metrics::gateway::GatewayCounters;
-use super::metrics::players::Witnesses;
-use super::metrics::prometheus::Prometheus;
+use super::metrics::{self, MetricSource};
 use super::router::{self, Router};
 use super::{CouldNotRun, Hands, Job, Measured, unless_stopped};
 use crate::board::{self, CanaryCard, SideCard};
@@ -138,7 +135,11 @@ pub(super) async fn run(
             }
         },
     };
-    let mut source = source(spec, &releases, &traffic)?;
+    let players = match &traffic {
+        TrafficRun::Players(handle) => Some(handle.snapshots.clone()),
+        TrafficRun::Http(_) | TrafficRun::None => None,
+    };
+    let mut source = metrics::connect(spec, &releases, players)?;
     measured.inputs.extend(source.describe().await?);
     let ln_limit = (METRICS / spec.alpha).ln();
     hands.board.change(|board| {
@@ -180,39 +181,6 @@ pub(super) async fn run(
     steering.conclude(measured, live).await
 }
 
-/// Who counts: who the plan names, else the players, else the gateway.
-fn source(
-    spec: &CanarySpec,
-    releases: &Releases,
-    traffic: &TrafficRun,
-) -> Result<Box<dyn MetricSource>, CouldNotRun> {
-    if let Some(prometheus) = &spec.metrics {
-        return Ok(Box::new(Prometheus::new(prometheus, releases, spec.slow_ms)?));
-    }
-    let counters = match &spec.router {
-        RouterSpec::Gateway { admin } => Some(GatewayCounters::new(
-            admin,
-            &spec.stable,
-            &spec.canary,
-            spec.slow_ms,
-        )?),
-        RouterSpec::Nginx(_) | RouterSpec::HttpRoute(_) => None,
-    };
-    Ok(match (traffic, counters) {
-        (TrafficRun::Players(handle), beside) => Box::new(Witnesses {
-            snapshots: handle.snapshots.clone(),
-            releases: releases.clone(),
-            beside,
-        }),
-        (_, Some(counters)) => Box::new(counters),
-        (_, None) => {
-            return Err(
-                CouldNotRun::new("nobody counts what the canary answers").hint("add `metrics` to the plan")
-            );
-        }
-    })
-}
-
 impl Steering<'_> {
     /// Looks and acts until the rollout is over.
     async fn steer(&mut self) -> Result<(), CouldNotRun> {
@@ -231,7 +199,7 @@ impl Steering<'_> {
                     if *weight > 0 {
                         self.exposed.get_or_insert_with(Instant::now);
                     }
-                    self.router.set_weight(*weight).await?;
+                    unless_stopped(&self.hands.stop, self.router.set_weight(*weight)).await??;
                     let followed = unless_stopped(&self.hands.stop, self.router.verify(*weight)).await??;
                     self.notes.push(followed);
                     self.note_step(*weight, &decision.reason);
@@ -417,6 +385,10 @@ impl Steering<'_> {
     async fn put_back(&mut self, why: &str) {
         let orders = async {
             self.router.set_weight(0).await?;
+            // An order that was given up on its way may have come in after this one.
+            if self.router.weight().await? > 0 {
+                self.router.set_weight(0).await?;
+            }
             if !self.hands.stop.is_cancelled() {
                 let reason = format!("the gate could not go on: {why}");
                 self.hands

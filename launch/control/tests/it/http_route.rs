@@ -153,6 +153,16 @@ async fn what_is_forbidden_is_told_with_the_role_that_is_needed() {
     }
 }
 
+pub async fn hint_when_forbidden(folder: &tempfile::TempDir) -> String {
+    router(folder, &[])
+        .await
+        .weight()
+        .await
+        .unwrap_err()
+        .hint
+        .unwrap()
+}
+
 #[tokio::test]
 async fn what_is_not_there_is_named() {
     let (cluster, folder) = cluster().await;

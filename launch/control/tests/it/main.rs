@@ -25,6 +25,8 @@ mod hands;
 #[cfg(test)]
 mod http_route;
 #[cfg(test)]
+mod manifests;
+#[cfg(test)]
 mod nginx;
 #[cfg(test)]
 mod prometheus;

@@ -217,11 +217,11 @@ async fn rollout(world: &World, at_step: impl FnMut(u32) -> bool + Send + 'stati
     file: {folder}/split.conf
     config: {folder}/nginx.conf
     program: {program:?}
-    key: $http_x_player_id
+    key: $http_x_session_id
     servers: {{ stable: [\"{stable}\"], canary: [\"{canary}\"] }}
   probe:
     url: {url}/
-    headers: {{ x-player-id: \"{{{{key}}}}\" }}
+    headers: {{ x-session-id: \"{{{{key}}}}\" }}
     answered_by: x-served-version
     requests: 300
 releases: {{ stable: v1.2, canary: v1.3 }}
@@ -252,7 +252,7 @@ traffic: {{ protocol: http, target: \"{url}\", path: /, players: 50, rate_per_s:
     for player in 0..100 {
         let answer = client
             .get(nginx.url())
-            .header("x-player-id", player.to_string())
+            .header("x-session-id", player.to_string())
             .send()
             .await
             .unwrap();

@@ -66,3 +66,23 @@ fn a_side_without_traffic_need_not_be_known() {
     assert_eq!(rollout.weight_percent(), 100);
     assert_eq!(rollout.needs(), (false, true), "at 100 %");
 }
+
+#[test]
+fn sides_whose_counters_are_read_at_different_times_are_compared_all_the_same() {
+    let mut rollout = rollout();
+    let mut now = look(122, 1000);
+    for turn in 0..20 {
+        now.at_ms += 100;
+        // One source's turn, then the other's: never both within one look.
+        if turn % 2 == 0 {
+            now.canary.requests += 20;
+            now.canary.errors += 10;
+        } else {
+            now.stable.requests += 380;
+        }
+        if let Step::Rollback { .. } = rollout.next(&now).step {
+            return;
+        }
+    }
+    panic!("half of the canary's answers are errors, and nobody minds");
+}

@@ -10,9 +10,14 @@ mod tally;
 use std::collections::BTreeMap;
 
 use futures_util::future::BoxFuture;
-use tminus_plan::Counts;
+use tminus_load::Snapshot;
+use tminus_plan::{CanarySpec, Counts, Releases, RouterSpec};
+use tokio::sync::watch;
 
 use super::CouldNotRun;
+use gateway::GatewayCounters;
+use players::Witnesses;
+use prometheus::Prometheus;
 
 /// What a source sees of both sides at one time.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,4 +40,40 @@ pub trait MetricSource: Send {
 
     /// Looks once. An error is for what no later look can mend.
     fn look(&mut self) -> BoxFuture<'_, Result<Seen, CouldNotRun>>;
+}
+
+/// Who counts for a gate: whom the plan names, else its players, else the gateway.
+///
+/// # Errors
+/// Nobody does, or what the plan says of it cannot be.
+pub fn connect(
+    spec: &CanarySpec,
+    releases: &Releases,
+    players: Option<watch::Receiver<Snapshot>>,
+) -> Result<Box<dyn MetricSource>, CouldNotRun> {
+    if let Some(prometheus) = &spec.metrics {
+        return Ok(Box::new(Prometheus::new(prometheus, releases, spec.slow_ms)?));
+    }
+    let counters = match &spec.router {
+        RouterSpec::Gateway { admin } => Some(GatewayCounters::new(
+            admin,
+            &spec.stable,
+            &spec.canary,
+            spec.slow_ms,
+        )?),
+        RouterSpec::Nginx(_) | RouterSpec::HttpRoute(_) => None,
+    };
+    Ok(match (players, counters) {
+        (Some(snapshots), beside) => Box::new(Witnesses {
+            snapshots,
+            releases: releases.clone(),
+            beside,
+        }),
+        (None, Some(counters)) => Box::new(counters),
+        (None, None) => {
+            return Err(
+                CouldNotRun::new("nobody counts what the canary answers").hint("add `metrics` to the plan")
+            );
+        }
+    })
 }
