@@ -2,9 +2,23 @@
 //! is dropped; and programs of others to compare ours with. A program that is missing is a failure that names its
 //! package or the command that installs it, never a skipped test.
 
+mod nginx;
+mod prometheus;
 mod python;
 mod python_folder;
 mod redis;
+mod unpacked;
+mod unpacked_folder;
 
+pub use nginx::NginxServer;
+pub use prometheus::PrometheusServer;
 pub use python::python;
 pub use redis::{Fsync, RedisOptions, RedisServer};
+pub use unpacked::kubectl;
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port on loopback")
+        .port()
+}

@@ -13,6 +13,7 @@ mod python;
 mod setup;
 mod tests;
 mod torture;
+mod unpacked;
 
 use std::process::ExitCode;
 
@@ -119,6 +120,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::ReleaseContract => contract::release(),
         Command::Setup => {
             setup::ensure(setup::EVERYTHING)?;
+            unpacked::ensure()?;
             python::ensure()?;
             println!("everything that tests and rehearsals need is installed");
             Ok(0)

@@ -102,12 +102,8 @@ pub fn ensure(needs: &[Need]) -> anyhow::Result<()> {
     if find_program("apt-get").is_none() {
         bail!("no apt-get here; {by_hand} (or your system's packages of these programs)");
     }
-    let Some(mut prefix) = privileges() else {
-        bail!("not root and no password-less sudo; {by_hand}");
-    };
-    prefix.push("apt-get".to_owned());
     eprintln!("installing {} …", packages.join(", "));
-    apt_get(&prefix, &["update", "-qq"]).with_context(|| by_hand.clone())?;
+    let prefix = update_packages().with_context(|| by_hand.clone())?;
     let mut install = vec!["install", "-y", "-qq", "--no-install-recommends"];
     install.extend(&packages);
     apt_get(&prefix, &install).with_context(|| by_hand.clone())?;
@@ -119,6 +115,14 @@ pub fn ensure(needs: &[Need]) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// Fetches the list of packages; answers the words that begin a call of apt-get which may do so.
+pub fn update_packages() -> anyhow::Result<Vec<String>> {
+    let mut prefix = privileges().context("not root and no password-less sudo")?;
+    prefix.push("apt-get".to_owned());
+    apt_get(&prefix, &["update", "-qq"])?;
+    Ok(prefix)
 }
 
 fn is_met(need: &Need) -> bool {

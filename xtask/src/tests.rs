@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use crate::{build, conformance, python, setup, torture};
+use crate::{build, conformance, python, setup, torture, unpacked};
 
 /// The release of cargo-deny that deny.toml is written for.
 const CARGO_DENY_VERSION: &str = "0.20.2";
@@ -69,6 +69,7 @@ pub fn run(arguments: &TestArguments) -> anyhow::Result<u8> {
             && !arguments.skip.iter().any(|name| name == step.name)
     };
     setup::ensure(setup::EVERYTHING)?;
+    unpacked::ensure()?;
     python::ensure()?;
     let mut results: Vec<(&str, bool, Duration)> = Vec::new();
     for step in STEPS.iter().filter(is_chosen) {

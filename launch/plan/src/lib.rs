@@ -26,6 +26,7 @@ pub mod sequential;
 mod spec;
 mod state;
 mod statement;
+mod steering;
 mod variables;
 
 pub use clock::Clock;
@@ -49,4 +50,8 @@ pub use state::{
     Totals,
 };
 pub use statement::{STATEMENT_TYPE, Subject, from_statement, to_statement};
+pub use steering::{
+    BusinessQuery, HttpRouteSpec, KEY, NginxServers, NginxSpec, NginxSpread, ProbeSpec, PrometheusSpec,
+    RELEASE, Releases, RouterSpec,
+};
 pub use variables::{VariableUse, Variables, variables_in};

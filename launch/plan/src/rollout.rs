@@ -3,6 +3,8 @@
 //! It sets no weight and reads no counter: it is told what was counted and answers with a step
 //! and the reason for it.
 
+mod blind;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};

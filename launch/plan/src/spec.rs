@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::deadlines::Route;
 use crate::expectation::{Expectation, Op};
+use crate::steering::{ProbeSpec, PrometheusSpec, Releases, RouterSpec};
 
 /// Kinds that the plan's language reserves and that this release cannot run yet. A gate of such
 /// a kind is "not checked", whatever happens: it can never tick.
@@ -32,7 +33,7 @@ pub const TO_COME_KINDS: [&str; 14] = [
 pub enum GateKind {
     Load(LoadSpec),
     Recovery(RecoverySpec),
-    Canary(CanarySpec),
+    Canary(Box<CanarySpec>),
     Http(HttpSpec),
     Command(CommandSpec),
     Sessions(SessionsSpec),
@@ -111,12 +112,17 @@ pub struct RecoverySpec {
 /// A rollout in steps, judged while it goes on.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CanarySpec {
-    /// Base URL of the gateway's admin interface.
-    pub gateway_admin: String,
-    /// Name of the backend that is in service.
+    pub router: RouterSpec,
+    /// How it is counted that traffic follows the weights; none when the router's word has to do.
+    pub probe: Option<ProbeSpec>,
+    /// What the router calls the side that is in service.
     pub stable: String,
-    /// Name of the backend that is to take over.
+    /// What the router calls the side that is to take over.
     pub canary: String,
+    /// What the sides call themselves; none when the router says it.
+    pub releases: Option<Releases>,
+    /// Who counts; none for the players or the gateway.
+    pub metrics: Option<PrometheusSpec>,
     /// Weights of the canary in percent, rising, the last one 100.
     pub steps: Vec<u32>,
     /// What is particular about the step with this weight.

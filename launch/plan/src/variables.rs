@@ -241,7 +241,7 @@ impl Resolver<'_> {
                 spec.players = self.count(&spec.players, 2)?;
             }
             GateKind::Canary(spec) => {
-                for text in [&mut spec.gateway_admin, &mut spec.stable, &mut spec.canary] {
+                for text in spec.texts_mut() {
                     *text = self.text(text)?;
                 }
                 spec.traffic = spec

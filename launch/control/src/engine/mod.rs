@@ -28,7 +28,7 @@ use crate::gates::{CouldNotRun, GateRunner, Hands, Job, Measured, StepNote, shor
 use crate::wall::Wall;
 
 /// How long a gate may take to put things back (a canary's weight) after the launch was stopped.
-const STOP_MAX: Duration = Duration::from_secs(10);
+const STOP_MAX: Duration = Duration::from_secs(25);
 /// Steps that wait for the record while it syncs.
 const STEPS_QUEUED_MAX: usize = 16;
 /// The longest "could not run" that goes on record, in bytes.

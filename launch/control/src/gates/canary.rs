@@ -1,31 +1,28 @@
 //! The gate `canary`: gives the canary weight in steps, looks, and takes it back when it is worse.
 //!
 //! What to do after each look is decided by `tminus_plan::Rollout`, which is pure; here it is done:
-//! weights set, steps recorded, traffic kept up, and after a rollback the canary drained and its
+//! weights set and traffic counted, steps recorded, traffic kept up, and after a rollback the canary drained and its
 //! players followed until they play on elsewhere. However this gate ends, other than with a finished
 //! rollout, the canary's weight is 0 when it returns.
 //!
-//! Where the traffic is players, they are the witnesses: they see every answer on every connection.
-//! Else the gateway's counters are.
+//! It knows neither who splits the traffic nor who counts: a [`Router`] does the one, a [`MetricSource`] the other.
 
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use tminus_load::ReleaseSnapshot;
 use tminus_load::http::HttpHandle;
 use tminus_load::players::{PlayersHandle, PlayersReport};
 use tminus_plan::{CanarySpec, Counts, Decision, Look, Rollout, RolloutVerdict, Step};
 use tokio_util::sync::CancellationToken;
 
-use super::admin::{Admin, BackendMetrics};
 use super::live::Live;
 use super::load::{could_not, describe, http_config, players_config, players_text, seconds};
+use super::metrics::{self, MetricSource};
+use super::router::{self, Router};
 use super::{CouldNotRun, Hands, Job, Measured, unless_stopped};
 use crate::board::{self, CanaryCard, SideCard};
 
-/// Without `slow_ms` no answer is slow.
-const NEVER_SLOW_MS: u32 = u32::MAX;
 /// After a rollback: how long at most until nobody plays on the canary any more.
 const LEAVE_MAX: Duration = Duration::from_secs(20);
 /// The canary is quiet when it has answered nothing for so long.
@@ -35,10 +32,12 @@ const QUIET: Duration = Duration::from_secs(2);
 const GAME_PLIES: u32 = 12;
 /// Then players go on so long on stable, so that it shows that they can.
 const PLAY_ON: Duration = Duration::from_secs(4);
-/// The last orders to the gateway, after a stop, may take so long.
-const PUT_BACK_MAX: Duration = Duration::from_secs(5);
+/// The last orders to the router, after a stop, may take so long.
+const PUT_BACK_MAX: Duration = Duration::from_secs(20);
 /// Traffic outlasts the slowest rollout by this.
 const TRAFFIC_MARGIN: Duration = Duration::from_secs(120);
+/// A canary of which nothing is known is taken back after so many seconds, unless the plan says otherwise.
+const BLIND_S: f64 = 60.0;
 
 /// The traffic that this gate keeps up.
 enum TrafficRun {
@@ -51,16 +50,20 @@ enum TrafficRun {
 struct Steering<'a> {
     spec: &'a CanarySpec,
     hands: &'a Hands,
-    admin: Admin,
+    router: Box<dyn Router>,
+    source: Box<dyn MetricSource>,
     traffic: TrafficRun,
     rollout: Rollout,
     began: Instant,
     /// Since the canary first had weight.
     exposed: Option<Instant>,
     verdict_after: Option<Duration>,
-    versions: (String, String),
     /// Where the plan has freeze windows: whose clock they go by.
     zone: Option<TimeZone>,
+    /// What was known of both sides last.
+    known: (Counts, Counts),
+    /// Since when something that matters is not known.
+    blind_since: Option<Instant>,
     last: Option<(Instant, Counts, Counts)>,
     points: Vec<board::Look>,
     notes: Vec<String>,
@@ -69,7 +72,7 @@ struct Steering<'a> {
 /// Runs the rollout to its end: finished or rolled back.
 ///
 /// # Errors
-/// Gateway or traffic cannot be worked with; the weight has been put back to 0 as far as possible.
+/// Router, counters or traffic cannot be worked with; the weight has been put back to 0 as far as possible.
 pub(super) async fn run(
     spec: &CanarySpec,
     job: &Job,
@@ -85,19 +88,20 @@ pub(super) async fn run(
             "split the rollout in two items: the second one's window opens after the first one's sign-off",
         ));
     }
-    let admin = Admin::new(&spec.gateway_admin)?;
-    let (stable, canary) = admin.metrics(&spec.stable, &spec.canary).await?;
-    if canary.weight > 0 {
+    let seed = live.seed_of(job);
+    let (mut router, releases) = router::connect(spec, seed).await?;
+    let weight = router.weight().await?;
+    if weight > 0 {
         let reason = format!(
-            "attempt {} starts from 0 %; the canary had {} %",
-            job.attempt, canary.weight
+            "attempt {} starts from 0 %; the canary had {weight} %",
+            job.attempt
         );
         hands.record_step(0, reason, RolloutVerdict::Started).await?;
     }
-    admin.set_weights(&spec.stable, &spec.canary, 0).await?;
-    admin.undrain(&spec.canary).await?;
+    router.set_weight(0).await?;
+    router.set_draining(false).await?;
+    let at_0 = router.verify(0).await?;
 
-    let seed = live.seed_of(job);
     let longest = seconds(spec.budgets.step_s)
         .saturating_mul(u32::try_from(spec.steps.len()).unwrap_or(u32::MAX))
         .saturating_add(TRAFFIC_MARGIN);
@@ -106,11 +110,11 @@ pub(super) async fn run(
     let mut measured = match &spec.traffic {
         Some(traffic) => describe(traffic, longest, seed)?,
         None => Measured {
-            target: spec.gateway_admin.clone(),
+            target: router::address(&spec.router),
             ..Measured::default()
         },
     };
-    measured.command = vec!["canary".to_owned(), spec.gateway_admin.clone()];
+    measured.command = vec!["canary".to_owned(), router::address(&spec.router)];
     measured.inputs.remove("duration_s");
     measured.input("steps_percent", format!("{:?}", spec.steps));
     measured.input("hold_s", spec.hold_s);
@@ -120,8 +124,11 @@ pub(super) async fn run(
     }
     measured.input("margins", format!("{:?}", spec.margins));
     measured.input("alpha", spec.alpha);
-    measured.input("stable_version", &stable.version);
-    measured.input("canary_version", &canary.version);
+    measured.input("stable_version", &releases.stable);
+    measured.input("canary_version", &releases.canary);
+    if let Some(probe) = &spec.probe {
+        measured.input("probe", format!("{} × {}", probe.requests, probe.url));
+    }
 
     let traffic = match &spec.traffic {
         None => TrafficRun::None,
@@ -131,7 +138,7 @@ pub(super) async fn run(
             }
             None => {
                 let mut config = players_config(traffic, longest, seed, job, live)?;
-                config.slow_after = Duration::from_millis(u64::from(spec.slow_ms.unwrap_or(NEVER_SLOW_MS)));
+                config.slow_after = Duration::from_millis(u64::from(metrics::slow_ms(spec)));
                 config.finish_within = Duration::from_secs(1);
                 config.resign_after_plies = Some(GAME_PLIES);
                 TrafficRun::Players(
@@ -144,15 +151,21 @@ pub(super) async fn run(
     };
     let rollout = Rollout::new(spec);
     let ln_limit = rollout.ln_limit();
+    let players = match &traffic {
+        TrafficRun::Players(handle) => Some(handle.snapshots.clone()),
+        TrafficRun::Http(_) | TrafficRun::None => None,
+    };
+    let mut source = metrics::connect(spec, &releases, players)?;
+    measured.inputs.extend(source.describe().await?);
     hands.board.change(|board| {
         board.canary = Some(CanaryCard {
             stable: SideCard {
-                version: stable.version.clone(),
+                version: releases.stable.clone(),
                 weight_percent: 100,
                 ..SideCard::default()
             },
             canary: SideCard {
-                version: canary.version.clone(),
+                version: releases.canary.clone(),
                 ..SideCard::default()
             },
             ln_limit,
@@ -163,17 +176,19 @@ pub(super) async fn run(
     let mut steering = Steering {
         spec,
         hands,
-        admin,
+        router,
+        source,
         traffic,
         rollout,
         began: Instant::now(),
         exposed: None,
         verdict_after: None,
-        versions: (stable.version, canary.version),
         zone,
+        known: <(Counts, Counts)>::default(),
+        blind_since: None,
         last: None,
         points: Vec::new(),
-        notes: Vec::new(),
+        notes: vec![at_0],
     };
     if let Err(why) = steering.steer().await {
         steering.put_back(&why.why).await;
@@ -189,9 +204,7 @@ impl Steering<'_> {
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             unless_stopped(&self.hands.stop, every.tick()).await?;
-            let (stable, canary) = self.admin.metrics(&self.spec.stable, &self.spec.canary).await?;
-            let look = self.look(&stable, &canary);
-            let decision = self.rollout.next(&look);
+            let (look, decision) = unless_stopped(&self.hands.stop, self.look()).await??;
             self.show(&look, &decision);
             match &decision.step {
                 Step::Hold { .. } => {}
@@ -199,12 +212,12 @@ impl Steering<'_> {
                     self.hands
                         .record_step(*weight, decision.reason.clone(), decision.verdict)
                         .await?;
-                    self.admin
-                        .set_weights(&self.spec.stable, &self.spec.canary, *weight)
-                        .await?;
                     if *weight > 0 {
                         self.exposed.get_or_insert_with(Instant::now);
                     }
+                    unless_stopped(&self.hands.stop, self.router.set_weight(*weight)).await??;
+                    let followed = unless_stopped(&self.hands.stop, self.router.verify(*weight)).await??;
+                    self.notes.push(followed);
                     self.note_step(*weight, &decision.reason);
                 }
                 Step::Finished => {
@@ -215,17 +228,19 @@ impl Steering<'_> {
                 Step::Rollback { reason } => {
                     self.verdict_after = self.exposed.map(|since| since.elapsed());
                     // The weight first: every request until then meets the faulty release.
-                    self.admin
-                        .set_weights(&self.spec.stable, &self.spec.canary, 0)
-                        .await?;
+                    self.router.set_weight(0).await?;
                     self.hands
                         .record_step(0, reason.clone(), decision.verdict)
                         .await?;
                     self.note_step(0, reason);
                     if self.spec.drain {
-                        let closed = self.admin.drain(&self.spec.canary).await?;
-                        self.notes
-                            .push(format!("canary drained: {closed} connections sent elsewhere"));
+                        let drained = self.router.set_draining(true).await?;
+                        self.notes.push(drained);
+                    }
+                    // It is the rollback that must show, also where it is seen not to have worked.
+                    let followed = self.router.verify(0).await;
+                    self.notes.push(followed.unwrap_or_else(|error| error.why));
+                    if self.spec.drain {
                         self.follow_players().await?;
                     }
                     return Ok(());
@@ -234,29 +249,46 @@ impl Steering<'_> {
         }
     }
 
-    fn look(&mut self, stable: &BackendMetrics, canary: &BackendMetrics) -> Look {
-        let (stable_counts, canary_counts) = match &self.traffic {
-            TrafficRun::Players(handle) => {
-                let now = handle.snapshots.borrow();
-                let of = |version: &str| now.releases.get(version).map(witnessed).unwrap_or_default();
-                (of(&self.versions.0), of(&self.versions.1))
+    /// Asks the counters, and the rollout what follows.
+    async fn look(&mut self) -> Result<(Look, Decision), CouldNotRun> {
+        let seen = self.source.look().await?;
+        let (needs_stable, needs_canary) = self.rollout.needs();
+        let mut unknown = None;
+        for (side, known, needed) in [
+            (seen.stable, &mut self.known.0, needs_stable),
+            (seen.canary, &mut self.known.1, needs_canary),
+        ] {
+            match side {
+                Ok(counts) => *known = counts,
+                Err(why) if needed => unknown = Some(why),
+                Err(_) => {}
             }
-            TrafficRun::Http(_) | TrafficRun::None => {
-                let slow_ms = self.spec.slow_ms.unwrap_or(NEVER_SLOW_MS);
-                (stable.counts(slow_ms), canary.counts(slow_ms))
-            }
-        };
-        let at_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Look {
-            at_ms,
-            stable: stable_counts,
-            canary: canary_counts,
+        }
+        let look = Look {
+            at_ms: millis(self.began.elapsed()),
+            stable: self.known.0.clone(),
+            canary: self.known.1.clone(),
             local_minute: self
                 .zone
                 .as_ref()
                 .and_then(|zone| minute_of_week(zone, self.hands.wall.now_ms())),
             ..Look::default()
-        }
+        };
+        let Some(why) = unknown else {
+            self.blind_since = None;
+            let decision = self.rollout.next(&look);
+            return Ok((look, decision));
+        };
+        let since = *self.blind_since.get_or_insert_with(Instant::now);
+        let limit_s = self
+            .spec
+            .metrics
+            .as_ref()
+            .map_or(BLIND_S, |metrics| metrics.blind_s);
+        let decision = self
+            .rollout
+            .blind(&why, millis(since.elapsed()), millis(seconds(limit_s)));
+        Ok((look, decision))
     }
 
     fn show(&mut self, look: &Look, decision: &Decision) {
@@ -328,20 +360,17 @@ impl Steering<'_> {
         let (mut away, mut quiet) = (0, false);
         while !(quiet && away == 0) && Instant::now() < until {
             unless_stopped(&self.hands.stop, tokio::time::sleep(Duration::from_millis(250))).await?;
-            let (_, canary) = self.admin.metrics(&self.spec.stable, &self.spec.canary).await?;
-            let mut witnessed = 0;
+            let seen = self.source.look().await?;
             if let TrafficRun::Players(handle) = &self.traffic {
                 let now = handle.snapshots.borrow();
-                witnessed = now.releases.get(&self.versions.1).map_or(0, |r| r.commands);
                 away = now.relocated.saturating_sub(now.resumed);
             }
-            let seen = (canary.requests, witnessed);
-            if before != Some(seen) || canary.open_websockets > 0 {
-                before = Some(seen);
+            let open = seen.open_connections.unwrap_or(0);
+            if before != Some(seen.canary_activity) || open > 0 {
+                before = Some(seen.canary_activity);
                 quiet_since = Instant::now();
             }
             quiet = quiet_since.elapsed() >= QUIET;
-            let open = canary.open_websockets;
             self.hands.progress(
                 None,
                 format!("rolled back; {open} connections on the canary, {away} players on their way"),
@@ -368,11 +397,13 @@ impl Steering<'_> {
     }
 
     /// The canary out of service, as well as it can be done; the reason for it is on its way to the record.
-    async fn put_back(&self, why: &str) {
+    async fn put_back(&mut self, why: &str) {
         let orders = async {
-            self.admin
-                .set_weights(&self.spec.stable, &self.spec.canary, 0)
-                .await?;
+            self.router.set_weight(0).await?;
+            // An order that was given up on its way may have come in after this one.
+            if self.router.weight().await? > 0 {
+                self.router.set_weight(0).await?;
+            }
             if !self.hands.stop.is_cancelled() {
                 let reason = format!("the gate could not go on: {why}");
                 self.hands
@@ -391,16 +422,14 @@ impl Steering<'_> {
     }
 
     /// Ends the traffic and writes down what the rollout was.
-    async fn conclude(self, mut measured: Measured, live: &Live) -> Result<Measured, CouldNotRun> {
+    async fn conclude(mut self, mut measured: Measured, live: &Live) -> Result<Measured, CouldNotRun> {
         measured.measurements.extend(self.rollout.measurements());
         measured.notes.extend(self.notes);
         if let Some(after) = self.verdict_after {
             measured.measure("time_to_verdict_s", after.as_secs_f64(), "s");
         }
-        let (stable, canary) = self.admin.metrics(&self.spec.stable, &self.spec.canary).await?;
-        for (name, side) in [("stable", &stable), ("canary", &canary)] {
-            measured.measure(&format!("gateway_requests_{name}"), side.requests as f64, "1");
-            measured.measure(&format!("gateway_errors_{name}"), side.errors as f64, "1");
+        for (name, value) in self.source.look().await?.figures {
+            measured.measure(&name, value, "1");
         }
         for (name, value) in [
             (
@@ -456,16 +485,8 @@ fn minute_of_week(zone: &TimeZone, now_ms: u64) -> Option<u32> {
     Some((days * 24 + hours) * 60 + minutes)
 }
 
-/// What the players of a release have witnessed.
-fn witnessed(of: &ReleaseSnapshot) -> Counts {
-    Counts {
-        requests: of.commands.saturating_sub(of.timeouts),
-        errors: of.errors.saturating_sub(of.timeouts),
-        slow: of.slow,
-        timeouts: of.timeouts,
-        latency_us: of.latency.buckets_us(),
-        ..Counts::default()
-    }
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What became of the games that the players were told about.

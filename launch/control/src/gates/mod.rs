@@ -3,7 +3,6 @@
 //! A gate never judges itself: the verdict is taken from its evidence by `tminus_plan::judge`.
 //! A gate that cannot know answers [`CouldNotRun`], and its item is not ticked.
 
-pub mod admin;
 pub mod canary;
 pub mod command;
 pub mod deadlines;
@@ -11,7 +10,9 @@ pub mod http;
 pub mod journal;
 pub mod live;
 mod load;
+pub mod metrics;
 mod prepared;
+pub mod router;
 pub mod sessions;
 
 use std::collections::BTreeMap;

@@ -62,7 +62,12 @@ fn a_malformed_plan_ends_with_2_and_names_file_and_line() {
 
 #[test]
 fn the_shipped_plans_are_good() {
-    for plan in ["starvault.yaml", "http-service.yaml"] {
+    for plan in [
+        "starvault.yaml",
+        "http-service.yaml",
+        "nginx.yaml",
+        "kubernetes.yaml",
+    ] {
         let file = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../../plans")
             .join(plan);

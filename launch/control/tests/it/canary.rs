@@ -10,7 +10,7 @@ use tminus_control::gates::journal::Acknowledged;
 use tminus_control::gates::live::Live;
 use tminus_control::gates::{GateRunner as _, Hands, Job, StepNote};
 use tminus_control::wall::SystemWall;
-use tminus_plan::{Plan, RolloutVerdict, Variables};
+use tminus_plan::{GateKind, Plan, RolloutVerdict, Variables};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -110,9 +110,9 @@ items:
         budgets: { step_s: 30, fast_kill_min: 1000, fast_kill_share: 0.5 }
 "#;
 
-struct Ran {
-    measured: Result<tminus_control::gates::Measured, tminus_control::gates::CouldNotRun>,
-    steps: Vec<(u32, RolloutVerdict)>,
+pub struct Ran {
+    pub measured: Result<tminus_control::gates::Measured, tminus_control::gates::CouldNotRun>,
+    pub steps: Vec<(u32, RolloutVerdict)>,
 }
 
 /// Runs the gate; `stop_at` stops the launch when a step of that weight goes on record.
@@ -120,6 +120,15 @@ async fn run(admin: &str, stop_at: Option<u32>) -> Ran {
     let plan = Plan::parse(PLAN, "t.yaml").unwrap();
     let variables = Variables::from([("admin".to_owned(), admin.to_owned())]);
     let kind = plan.resolve_gate("canary", "rollout", false, &variables).unwrap();
+    run_gate(&plan, kind, move |weight| Some(weight) == stop_at).await
+}
+
+/// The same for any plan; told of each step, and whether the launch is stopped there.
+pub async fn run_gate(
+    plan: &Plan,
+    kind: GateKind,
+    mut stops_at: impl FnMut(u32) -> bool + Send + 'static,
+) -> Ran {
     let gate = plan.gate("canary", "rollout").unwrap().clone();
     let job = Job {
         item: "canary".into(),
@@ -152,7 +161,7 @@ async fn run(admin: &str, stop_at: Option<u32>) -> Ran {
         while let Some(note) = notes.recv().await {
             steps.push((note.weight_percent, note.verdict));
             let _ = note.recorded.send(());
-            if Some(note.weight_percent) == stop_at {
+            if stops_at(note.weight_percent) {
                 stop.cancel();
             }
         }

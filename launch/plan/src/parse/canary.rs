@@ -7,11 +7,15 @@ use crate::error::PlanError;
 use crate::parse::fields::Fields;
 use crate::parse::gates::{MINUTE_MS, SECONDS_MAX, TRAFFIC, traffic};
 use crate::parse::node::{Node, Value};
+use crate::parse::{metrics as counters, router};
 use crate::rollout::MINUTES_A_WEEK;
 use crate::spec::{Budgets, BusinessSpec, CanarySpec, Freeze, GateKind, Margins, StepSpec};
 
-pub(super) const FIELDS: [&str; 17] = [
+pub(super) const FIELDS: [&str; 20] = [
     "gateway_admin",
+    "router",
+    "releases",
+    "metrics",
     "stable",
     "canary",
     "steps",
@@ -68,8 +72,17 @@ pub(super) fn read(fields: &Fields<'_>) -> Result<GateKind, PlanError> {
     metrics.extend(slow_ms.map(|_| "slow".to_owned()));
     metrics.extend(quantiles.iter().copied().map(quantile_name));
     metrics.extend(business.iter().map(|business| business.name.clone()));
-    Ok(GateKind::Canary(CanarySpec {
-        gateway_admin: fields.template("gateway_admin")?,
+    let routing = router::read(fields)?;
+    Ok(GateKind::Canary(Box::new(CanarySpec {
+        metrics: counters::read(
+            fields,
+            &routing.router,
+            routing.releases.as_ref(),
+            traffic.as_ref(),
+        )?,
+        router: routing.router,
+        probe: routing.probe,
+        releases: routing.releases,
         stable: fields.template("stable")?,
         canary: fields.template("canary")?,
         steps,
@@ -87,7 +100,7 @@ pub(super) fn read(fields: &Fields<'_>) -> Result<GateKind, PlanError> {
         traffic,
         drain: fields.flag_or("drain", true)?,
         budgets,
-    }))
+    })))
 }
 
 fn budgets(fields: &Fields<'_>, hold_s: f64) -> Result<Budgets, PlanError> {

@@ -5,7 +5,9 @@ mod deadlines;
 mod fields;
 mod gates;
 mod gateway;
+mod metrics;
 mod node;
+mod router;
 mod sessions;
 
 use std::collections::BTreeMap;

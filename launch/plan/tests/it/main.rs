@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod blind;
 mod canary;
 mod deadlines;
 mod errors;
@@ -13,5 +14,6 @@ mod next;
 mod replay;
 mod rollout;
 mod shipped;
+mod steering;
 mod support;
 mod variables;

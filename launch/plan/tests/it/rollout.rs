@@ -5,11 +5,18 @@ use std::collections::BTreeMap;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use tminus_plan::{Budgets, CanarySpec, Counts, Decision, Look, Margins, Rollout, RolloutVerdict, Step};
+use tminus_plan::{
+    Budgets, CanarySpec, Counts, Decision, Look, Margins, Rollout, RolloutVerdict, RouterSpec, Step,
+};
 
-fn spec() -> CanarySpec {
+pub fn spec() -> CanarySpec {
     CanarySpec {
-        gateway_admin: "http://127.0.0.1:1".to_owned(),
+        router: RouterSpec::Gateway {
+            admin: "http://127.0.0.1:1".to_owned(),
+        },
+        probe: None,
+        releases: None,
+        metrics: None,
         stable: "stable".to_owned(),
         canary: "canary".to_owned(),
         steps: vec![0, 5, 30, 70, 100],

@@ -4,6 +4,8 @@ use tminus_plan::{GateKind, Plan};
 
 pub const STARVAULT: &str = include_str!("../../../../plans/starvault.yaml");
 pub const HTTP_SERVICE: &str = include_str!("../../../../plans/http-service.yaml");
+pub const NGINX: &str = include_str!("../../../../plans/nginx.yaml");
+pub const KUBERNETES: &str = include_str!("../../../../plans/kubernetes.yaml");
 
 #[test]
 fn the_starvault_plan_reads() {
@@ -52,6 +54,12 @@ fn a_load_run_is_void_at_the_stated_lag_of_its_generator() {
 }
 
 #[test]
-fn the_plan_for_any_http_service_reads() {
-    Plan::parse(HTTP_SERVICE, "plans/http-service.yaml").unwrap_or_else(|error| panic!("{error}"));
+fn the_plans_for_other_services_and_routers_read() {
+    for (file, text) in [
+        ("plans/http-service.yaml", HTTP_SERVICE),
+        ("plans/nginx.yaml", NGINX),
+        ("plans/kubernetes.yaml", KUBERNETES),
+    ] {
+        Plan::parse(text, file).unwrap_or_else(|error| panic!("{error}"));
+    }
 }

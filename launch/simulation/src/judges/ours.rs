@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tminus_plan::comparison::Comparison;
 use tminus_plan::sequential::{EProcess, Increment, Null};
-use tminus_plan::{Budgets, CanarySpec, Counts, Margins};
+use tminus_plan::{Budgets, CanarySpec, Counts, Margins, RouterSpec};
 
 use super::{ALPHA, Judge};
 use crate::traffic::Second;
@@ -16,7 +16,10 @@ const Z_ONE_PERCENT: f64 = 2.326_347_9;
 #[must_use]
 pub fn spec() -> CanarySpec {
     CanarySpec {
-        gateway_admin: String::new(),
+        router: RouterSpec::Gateway { admin: String::new() },
+        probe: None,
+        releases: None,
+        metrics: None,
         stable: "stable".to_owned(),
         canary: "canary".to_owned(),
         steps: vec![0, 30, 100],

@@ -1,14 +1,16 @@
-//! The admin interface of a gateway, as a canary gate needs it: weights, counters, draining.
+//! A tminus-gateway by its admin interface: weights, counters, draining.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reqwest::{Client, Url};
 use serde::Deserialize;
-use tminus_plan::Counts;
+use tminus_plan::{Counts, Releases};
 
-use super::CouldNotRun;
-use super::http::{client, words};
+use super::probe::Probe;
+use super::{Answer, Router, uncounted};
+use crate::gates::CouldNotRun;
+use crate::gates::http::{client, words};
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// A refused call is tried again this often: a gateway may be busy with a drain.
@@ -26,7 +28,8 @@ pub struct Admin {
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct BackendMetrics {
     pub version: String,
-    pub weight: u32,
+    /// Percent, with decimals perhaps.
+    pub weight: f64,
     #[serde(default)]
     pub draining: bool,
     pub requests: u64,
@@ -174,5 +177,75 @@ impl Admin {
             self.base
         ))
         .hint("is the gateway running, and is `gateway_admin` its admin address?"))
+    }
+}
+
+/// The gateway as a router.
+#[derive(Debug)]
+pub struct Gateway {
+    admin: Admin,
+    stable: String,
+    canary: String,
+    pub(super) probe: Option<Probe>,
+}
+
+impl Gateway {
+    /// # Errors
+    /// The address is not a URL.
+    pub fn new(admin: &str, (stable, canary): (String, String)) -> Result<Self, CouldNotRun> {
+        Ok(Self {
+            admin: Admin::new(admin)?,
+            stable,
+            canary,
+            probe: None,
+        })
+    }
+
+    /// What the backends call themselves.
+    pub(super) async fn releases(&self) -> Result<Releases, CouldNotRun> {
+        let (stable, canary) = self.admin.metrics(&self.stable, &self.canary).await?;
+        Ok(Releases {
+            stable: stable.version,
+            canary: canary.version,
+        })
+    }
+}
+
+impl Router for Gateway {
+    fn weight(&mut self) -> Answer<'_, u32> {
+        Box::pin(async {
+            let (_, canary) = self.admin.metrics(&self.stable, &self.canary).await?;
+            Ok(canary.weight.ceil() as u32)
+        })
+    }
+
+    fn set_weight(&mut self, canary_percent: u32) -> Answer<'_, ()> {
+        Box::pin(self.admin.set_weights(&self.stable, &self.canary, canary_percent))
+    }
+
+    fn verify(&mut self, canary_percent: u32) -> Answer<'_, String> {
+        Box::pin(async move {
+            if let Some(probe) = &mut self.probe {
+                return probe.verify(canary_percent).await;
+            }
+            let weight = self.weight().await?;
+            if weight == canary_percent {
+                return Ok(uncounted(weight, "read back"));
+            }
+            Err(CouldNotRun::new(format!(
+                "the gateway was told {canary_percent} % and says {weight} %: somebody else sets its weights"
+            )))
+        })
+    }
+
+    fn set_draining(&mut self, draining: bool) -> Answer<'_, String> {
+        Box::pin(async move {
+            if draining {
+                let closed = self.admin.drain(&self.canary).await?;
+                return Ok(format!("canary drained: {closed} connections sent elsewhere"));
+            }
+            self.admin.undrain(&self.canary).await?;
+            Ok("the canary is in service".to_owned())
+        })
     }
 }
