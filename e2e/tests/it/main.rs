@@ -17,4 +17,5 @@ mod reference_page;
 mod released_contract;
 mod traces;
 mod transcoded;
+mod watched;
 mod workspace;

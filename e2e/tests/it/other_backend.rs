@@ -99,7 +99,8 @@ struct Launched {
     said: String,
 }
 
-async fn launch(folder: &Path, canary_fails_each: Option<u64>) -> Launched {
+/// Two releases behind a gateway, and the launch of the newer one.
+pub async fn prepared(folder: &Path, canary_fails_each: Option<u64>) -> (Gateway, Command) {
     let stable = greeter("1.0", None).await;
     let canary = greeter("2.0", canary_fails_each).await;
     let routes = format!(
@@ -112,7 +113,8 @@ async fn launch(folder: &Path, canary_fails_each: Option<u64>) -> Launched {
 
     let plan = folder.join("plan.yaml");
     fs::write(&plan, PLAN).expect("written");
-    let output = tokio::process::Command::new(binary("tminus", "tminus-control"))
+    let mut command = Command::new(binary("tminus", "tminus-control"));
+    command
         .arg("launch")
         .arg(&plan)
         .arg("--json")
@@ -121,7 +123,13 @@ async fn launch(folder: &Path, canary_fails_each: Option<u64>) -> Launched {
         .arg("--var")
         .arg(format!("gateway={}", gateway.url))
         .arg("--var")
-        .arg(format!("gateway_admin={}", gateway.admin))
+        .arg(format!("gateway_admin={}", gateway.admin));
+    (gateway, command)
+}
+
+async fn launch(folder: &Path, canary_fails_each: Option<u64>) -> Launched {
+    let (_gateway, command) = prepared(folder, canary_fails_each).await;
+    let output = tokio::process::Command::from(command)
         .output()
         .await
         .expect("tminus starts");
