@@ -16,6 +16,19 @@ pub use python::python;
 pub use redis::{Fsync, RedisOptions, RedisServer};
 pub use unpacked::kubectl;
 
+/// A program of the system's.
+///
+/// # Panics
+/// It is not there; the message names its Debian package.
+#[must_use]
+pub fn program(name: &str, package: &str) -> std::path::PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file());
+    found.unwrap_or_else(|| panic!("no {name} here: `cargo xtask setup`, or install the package {package}"))
+}
+
 fn free_port() -> u16 {
     std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())

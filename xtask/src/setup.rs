@@ -68,6 +68,16 @@ pub const EVERYTHING: &[Need] = &[
         package: "mariadb-client-core",
         any_of: &["my_print_defaults"],
     },
+    Need {
+        purpose: "HTTP/2 as another client speaks it",
+        package: "nghttp2-client",
+        any_of: &["h2load"],
+    },
+    Need {
+        purpose: "HTTP as another client speaks it",
+        package: "curl",
+        any_of: &["curl"],
+    },
 ];
 
 /// What `cargo xtask bench gateway` compares with. Not among the others: these packages bring services, which a machine

@@ -20,13 +20,13 @@ use super::raw::Raw;
 use super::support::{Gateway, Settings, eventually, within, yaml};
 
 /// A certificate for `localhost` in two files, and a client that believes it.
-struct Authority {
+pub struct Authority {
     directory: tempfile::TempDir,
     roots: rustls::RootCertStore,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut authority = Self {
             directory: tempfile::tempdir().unwrap(),
             roots: rustls::RootCertStore::empty(),
@@ -46,11 +46,11 @@ impl Authority {
         self.roots.add(certificate.der().clone()).unwrap();
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    pub fn path(&self, name: &str) -> std::path::PathBuf {
         self.directory.path().join(name)
     }
 
-    fn settings(&self) -> String {
+    pub fn settings(&self) -> String {
         let file = |name| self.path(name).display().to_string();
         format!(
             "tls: {{ certificate: {}, key: {} }}",

@@ -10,6 +10,7 @@ mod front;
 mod grpc;
 mod health;
 mod http;
+mod independent;
 mod limits;
 mod operating;
 mod process;
