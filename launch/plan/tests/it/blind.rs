@@ -13,6 +13,7 @@ fn look(at_s: u64, canary: u64) -> Look {
         at_ms: at_s * 1000,
         stable: counts(100_000 + at_s * 1000),
         canary: counts(canary),
+        ..Look::default()
     }
 }
 

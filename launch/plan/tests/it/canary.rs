@@ -32,7 +32,7 @@ fn spec(more: &str) -> CanarySpec {
     let indented: String = more.lines().map(|line| format!("        {line}\n")).collect();
     let plan = Plan::parse(&format!("{PLAN}{indented}"), "shop.yaml").unwrap();
     match &plan.gate("canary", "rollout").unwrap().kind {
-        GateKind::Canary(spec) => spec.clone(),
+        GateKind::Canary(spec) => CanarySpec::clone(spec),
         other => panic!("{other:?}"),
     }
 }
