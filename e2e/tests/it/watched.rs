@@ -37,8 +37,11 @@ async fn a_rollback_under_load_is_watched_in_the_live_page() {
         "document.querySelector('#canary .sides')?.innerText.match(/canary 2[.]0[^]*[1-9][0-9]* requests/)",
     )
     .await;
-    page.until("the evidence", "document.querySelector('#canary svg.chart path, #canary svg.chart polyline')")
-        .await;
+    page.until(
+        "the evidence",
+        "document.querySelector('#canary svg.chart path, #canary svg.chart polyline')",
+    )
+    .await;
     // Then the verdict with its numbers, and all traffic on stable again, in the page that was open all the time.
     page.until(
         "the verdict",

@@ -276,7 +276,8 @@ mod tests {
         fn a_value_is_written_as_formatting_writes_it(number in any::<u64>(), bits in 0_u32..64) {
             let number = number >> bits;
             for unit in ["", "m", "ms"] {
-                prop_assert_eq!(value(number, unit), format!("{number}{unit}").as_str());
+                let (written, expected) = (value(number, unit), format!("{number}{unit}"));
+                prop_assert_eq!(written.as_bytes(), expected.as_bytes());
             }
         }
 

@@ -296,7 +296,8 @@ mod tests {
         #[test]
         fn an_id_is_written_as_formatting_writes_it(first in any::<u64>(), second in any::<u64>()) {
             let expected = format!("{first:016x}{second:016x}");
-            prop_assert_eq!(hexadecimal(first, second).as_slice(), expected.as_bytes());
+            let written = hexadecimal(first, second);
+            prop_assert_eq!(written.as_slice(), expected.as_bytes());
         }
     }
 

@@ -65,10 +65,23 @@ async fn h2load_gets_an_answer_to_every_stream() {
         format!("https://{}/many/20000", tls.listen),
     ] {
         let mut command = Command::new(program("h2load", "nghttp2-client"));
-        command.args(["-n", "2000", "-c", "4", "-m", "50", "-t", "1", "-H", "x-session-id: 7"]);
+        command.args([
+            "-n",
+            "2000",
+            "-c",
+            "4",
+            "-m",
+            "50",
+            "-t",
+            "1",
+            "-H",
+            "x-session-id: 7",
+        ]);
         let text = said(command.arg(&url)).await;
         assert!(
-            text.contains("2000 total, 2000 started, 2000 done, 2000 succeeded, 0 failed, 0 errored, 0 timeout"),
+            text.contains(
+                "2000 total, 2000 started, 2000 done, 2000 succeeded, 0 failed, 0 errored, 0 timeout"
+            ),
             "{url}: {text}"
         );
         assert!(text.contains("2000 2xx"), "{text}");
@@ -80,10 +93,19 @@ async fn nghttp_with_padding_and_a_tiny_window_reads_all_of_it() {
     let backend = Backend::start("stable").await;
     let gateway = Gateway::before(backend.address);
     let mut command = Command::new(program("nghttp", "nghttp2-client"));
-    command.args(["--padding=200", "--window-bits=10", "--connection-window-bits=12", "-m", "5"]);
+    command.args([
+        "--padding=200",
+        "--window-bits=10",
+        "--connection-window-bits=12",
+        "-m",
+        "5",
+    ]);
     let text = said(command.arg(format!("http://{}/many/100000", gateway.listen))).await;
     // The body of each of the five streams, on standard output.
-    assert_eq!(text.chars().count(), String::from_utf8_lossy(&bytes(5 * 100_000)).chars().count());
+    assert_eq!(
+        text.chars().count(),
+        String::from_utf8_lossy(&bytes(5 * 100_000)).chars().count()
+    );
 }
 
 /// As `/many/100000` answers them, again and again.
@@ -100,7 +122,11 @@ async fn curl_speaks_every_version_with_and_without_tls() {
     let port = tls.listen.port();
     for (options, url, version) in [
         (&["--http1.1"][..], format!("http://{}/who", plain.listen), "1.1"),
-        (&["--http2-prior-knowledge"], format!("http://{}/who", plain.listen), "2"),
+        (
+            &["--http2-prior-knowledge"],
+            format!("http://{}/who", plain.listen),
+            "2",
+        ),
         (&["--http2"], format!("https://localhost:{port}/who"), "2"),
         (&["--http1.1"], format!("https://localhost:{port}/who"), "1.1"),
     ] {
@@ -112,6 +138,10 @@ async fn curl_speaks_every_version_with_and_without_tls() {
             .args(["--resolve", &format!("localhost:{port}:127.0.0.1")])
             .args(options)
             .arg(&url);
-        assert_eq!(said(&mut command).await, format!("stable 200 {version}"), "{options:?} {url}");
+        assert_eq!(
+            said(&mut command).await,
+            format!("stable 200 {version}"),
+            "{options:?} {url}"
+        );
     }
 }
