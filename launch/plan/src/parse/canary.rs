@@ -48,8 +48,8 @@ const STEPS_MAX: usize = 101;
 const FREEZES_MAX: usize = 50;
 const QUANTILES_MAX: usize = 10;
 const BUSINESS_MAX: usize = 20;
-/// Metrics that are there without being named.
-const RESERVED: [&str; 2] = ["errors", "slow"];
+/// Names of metrics and measurements that are there without being named.
+const RESERVED: [&str; 3] = ["error", "errors", "slow"];
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 pub(super) fn read(fields: &Fields<'_>) -> Result<GateKind, PlanError> {
