@@ -269,10 +269,15 @@ mod tests {
 
     #[test]
     fn a_side_without_traffic_proves_nothing() {
-        assert_eq!(
-            e_value_of(&[increment(100, 100, 0, 0), increment(0, 0, 100, 3)]),
-            1.0
-        );
+        for alone in [increment(100, 100, 0, 0), increment(0, 0, 100, 3)] {
+            assert_eq!(e_value_of(&[alone, alone]), 1.0);
+        }
+    }
+
+    #[test]
+    fn a_side_whose_traffic_shows_later_is_waited_for() {
+        let apart = [increment(100, 30, 0, 0), increment(0, 0, 300, 1)];
+        assert_eq!(e_value_of(&apart), e_value_of(&[increment(100, 30, 300, 1)]));
     }
 
     #[test]
