@@ -33,7 +33,7 @@ struct RolloutOptions {
     /// Runs without a fault per kind of traffic.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     runs: u64,
-    /// Runs with each fault; a twenty-fifth of the others when left out, and at least 40.
+    /// Runs with each fault; a fortieth of the others when left out, and at least 40.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     fault_runs: Option<u64>,
     /// The seed of the first run.
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
 
 fn rollout(options: &RolloutOptions) -> anyhow::Result<bool> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let fault_runs = options.fault_runs.unwrap_or((options.runs / 25).max(40));
+    let fault_runs = options.fault_runs.unwrap_or((options.runs / 40).max(40));
     let report = Report::make(options.runs, fault_runs, options.seed, threads);
     if options.json {
         println!("{}", report.json());

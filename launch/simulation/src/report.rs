@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::judges::ALPHA;
-use crate::scenario::{BASELINE_S, JUDGES, OURS, SPRT, SPRT_RATES, Scenario, Verdicts, run_all};
+use crate::scenario::{BASELINE_S, JUDGES, OURS, SPRT, SPRT_RATES, SPRT_SPLIT, Scenario, Verdicts, run_all};
 use crate::traffic::{CANARY_SHARE, ERROR_RATE, Fault, Shape};
 
 pub const PER_MINUTE: [u32; 3] = [60, 600, 6000];
@@ -156,6 +156,7 @@ impl Report {
         all.insert("missed_rate".to_owned(), missed.into());
         for (name, limit) in [
             ("ratio_vs_sprt_10x", SPRT),
+            ("ratio_vs_sprt_split_10x", SPRT_SPLIT),
             ("ratio_vs_sprt_rates_10x", SPRT_RATES),
         ] {
             let ratio = |per_minute, shape, judge| json!(self.ratio(per_minute, shape, judge, limit));

@@ -7,17 +7,19 @@ use crate::judges::{Flagger, Judge, Kayenta, Knows, Mutant, Ours, Peeked, Sprt};
 use crate::traffic::{Fault, Model, Shape, Traffic};
 
 /// In the order of all results.
-pub const JUDGES: [&str; 6] = [
+pub const JUDGES: [&str; 7] = [
     "ours",
     "kayenta",
     "flagger",
     "peeked_z_test",
     "sprt",
+    "sprt_split",
     "sprt_rates",
 ];
 pub const OURS: usize = 0;
 pub const SPRT: usize = 4;
-pub const SPRT_RATES: usize = 5;
+pub const SPRT_SPLIT: usize = 5;
+pub const SPRT_RATES: usize = 6;
 /// A rollout begins with so many seconds in which only the stable side has traffic.
 pub const BASELINE_S: u32 = 60;
 /// Runs that one thread takes at a time.
@@ -44,6 +46,7 @@ fn judges(fault: Fault) -> [Box<dyn Judge>; JUDGES.len()] {
         Box::new(Flagger::default()),
         Box::new(Peeked::default()),
         Box::new(Sprt::new(Knows::Ratio, fault)),
+        Box::new(Sprt::new(Knows::Split, fault)),
         Box::new(Sprt::new(Knows::Rates, fault)),
     ]
 }

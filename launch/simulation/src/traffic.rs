@@ -173,7 +173,7 @@ impl Model {
 pub struct Second {
     pub stable: Counts,
     pub canary: Counts,
-    /// The chance with which a request went to the canary: only the SPRT is told.
+    /// The chance with which a request went to the canary: only one of the SPRTs is told.
     pub share: f64,
 }
 

@@ -205,7 +205,7 @@ fn nothing_is_promoted_in_a_freeze_and_a_rollback_does_not_wait() {
     let freezes =
         "freeze: [{ days: [fri, sat], from: \"22:00\", to: \"08:30\" }, { from: \"12:00\", to: \"13:00\" }]";
     let spec = spec(freezes);
-    let (stable, canary) = (answers(70, 0), answers(30, 0));
+    let stable = answers(70, 0);
     let entered = |minute: Option<u32>| {
         let mut fed = Fed::new(&spec);
         fed.look.local_minute = minute;
