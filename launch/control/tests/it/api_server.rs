@@ -136,7 +136,8 @@ impl Cluster {
         route["metadata"]["annotations"]["touched"] = version;
     }
 
-    fn patch(&mut self, patch: &Value) -> Result<(), Response> {
+    /// Applies it, or says why not.
+    fn patch(&mut self, patch: &Value) -> Option<Response> {
         if self.others > 0 {
             self.others -= 1;
             self.somebody_else_writes();
@@ -148,7 +149,7 @@ impl Cluster {
             if op["op"] == "test" {
                 if patched.pointer(path) != Some(&op["value"]) {
                     let words = "the server rejected our request due to an error in our request";
-                    return Err(failure(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", words));
+                    return Some(failure(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", words));
                 }
             } else {
                 assert_eq!(op["op"], "add");
@@ -161,7 +162,7 @@ impl Cluster {
             self.somebody_else_writes();
             let words = "Operation cannot be fulfilled on httproutes.gateway.networking.k8s.io \"shop\": \
                          the object has been modified; please apply your changes to the latest version and try again";
-            return Err(failure(StatusCode::CONFLICT, "Conflict", words));
+            return Some(failure(StatusCode::CONFLICT, "Conflict", words));
         }
         let before = self.route.replace(patched);
         if before.unwrap()["spec"] != self.route.as_ref().unwrap()["spec"] {
@@ -169,7 +170,7 @@ impl Cluster {
             self.bump("resourceVersion");
             self.waited = 0;
         }
-        Ok(())
+        None
     }
 
     /// The controller at work.
@@ -229,7 +230,7 @@ async fn answer(
     }
     if verb == "patch" {
         assert_eq!(headers["content-type"], "application/json-patch+json");
-        if let Err(refusal) = cluster.patch(&serde_json::from_slice(&body).unwrap()) {
+        if let Some(refusal) = cluster.patch(&serde_json::from_slice(&body).unwrap()) {
             return refusal;
         }
     }

@@ -226,7 +226,7 @@ async fn a_canary_that_fails_is_taken_back_and_drained() {
 #[tokio::test]
 async fn a_stopped_launch_takes_the_canary_back_before_it_ends() {
     let (admin, shared) = gateway(0, 0).await;
-    let ran = run(&admin, Some(20)).await;
+    let ran = run(&admin, Some(100)).await;
     assert!(ran.measured.is_err());
     assert_eq!(shared.lock().unwrap().canary_weight, 0);
 }

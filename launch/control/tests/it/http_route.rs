@@ -286,7 +286,7 @@ async fn a_rollout_ends_at_100_and_a_stopped_one_at_0() {
         }
     });
     until_scraped(&prometheus).await;
-    for (stop_at, last) in [(None, 100), (Some(30), 0)] {
+    for (stop_at, last) in [(None, 100), (Some(100), 0)] {
         let (plan, spec) = gate(&folder, &prometheus.url(), &[]);
         let ran = run_gate(&plan, GateKind::Canary(spec), move |weight| {
             Some(weight) == stop_at

@@ -320,7 +320,7 @@ async fn a_canary_of_which_nothing_is_known_is_taken_back_and_not_let_pass() {
 #[tokio::test]
 async fn a_launch_that_is_stopped_leaves_no_player_on_the_canary_of_an_nginx() {
     let world = World::new().await;
-    let (ran, met) = rollout(&world, |weight| weight == 30).await;
+    let (ran, met) = rollout(&world, |weight| weight == 100).await;
     assert!(ran.measured.is_err());
     assert_eq!(met, "v1.2");
 }
