@@ -124,6 +124,9 @@ pub enum Refusal {
         /// The limit.
         limit_ms: u64,
     },
+    /// The request's body is not what its headers say, or broke off: no fault of the backend.
+    #[error("the request's body broke off, or cannot be read")]
+    BrokenBody,
     /// CONNECT and other things that a gateway does not carry.
     #[error("{what} is not carried by this gateway")]
     Unsupported {
@@ -140,7 +143,7 @@ impl Refusal {
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Connect { .. } | Self::Broken { .. } => StatusCode::BAD_GATEWAY,
             Self::Timeout { .. } | Self::DeadlineSpent => StatusCode::GATEWAY_TIMEOUT,
-            Self::UnreadableDeadline(_) => StatusCode::BAD_REQUEST,
+            Self::UnreadableDeadline(_) | Self::BrokenBody => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ClientStalled { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Unsupported { .. } => StatusCode::NOT_IMPLEMENTED,
@@ -154,7 +157,7 @@ impl Refusal {
                 code::UNAVAILABLE
             }
             Self::Timeout { .. } | Self::DeadlineSpent => code::DEADLINE_EXCEEDED,
-            Self::UnreadableDeadline(_) => code::INVALID_ARGUMENT,
+            Self::UnreadableDeadline(_) | Self::BrokenBody => code::INVALID_ARGUMENT,
             Self::TooLarge { .. } | Self::TooMany { .. } => code::RESOURCE_EXHAUSTED,
             Self::ClientStalled { .. } => code::CANCELLED,
             Self::Unsupported { .. } => code::UNIMPLEMENTED,

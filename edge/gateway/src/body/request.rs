@@ -57,11 +57,6 @@ impl Progress {
         self.ended.load(Ordering::Relaxed)
     }
 
-    /// True when the client's connection failed under the body.
-    pub fn client_broke(&self) -> bool {
-        self.verdict.load(Ordering::Relaxed) == CLIENT_BROKE
-    }
-
     /// The gateway's reason for ending the body early, if it did.
     pub fn refusal(&self, limits: BodyLimits) -> Option<Refusal> {
         match self.verdict.load(Ordering::Relaxed) {
@@ -71,6 +66,7 @@ impl Progress {
             STALLED => Some(Refusal::ClientStalled {
                 limit_ms: limits.idle.as_millis() as u64,
             }),
+            CLIENT_BROKE => Some(Refusal::BrokenBody),
             _ => None,
         }
     }
