@@ -65,6 +65,10 @@ pub fn run(options: &RollbackOptions) -> anyhow::Result<bool> {
         "broken",
         "history_violations",
     ];
+    ensure!(
+        result["games_moved"] != 0 && result["acknowledged"] != 0,
+        "no game went on at the other release: this run says nothing"
+    );
     let median = result["interruption_p50_ms"].as_f64().unwrap_or(f64::MAX);
     Ok(zero.into_iter().all(|key| result[key] == 0) && median <= options.interruption_max as f64)
 }

@@ -210,16 +210,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_are_told_the_longest_open_first() {
+    async fn all_are_told_and_who_comes_late_at_once() {
         let tunnels = Arc::new(Tunnels::default());
         let passes: Vec<_> = (0..4).map(|_| Tunnels::enter(&tunnels)).collect();
         let draining = tunnels.end_over(Duration::from_millis(40));
-        let in_order = async {
+        let told = async {
             // The last one is told when all are.
             passes[3].drain.cancelled().await;
             assert!(passes.iter().all(|pass| pass.drain.is_cancelled()));
         };
-        assert_eq!(tokio::join!(draining, in_order).0, 4);
+        assert_eq!(tokio::join!(draining, told).0, 4);
         assert!(
             Tunnels::enter(&tunnels).drain.is_cancelled(),
             "one that comes late"
