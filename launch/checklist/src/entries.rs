@@ -122,7 +122,7 @@ impl Signers {
             why,
         };
         let (who, key) = match &entry.fact {
-            Fact::SignOff { role, .. } => {
+            Fact::SignOff { role, .. } | Fact::Approval { role, .. } => {
                 let named = self.roles.iter().find(|(name, _)| name == role);
                 let (_, key) =
                     named.ok_or_else(|| wrong(format!("the launch names no key for role {role}")))?;

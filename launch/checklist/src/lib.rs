@@ -24,7 +24,7 @@ pub use model::{Attachment, DocumentModel};
 pub use render::render;
 pub use verify::{VerifyLine, VerifyReport, verify};
 pub use view::{
-    AttemptView, CanaryStepView, ChartView, ChecklistData, EvidenceView, ExpectationView, GateMark, GateView,
-    ItemView, Mark, NamedDigest, NamedValue, Overall, RecordView, RoleView, SignOffView, SignedView, Stamp,
-    TotalsView, UnitView, WindowView,
+    ApprovalView, AttemptView, CanaryStepView, ChartView, ChecklistData, EvidenceView, ExpectationView,
+    GateMark, GateView, ItemView, Mark, NamedDigest, NamedValue, Overall, RecordView, RoleView, SignOffView,
+    SignedView, Stamp, TotalsView, UnitView, WindowView,
 };

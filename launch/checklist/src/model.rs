@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use tminus_plan::{
-    Attempt, AttemptEnd, Bilingual, Evidence, Fact, Gate, GateState, Item, ItemState, ItemStatus,
-    LaunchState, RolloutVerdict, SignOffState, Verdict,
+    Approved, Attempt, AttemptEnd, Bilingual, Evidence, Fact, Gate, GateKind, GateState, Item, ItemState,
+    ItemStatus, LaunchState, RolloutVerdict, SignOffState, Signed, Verdict,
 };
 use tminus_record::note::{self, Checkpoint};
 use tminus_record::{Record, VerifyingKey, merkle};
@@ -13,9 +13,9 @@ use crate::ChecklistError;
 use crate::entries::{Entry, Signers, read_all};
 use crate::format::{self, Zones};
 use crate::view::{
-    AttemptView, CanaryStepView, ChartView, ChecklistData, EvidenceView, ExpectationView, GateMark, GateView,
-    ItemView, Mark, NamedDigest, NamedValue, Overall, RecordView, RoleView, SignOffView, SignedView,
-    TotalsView, WindowView,
+    ApprovalView, AttemptView, CanaryStepView, ChartView, ChecklistData, EvidenceView, ExpectationView,
+    GateMark, GateView, ItemView, Mark, NamedDigest, NamedValue, Overall, RecordView, RoleView, SignOffView,
+    SignedView, TotalsView, WindowView,
 };
 
 /// Version of the document's data.
@@ -174,7 +174,7 @@ pub(crate) fn derive(
     Ok((data, entries.iter().filter_map(attachment).collect()))
 }
 
-/// Entries that carry the document: the plan, every evidence, every sign-off.
+/// Entries that carry the document: the plan, every evidence, every sign-off and approval.
 fn attachment(entry: &Entry) -> Option<Attachment> {
     let (name, description) = match &entry.fact {
         Fact::LaunchStarted { .. } => (
@@ -184,6 +184,17 @@ fn attachment(entry: &Entry) -> Option<Attachment> {
         Fact::Evidence(evidence) => (
             evidence_file(entry.index, evidence),
             format!("evidence of {}/{}", evidence.item, evidence.gate),
+        ),
+        Fact::Approval {
+            item, approval, role, ..
+        } => (
+            format!(
+                "approvals/{}-{}-{}.json",
+                entry.index,
+                plain(item),
+                plain(approval)
+            ),
+            format!("approval `{approval}` of {item} by {role}"),
         ),
         Fact::SignOff { item, role, .. } => (
             format!("sign-offs/{}-{}-{}.json", entry.index, plain(item), plain(role)),
@@ -363,6 +374,11 @@ impl Context<'_> {
                     reason: short(&step.reason),
                 })
                 .collect(),
+            approvals: state
+                .approvals
+                .iter()
+                .map(|given| self.approval(gate, given))
+                .collect(),
             charts: deciding
                 .map(|(_, evidence)| charts(&evidence.series))
                 .unwrap_or_default(),
@@ -431,13 +447,35 @@ impl Context<'_> {
                 .role(&state.role)
                 .map(VerifyingKey::key_id)
                 .unwrap_or_default(),
-            signed: state.signed.as_ref().map(|signed| SignedView {
-                entry: signed.entry,
-                at: self.zones.stamp(signed.at_ms),
-                statement: short(&signed.statement),
-                record_size: signed.record_size,
-                record_root: signed.record_root_hex.clone(),
-            }),
+            signed: state.signed.as_ref().map(|signed| self.signed(signed)),
+        }
+    }
+
+    fn signed(&self, signed: &Signed) -> SignedView {
+        SignedView {
+            entry: signed.entry,
+            at: self.zones.stamp(signed.at_ms),
+            statement: short(&signed.statement),
+            record_size: signed.record_size,
+            record_root: signed.record_root_hex.clone(),
+        }
+    }
+
+    fn approval(&self, gate: &Gate, given: &Approved) -> ApprovalView {
+        let step = match gate.kind_for(self.state.rehearsal) {
+            GateKind::Canary(spec) => spec.approved_step(&given.approval),
+            _ => None,
+        };
+        ApprovalView {
+            approval: given.approval.clone(),
+            weight_percent: step.map_or(0, |(_, weight)| weight),
+            role: given.role.clone(),
+            key_id: self
+                .signers
+                .role(&given.role)
+                .map(VerifyingKey::key_id)
+                .unwrap_or_default(),
+            signed: self.signed(&given.signed),
         }
     }
 }

@@ -292,12 +292,12 @@ fn check_signatures(entries: &[Entry], signers: &Signers, names: &Names, lines: 
     if wrong.is_empty() {
         let sign_offs = entries
             .iter()
-            .filter(|e| matches!(e.fact, Fact::SignOff { .. }))
+            .filter(|e| matches!(e.fact, Fact::SignOff { .. } | Fact::Approval { .. }))
             .count();
         lines.good(
             &names.record,
             format!(
-                "all {} entries are signed: {sign_offs} sign-offs by the key of their role, the others by the launch key",
+                "all {} entries are signed: {sign_offs} sign-offs and approvals by the key of their role, the others by the launch key",
                 entries.len()
             ),
         );
@@ -306,18 +306,24 @@ fn check_signatures(entries: &[Entry], signers: &Signers, names: &Names, lines: 
     }
 }
 
-/// A sign-off names the root of the record that the signer saw: it must be this record's.
+/// A sign-off or an approval names the root of the record that the signer saw: it must be this record's.
 fn check_seen_roots(entries: &[Entry], verified: &Verified, names: &Names, lines: &mut Lines) {
     let leaves = verified.leaves();
     let mut wrong = Vec::new();
     let mut right = 0;
     for entry in entries {
-        let Fact::SignOff {
+        let (Fact::SignOff {
             role,
             record_root_hex,
             record_size,
             ..
-        } = &entry.fact
+        }
+        | Fact::Approval {
+            role,
+            record_root_hex,
+            record_size,
+            ..
+        }) = &entry.fact
         else {
             continue;
         };
@@ -335,7 +341,9 @@ fn check_seen_roots(entries: &[Entry], verified: &Verified, names: &Names, lines
         }
     }
     if wrong.is_empty() && right > 0 {
-        let says = format!("{right} sign-offs name the root that this record had when they were given");
+        let says = format!(
+            "{right} sign-offs and approvals name the root that this record had when they were given"
+        );
         lines.good(&names.record, says);
     }
     lines.bad_each(&names.record, wrong);

@@ -130,6 +130,9 @@ pub struct GateView {
     pub evidence: Option<EvidenceView>,
     pub attempts: Vec<AttemptView>,
     pub canary_steps: Vec<CanaryStepView>,
+    /// What let the canary into steps that waited for a person.
+    #[serde(default)]
+    pub approvals: Vec<ApprovalView>,
     pub charts: Vec<ChartView>,
 }
 
@@ -183,6 +186,16 @@ pub struct CanaryStepView {
     pub weight_percent: u32,
     pub verdict: Bilingual,
     pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ApprovalView {
+    pub approval: String,
+    /// The weight that it let the canary have.
+    pub weight_percent: u32,
+    pub role: String,
+    pub key_id: String,
+    pub signed: SignedView,
 }
 
 /// A measured course, thinned to what paper shows.

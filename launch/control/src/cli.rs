@@ -91,6 +91,17 @@ Examples:
 
 What is signed: the item, the role, your statement, and the root of the record that you signed on.")]
     SignOff(SignOff),
+    /// Let a canary into the step that waits for an approval, while its gate runs
+    #[command(after_help = "\
+Examples:
+  tminus approve --out launch --approval go-live --role sre --key sre.pem
+  tminus approve --out launch --approval go-live --role sre --key sre.pem \\
+      --statement \"watched 30 % for an hour, support has no calls\"
+
+The plan names approvals at the steps that wait for one: steps: [0, 30, { weight: 100, approval: go-live }].
+Who signs the item may approve. It is taken once the canary is at the step before, and goes on record:
+the checklist shows who let it on, when, and what the record said then.")]
+    Approve(Approve),
     /// Check a checklist against its record: every proof, every signature, every tick. Offline
     #[command(after_help = "\
 Examples:
@@ -249,6 +260,31 @@ pub struct SignOff {
     #[arg(long, value_name = "ID")]
     pub item: String,
     /// The role that signs, e.g. qa
+    #[arg(long, value_name = "ROLE")]
+    pub role: String,
+    /// The role's private key (PEM, from `tminus keygen`)
+    #[arg(long, value_name = "PEM")]
+    pub key: PathBuf,
+    /// What the signer states
+    #[arg(long, value_name = "TEXT", default_value = "approved")]
+    pub statement: String,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Approve {
+    /// The launch's folder
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The approval as the plan's step names it, e.g. go-live
+    #[arg(long, value_name = "NAME")]
+    pub approval: String,
+    /// The item whose canary it is, where several wait for an approval of this name
+    #[arg(long, value_name = "ID")]
+    pub item: Option<String>,
+    /// The role that approves, e.g. sre
     #[arg(long, value_name = "ROLE")]
     pub role: String,
     /// The role's private key (PEM, from `tminus keygen`)

@@ -35,7 +35,8 @@ pub async fn run(cli: Cli) -> Result<Exit> {
             command: ContractCommand::Rules(args),
         } => Ok(contract_diff::rules(&args)),
         Command::Gate(args) => gate::run(&args).await,
-        Command::SignOff(args) => sign_off::run(args).await,
+        Command::SignOff(args) => sign_off::run(&args).await,
+        Command::Approve(args) => sign_off::approve(&args).await,
         Command::Verify(args) => verify::run(&args),
         Command::Keygen(args) => keygen(&args),
     }
@@ -60,6 +61,7 @@ pub const fn wants_json(cli: &Cli) -> bool {
         } => args.json,
         Command::Gate(args) => args.json,
         Command::SignOff(args) => args.json,
+        Command::Approve(args) => args.json,
         Command::Verify(args) => args.json,
         Command::Keygen(_) => false,
     }

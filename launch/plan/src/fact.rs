@@ -61,6 +61,20 @@ pub enum Fact {
         record_root_hex: String,
         record_size: u64,
     },
+    /// A person lets a canary into the step that waits for this approval. The envelope around it is signed
+    /// with the role's key.
+    Approval {
+        item: String,
+        gate: String,
+        /// As the plan's step calls it.
+        approval: String,
+        role: String,
+        at_ms: u64,
+        statement: String,
+        /// Root of the record that the signer saw, lower-case hexadecimal, and its size.
+        record_root_hex: String,
+        record_size: u64,
+    },
     LaunchFinished {
         at_ms: u64,
         ticked: u32,
@@ -143,6 +157,7 @@ impl Fact {
             | Self::GateCouldNotRun { at_ms, .. }
             | Self::RolloutStep { at_ms, .. }
             | Self::SignOff { at_ms, .. }
+            | Self::Approval { at_ms, .. }
             | Self::LaunchFinished { at_ms, .. }
             | Self::ChecklistIssued { at_ms, .. } => *at_ms,
             Self::Evidence(evidence) => evidence.ended_at_ms,
@@ -159,18 +174,20 @@ impl Fact {
             Self::GateCouldNotRun { .. } => "gate-could-not-run",
             Self::RolloutStep { .. } => "rollout-step",
             Self::SignOff { .. } => "sign-off",
+            Self::Approval { .. } => "approval",
             Self::LaunchFinished { .. } => "launch-finished",
             Self::ChecklistIssued { .. } => "checklist-issued",
         }
     }
 
-    pub(crate) const NAMES: [&'static str; 8] = [
+    pub(crate) const NAMES: [&'static str; 9] = [
         "launch-started",
         "gate-started",
         "evidence",
         "gate-could-not-run",
         "rollout-step",
         "sign-off",
+        "approval",
         "launch-finished",
         "checklist-issued",
     ];

@@ -46,8 +46,8 @@ pub use spec::{
     ReplayRequest, SessionsSpec, SlowProbe, SplitSpec, StepSpec, TO_COME_KINDS, Traffic,
 };
 pub use state::{
-    Attempt, AttemptEnd, GateState, ItemState, ItemStatus, LaunchState, RolloutEntry, SignOffState, Signed,
-    Totals,
+    Approved, Attempt, AttemptEnd, GateState, ItemState, ItemStatus, LaunchState, RolloutEntry, SignOffState,
+    Signed, Totals,
 };
 pub use statement::{STATEMENT_TYPE, Subject, from_statement, to_statement};
 pub use steering::{

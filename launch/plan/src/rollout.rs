@@ -55,6 +55,14 @@ pub struct Decision {
     pub verdict: RolloutVerdict,
     /// One sentence with numbers.
     pub reason: String,
+    /// The approval without which the next step is not entered, when it is the only thing missing.
+    pub awaits: Option<String>,
+}
+
+/// Why a step is not entered now.
+struct Barred {
+    why: String,
+    approval: Option<String>,
 }
 
 /// A rollout that is going on. A weight that [`Rollout::next`] answers counts as set.
@@ -117,7 +125,7 @@ impl Rollout {
         let Some(position) = self.position else {
             self.last = look.clone();
             return match self.barred(0, look) {
-                Some(why) => hold(RolloutVerdict::Started, why),
+                Some(barred) => barred.hold(RolloutVerdict::Started, String::new()),
                 None => self.enter(0, look, RolloutVerdict::Started, "the rollout begins".to_owned()),
             };
         };
@@ -152,7 +160,7 @@ impl Rollout {
                     return self.end(Step::Finished, RolloutVerdict::NotWorse, reason);
                 }
                 match self.barred(position + 1, look) {
-                    Some(why) => hold(RolloutVerdict::NotWorse, format!("{why}; {reason}")),
+                    Some(barred) => barred.hold(RolloutVerdict::NotWorse, format!("; {reason}")),
                     None => self.enter(position + 1, look, RolloutVerdict::NotWorse, reason),
                 }
             }
@@ -166,29 +174,36 @@ impl Rollout {
 
     /// Why the step at this position may not be entered now, if it may not: an approval that is missing, or
     /// a time at which nothing is promoted. A rollback asks neither.
-    fn barred(&self, position: usize, look: &Look) -> Option<String> {
+    fn barred(&self, position: usize, look: &Look) -> Option<Barred> {
         let weight = self.spec.steps.get(position).copied()?;
         if weight == 0 {
             return None;
         }
         let approval = self.spec.at.get(&weight).and_then(|step| step.approval.as_ref());
         if let Some(name) = approval.filter(|name| !look.approvals.contains(*name)) {
-            return Some(format!("{weight} % waits for the approval `{name}`"));
+            return Some(Barred {
+                why: format!("{weight} % waits for the approval `{name}`"),
+                approval: Some(name.clone()),
+            });
         }
         if self.spec.freeze.is_empty() {
             return None;
         }
         let Some(now) = look.local_minute else {
-            return Some(format!(
-                "{weight} % waits: the plan has freeze windows and the local time is unknown"
-            ));
+            return Some(Barred {
+                why: format!("{weight} % waits: the plan has freeze windows and the local time is unknown"),
+                approval: None,
+            });
         };
         let freeze = self.spec.freeze.iter().find(|freeze| freeze.covers(now))?;
-        Some(format!(
-            "{weight} % waits for the end of the freeze at {:02}:{:02}",
-            freeze.to_minute / 60,
-            freeze.to_minute % 60
-        ))
+        Some(Barred {
+            why: format!(
+                "{weight} % waits for the end of the freeze at {:02}:{:02}",
+                freeze.to_minute / 60,
+                freeze.to_minute % 60
+            ),
+            approval: None,
+        })
     }
 
     fn enter(&mut self, position: usize, look: &Look, verdict: RolloutVerdict, reason: String) -> Decision {
@@ -203,6 +218,7 @@ impl Rollout {
             step: Step::SetWeight(weight),
             verdict,
             reason,
+            awaits: None,
         }
     }
 
@@ -218,6 +234,7 @@ impl Rollout {
             step,
             verdict,
             reason,
+            awaits: None,
         };
         self.ended = Some(decision.clone());
         decision
@@ -469,6 +486,16 @@ fn hold(verdict: RolloutVerdict, why: String) -> Decision {
         step: Step::Hold { why: why.clone() },
         verdict,
         reason: why,
+        awaits: None,
+    }
+}
+
+impl Barred {
+    fn hold(self, verdict: RolloutVerdict, seen: String) -> Decision {
+        Decision {
+            awaits: self.approval,
+            ..hold(verdict, self.why + &seen)
+        }
     }
 }
 

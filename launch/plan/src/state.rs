@@ -68,6 +68,8 @@ pub struct GateState {
     pub attempts: Vec<Attempt>,
     /// Weight changes of the newest attempt of a canary gate.
     pub rollout: Vec<RolloutEntry>,
+    /// Approvals that were given to the newest attempt of a canary gate.
+    pub approvals: Vec<Approved>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -103,6 +105,14 @@ pub struct RolloutEntry {
     pub weight_percent: u32,
     pub reason: String,
     pub verdict: RolloutVerdict,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Approved {
+    pub approval: String,
+    pub role: String,
+    #[serde(flatten)]
+    pub signed: Signed,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]

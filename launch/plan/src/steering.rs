@@ -120,6 +120,27 @@ pub struct BusinessQuery {
 }
 
 impl CanarySpec {
+    /// The weight that an approval lets the canary have, and the one before it; none when no step waits for it.
+    #[must_use]
+    pub fn approved_step(&self, approval: &str) -> Option<(Option<u32>, u32)> {
+        let (weight, _) = self
+            .at
+            .iter()
+            .find(|(_, step)| step.approval.as_deref() == Some(approval))?;
+        let position = self.steps.iter().position(|step| step == weight)?;
+        let before = position
+            .checked_sub(1)
+            .and_then(|before| self.steps.get(before))
+            .copied();
+        Some((before, *weight))
+    }
+
+    /// Whether a step may be held back for longer than its budget: by a person or by a freeze.
+    #[must_use]
+    pub fn may_wait(&self) -> bool {
+        !self.freeze.is_empty() || self.at.values().any(|step| step.approval.is_some())
+    }
+
     /// Every text in which a variable may stand, but those of the traffic.
     pub(crate) fn texts_mut(&mut self) -> Vec<&mut String> {
         let mut texts = vec![&mut self.stable, &mut self.canary];

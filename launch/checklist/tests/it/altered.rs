@@ -98,8 +98,8 @@ fn an_untouched_launch_proves_every_claim() {
     for claim in [
         "every byte of every file follows",
         "the key that you trust",
-        "entries are signed: 1 sign-offs by the key of their role",
-        "1 sign-offs name the root",
+        "entries are signed: 1 sign-offs and approvals by the key of their role",
+        "1 sign-offs and approvals name the root",
         "its SHA-256 is the one in the record's last entry",
         "attached envelopes are, byte for byte, entries",
         "the record continues, unchanged",

@@ -57,6 +57,7 @@ fn whole_launch() -> Launch {
     launch.sign_off("load-test", "qa");
     launch.gate("routes", "no-token", &[]);
     launch.gate("canary", "rollout", &[]);
+    launch.sign_off("canary", "qa");
     launch.finish();
     launch
 }
@@ -89,6 +90,7 @@ fn a_complete_launch_shows_every_item_figure_and_signature() {
     says(&text, "I have seen the evidence of load-test");
     says(&text, "2026-11-22 14:00:00 UTC");
     says(&text, "2026-11-22 22:00:00 Asia/Shanghai (+08:00)");
+    says(&text, "past-half 70 % · qa Watched canary at 30 % for an hour.");
     for reason in &launch.rollout_reasons {
         says(&text, reason);
     }
@@ -191,6 +193,7 @@ fn a_launch_that_was_not_brought_to_its_end_is_incomplete() {
     launch.sign_off("load-test", "qa");
     launch.gate("routes", "no-token", &[]);
     launch.gate("canary", "rollout", &[]);
+    launch.sign_off("canary", "qa");
     let data = launch.model().data;
     assert_eq!((data.totals.ticked, data.verdict), (3, Overall::Incomplete));
     assert!(

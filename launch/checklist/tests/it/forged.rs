@@ -3,7 +3,7 @@
 use tminus_checklist::{
     ChecklistError, DocumentModel, FontSource, GateMark, Mark, Overall, VerifyReport, verify,
 };
-use tminus_plan::Fact;
+use tminus_plan::{Fact, RolloutVerdict};
 use tminus_record::SigningKey;
 
 use crate::launch::Launch;
@@ -127,6 +127,38 @@ fn a_sign_off_that_the_role_did_not_sign_is_caught() {
         record_root_hex: hex::encode(launch.record.root()),
         record_size: launch.record.size(),
     };
+    launch.fact_signed_by(&fact, &SigningKey::from_seed([7; 32]));
+    let refused = DocumentModel::of_record(&launch.record).unwrap_err();
+    assert!(
+        matches!(refused, ChecklistError::Entry { index: 3, .. }),
+        "{refused}"
+    );
+    launch.finish();
+    let report = report_on(&mut launch, &honest);
+    says(&report, "not signed by role qa");
+}
+
+#[test]
+fn an_approval_that_the_role_did_not_give_is_caught() {
+    let mut launch = Launch::start(include_str!("plan.yaml"), "plans/test.yaml");
+    let at_ms = launch.later(1);
+    let (item, gate) = ("canary".to_owned(), "rollout".to_owned());
+    launch.fact(&Fact::GateStarted {
+        item: item.clone(),
+        gate: gate.clone(),
+        attempt: 1,
+        at_ms,
+    });
+    launch.fact(&Fact::RolloutStep {
+        item,
+        gate,
+        at_ms,
+        weight_percent: 30,
+        reason: "not worse".to_owned(),
+        verdict: RolloutVerdict::NotWorse,
+    });
+    let honest = launch.model();
+    let fact = launch.approval("canary", "rollout", "past-half", "qa");
     launch.fact_signed_by(&fact, &SigningKey::from_seed([7; 32]));
     let refused = DocumentModel::of_record(&launch.record).unwrap_err();
     assert!(

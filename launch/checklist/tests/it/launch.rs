@@ -142,6 +142,9 @@ impl Launch {
                 );
                 self.rollout_reasons.push(reason.clone());
                 let (item, gate) = (item.to_owned(), gate.to_owned());
+                if weight == 70 {
+                    self.approve(&item, &gate, "past-half", "qa");
+                }
                 self.fact(&Fact::RolloutStep {
                     item,
                     gate,
@@ -199,6 +202,26 @@ impl Launch {
         };
         let key = self.roles[role].clone();
         self.fact_signed_by(&fact, &key)
+    }
+
+    fn approve(&mut self, item: &str, gate: &str, approval: &str, role: &str) -> u64 {
+        let fact = self.approval(item, gate, approval, role);
+        let key = self.roles[role].clone();
+        self.fact_signed_by(&fact, &key)
+    }
+
+    /// An approval on the record as it is; not signed yet.
+    pub fn approval(&mut self, item: &str, gate: &str, approval: &str, role: &str) -> Fact {
+        Fact::Approval {
+            item: item.to_owned(),
+            gate: gate.to_owned(),
+            approval: approval.to_owned(),
+            role: role.to_owned(),
+            at_ms: self.later(2_000),
+            statement: format!("Watched {item} at 30 % for an hour."),
+            record_root_hex: hex::encode(self.record.root()),
+            record_size: self.record.size(),
+        }
     }
 
     pub fn finish(&mut self) {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::board::SharedBoard;
 use crate::cli::Gate;
 use crate::error::{CliError, Exit, Kind, Result};
-use crate::gates::{CouldNotRun, Hands, Measured, deadlines, http, sessions};
+use crate::gates::{Approvals, CouldNotRun, Hands, Measured, deadlines, http, sessions};
 use crate::session;
 use crate::wall::{SystemWall, Wall as _};
 
@@ -96,6 +96,7 @@ async fn one(kind: &GateKind) -> std::result::Result<Measured, CouldNotRun> {
         stop: CancellationToken::new(),
         board: SharedBoard::new(),
         steps,
+        approvals: Approvals::channel().0,
         wall: Arc::new(SystemWall),
     };
     match kind {

@@ -41,11 +41,14 @@ pub struct SignOffRequest {
     pub answer: oneshot::Sender<std::result::Result<SignOffAccepted, String>>,
 }
 
-/// What the record's owner answers to a sign-off that it took.
+/// What the record's owner answers to a sign-off or an approval that it took.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SignOffAccepted {
     pub item: String,
     pub role: String,
+    /// Of a canary's step; none for a sign-off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<String>,
     pub entry: u64,
 }
 

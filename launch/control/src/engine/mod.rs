@@ -9,7 +9,7 @@ pub mod picture;
 pub mod sign_offs;
 mod tell;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,11 +20,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use self::book::{Book, Snapshot};
+use self::sign_offs::{Purpose, Signing};
 use crate::board::{ChecklistCard, Phase, RunningGate, SharedBoard};
 use crate::console::Console;
 use crate::dashboard::SignOffRequest;
 use crate::error::{CliError, Kind, Result};
-use crate::gates::{CouldNotRun, GateRunner, Hands, Job, Measured, StepNote, shorten};
+use crate::gates::{Approvals, CouldNotRun, GateRunner, Hands, Job, Measured, StepNote, shorten};
 use crate::wall::Wall;
 
 /// How long a gate may take to put things back (a canary's weight) after the launch was stopped.
@@ -138,26 +139,59 @@ impl Engine {
         else {
             return Ok(false);
         };
-        let what = sign_offs::Signing {
-            item: &item,
-            role: &role,
+        self.sign_itself(&item, &role, Purpose::Item)?;
+        self.say(state, &format!("{item}  signed by {role} (generated key)"));
+        Ok(true)
+    }
+
+    /// One signature with a rehearsal's own key.
+    fn sign_itself(&mut self, item: &str, role: &str, purpose: Purpose<'_>) -> Result<()> {
+        let what = Signing {
+            item,
+            purpose,
+            role,
             statement: sign_offs::REHEARSAL_STATEMENT,
             at_ms: self.wall.now_ms(),
             record_root_hex: self.book.root_hex(),
             record_size: self.book.size(),
         };
-        let envelope = sign_offs::envelope(what, self.book.subject(), &self.own_signers[&role])?;
-        match sign_offs::accept(&mut self.book, &envelope.to_bytes())? {
-            Ok(_) => {
-                self.say(state, &format!("{item}  signed by {role} (generated key)"));
-                Ok(true)
-            }
-            Err(why) => Err(CliError::new(
-                Kind::Record,
-                format!("the rehearsal cannot sign `{item}` as {role}: {why}"),
-            )
-            .hint("the keys in the keys folder are not those that the rehearsal began with; start anew")),
+        let envelope = sign_offs::envelope(what, self.book.subject(), &self.own_signers[role])?;
+        sign_offs::accept(&mut self.book, &envelope.to_bytes())?
+            .map(|_| ())
+            .map_err(|why| {
+                CliError::new(
+                    Kind::Record,
+                    format!("the rehearsal cannot sign `{item}` as {role}: {why}"),
+                )
+                .hint("the keys in the keys folder are not those that the rehearsal began with; start anew")
+            })
+    }
+
+    /// A canary's step waits for a person: a rehearsal approves by itself, a launch says what to do.
+    fn approval_awaited(&mut self, state: &LaunchState, job: &Job, approval: &str) -> Result<()> {
+        let place = format!("{} / {}", job.item, job.gate.id);
+        let roles = state
+            .plan
+            .item(&job.item)
+            .map_or(&[][..], |item| item.sign_offs.as_slice());
+        let own = roles.iter().find(|role| self.own_signers.contains_key(*role));
+        if let Some(role) = own.filter(|_| state.rehearsal) {
+            let gate = &job.gate.id;
+            self.sign_itself(&job.item, role, Purpose::Step { gate, approval })?;
+            self.say(
+                state,
+                &format!("{place}  `{approval}` approved by {role} (generated key)"),
+            );
+        } else {
+            self.say(
+                state,
+                &format!(
+                    "{place}  waits for the approval `{approval}` by {}: tminus approve --approval {approval} …",
+                    roles.join(" or ")
+                ),
+            );
         }
+        Ok(())
     }
 
     async fn wait(&mut self, state: &LaunchState, actions: &[Action]) -> Result<()> {
@@ -275,11 +309,13 @@ impl Engine {
         job: &Job,
     ) -> Result<Option<std::result::Result<Measured, CouldNotRun>>> {
         let (steps, mut notes) = mpsc::channel::<StepNote>(STEPS_QUEUED_MAX);
+        let (approvals, mut approver) = Approvals::channel();
         let hands = Hands {
             // A child: a gate may end its own work early without ending the launch.
             stop: self.stop.child_token(),
             board: self.board.clone(),
             steps,
+            approvals,
             wall: Arc::clone(&self.wall),
         };
         let runner = Arc::clone(&self.runner);
@@ -311,6 +347,14 @@ impl Engine {
                     take_sign_off(&mut self.book, request, &self.board, &self.console)?;
                     let after = self.book.state()?;
                     self.paint(&after);
+                    approver.give.send_replace(approved(&after, job));
+                }
+                Ok(()) = approver.awaited.changed() => {
+                    let awaited = approver.awaited.borrow_and_update().clone();
+                    if let Some(approval) = awaited {
+                        self.approval_awaited(state, job, &approval)?;
+                        approver.give.send_replace(approved(&self.book.state()?, job));
+                    }
                 }
                 () = self.stop.cancelled(), if gave_up.is_none() => {
                     gave_up = Some(tokio::time::Instant::now() + STOP_MAX);
@@ -362,6 +406,16 @@ impl Engine {
     }
 }
 
+/// The approvals that the running attempt of a gate has been given.
+fn approved(state: &LaunchState, job: &Job) -> BTreeSet<String> {
+    let given = state.gate(&job.item, &job.gate.id).map(|gate| &gate.approvals);
+    given
+        .into_iter()
+        .flatten()
+        .map(|given| given.approval.clone())
+        .collect()
+}
+
 fn take_sign_off(
     book: &mut Book,
     request: SignOffRequest,
@@ -370,10 +424,16 @@ fn take_sign_off(
 ) -> Result<()> {
     let answer = sign_offs::accept(book, &request.envelope)?;
     if let Ok(accepted) = &answer {
-        let line = format!(
-            "{}  signed by {} (entry {})",
-            accepted.item, accepted.role, accepted.entry
-        );
+        let line = match &accepted.approval {
+            None => format!(
+                "{}  signed by {} (entry {})",
+                accepted.item, accepted.role, accepted.entry
+            ),
+            Some(approval) => format!(
+                "{}  `{approval}` approved by {} (entry {})",
+                accepted.item, accepted.role, accepted.entry
+            ),
+        };
         board.change(|board| board.say(&line));
         console.line(&line);
     }

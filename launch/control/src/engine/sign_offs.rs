@@ -1,6 +1,6 @@
-//! Sign-offs: whether a signed envelope is one that the record takes.
+//! Sign-offs and approvals: whether a signed envelope is one that the record takes.
 //!
-//! The same rules hold for a sign-off that comes to a running launch, for one that is appended
+//! The same rules hold for one that comes to a running launch, for one that is appended
 //! between runs, and for those that a rehearsal makes itself.
 
 use tminus_plan::{AttemptEnd, Fact, LaunchState, Subject, from_statement};
@@ -18,10 +18,20 @@ pub const REHEARSAL_STATEMENT: &str = "rehearsal: signed by a generated key, not
 /// The longest statement that a signer may make, in bytes.
 const STATEMENT_BYTES_MAX: usize = 2_000;
 
+/// What a signature is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose<'a> {
+    /// The item is done.
+    Item,
+    /// A canary's step that waits for this approval may be entered.
+    Step { gate: &'a str, approval: &'a str },
+}
+
 /// What a signer signs.
 #[derive(Debug, Clone)]
 pub struct Signing<'a> {
     pub item: &'a str,
+    pub purpose: Purpose<'a>,
     pub role: &'a str,
     pub statement: &'a str,
     pub at_ms: u64,
@@ -29,18 +39,32 @@ pub struct Signing<'a> {
     pub record_size: u64,
 }
 
-/// Makes the envelope of a sign-off.
+/// Makes the envelope of a sign-off or of an approval.
 ///
 /// # Errors
 /// The fact cannot be written as a statement.
 pub fn envelope(what: Signing<'_>, subject: &[Subject], key: &SigningKey) -> Result<Envelope> {
-    let fact = Fact::SignOff {
-        item: what.item.to_owned(),
-        role: what.role.to_owned(),
-        at_ms: what.at_ms,
-        statement: what.statement.to_owned(),
-        record_root_hex: what.record_root_hex,
-        record_size: what.record_size,
+    let (item, role) = (what.item.to_owned(), what.role.to_owned());
+    let statement = what.statement.to_owned();
+    let fact = match what.purpose {
+        Purpose::Item => Fact::SignOff {
+            item,
+            role,
+            at_ms: what.at_ms,
+            statement,
+            record_root_hex: what.record_root_hex,
+            record_size: what.record_size,
+        },
+        Purpose::Step { gate, approval } => Fact::Approval {
+            item,
+            gate: gate.to_owned(),
+            approval: approval.to_owned(),
+            role,
+            at_ms: what.at_ms,
+            statement,
+            record_root_hex: what.record_root_hex,
+            record_size: what.record_size,
+        },
     };
     sign(&fact, subject, key)
 }
@@ -70,9 +94,9 @@ pub fn accept(book: &mut Book, bytes: &[u8]) -> Result<std::result::Result<SignO
     let state = book.state()?;
     match check(book, &state, bytes) {
         Err(why) => Ok(Err(why)),
-        Ok((envelope, fact, item, role)) => {
-            let entry = book.append_envelope(&envelope, fact)?;
-            Ok(Ok(SignOffAccepted { item, role, entry }))
+        Ok((envelope, fact, mut accepted)) => {
+            accepted.entry = book.append_envelope(&envelope, fact)?;
+            Ok(Ok(accepted))
         }
     }
 }
@@ -81,19 +105,40 @@ fn check(
     book: &Book,
     state: &LaunchState,
     bytes: &[u8],
-) -> std::result::Result<(Envelope, Fact, String, String), String> {
+) -> std::result::Result<(Envelope, Fact, SignOffAccepted), String> {
     let envelope = Envelope::from_bytes(bytes).map_err(|e| e.to_string())?;
     let (fact, subject) = from_statement(&envelope.payload).map_err(|e| e.to_string())?;
-    let Fact::SignOff {
-        item,
-        role,
-        statement,
-        record_root_hex,
-        record_size,
-        ..
-    } = &fact
-    else {
-        return Err(format!("that is a `{}`, not a sign-off", fact.name()));
+    let (approval, item, role, statement, record_root_hex, record_size) = match &fact {
+        Fact::SignOff {
+            item,
+            role,
+            statement,
+            record_root_hex,
+            record_size,
+            ..
+        } => (None, item, role, statement, record_root_hex, record_size),
+        Fact::Approval {
+            item,
+            approval,
+            role,
+            statement,
+            record_root_hex,
+            record_size,
+            ..
+        } => (
+            Some(approval),
+            item,
+            role,
+            statement,
+            record_root_hex,
+            record_size,
+        ),
+        other => {
+            return Err(format!(
+                "that is a `{}`, not a sign-off or an approval",
+                other.name()
+            ));
+        }
     };
     let item_state = state.item(item).ok_or_else(|| {
         let known: Vec<&str> = state.items.iter().map(|i| i.id.as_str()).collect();
@@ -133,7 +178,8 @@ fn check(
         Some(root) if root == *record_root_hex => {}
         _ => return Err("it was signed on another record than this launch's".to_owned()),
     }
-    for gate in &item_state.gates {
+    // An approval comes while its gate runs; a sign-off when all have passed.
+    for gate in item_state.gates.iter().filter(|_| approval.is_none()) {
         if !gate.verdict.is_passed() {
             return Err(format!(
                 "gate `{}` of `{item}` has not passed, so there is nothing to sign yet",
@@ -153,6 +199,11 @@ fn check(
     }
     // The fold has the last word: nothing goes on record that would contradict it.
     state.clone().apply(book.size(), &fact).map_err(|e| e.what)?;
-    let (item, role) = (item.clone(), role.clone());
-    Ok((envelope, fact, item, role))
+    let accepted = SignOffAccepted {
+        item: item.clone(),
+        role: role.clone(),
+        approval: approval.cloned(),
+        entry: book.size(),
+    };
+    Ok((envelope, fact, accepted))
 }

@@ -36,6 +36,8 @@ const PLAY_ON: Duration = Duration::from_secs(4);
 const PUT_BACK_MAX: Duration = Duration::from_secs(20);
 /// Traffic outlasts the slowest rollout by this.
 const TRAFFIC_MARGIN: Duration = Duration::from_secs(120);
+/// And by this where a step may wait for a person or for the end of a freeze: a whole launch.
+const WAIT_MAX: Duration = Duration::from_hours(48);
 /// A canary of which nothing is known is taken back after so many seconds, unless the plan says otherwise.
 const BLIND_S: f64 = 60.0;
 
@@ -80,14 +82,6 @@ pub(super) async fn run(
     live: &Live,
 ) -> Result<Measured, CouldNotRun> {
     let zone = zone(spec, job)?;
-    if let Some(name) = spec.at.values().find_map(|step| step.approval.as_ref()) {
-        return Err(CouldNotRun::new(format!(
-            "a step waits for the approval `{name}`, and this release takes no approvals during a gate"
-        ))
-        .hint(
-            "split the rollout in two items: the second one's window opens after the first one's sign-off",
-        ));
-    }
     let seed = live.seed_of(job);
     let (mut router, releases) = router::connect(spec, seed).await?;
     let weight = router.weight().await?;
@@ -102,9 +96,12 @@ pub(super) async fn run(
     router.set_draining(false).await?;
     let at_0 = router.verify(0).await?;
 
-    let longest = seconds(spec.budgets.step_s)
+    let mut longest = seconds(spec.budgets.step_s)
         .saturating_mul(u32::try_from(spec.steps.len()).unwrap_or(u32::MAX))
         .saturating_add(TRAFFIC_MARGIN);
+    if spec.may_wait() {
+        longest = longest.saturating_add(WAIT_MAX);
+    }
     let cancel = CancellationToken::new();
     let _guard = cancel.clone().drop_guard();
     let mut measured = match &spec.traffic {
@@ -205,6 +202,7 @@ impl Steering<'_> {
         loop {
             unless_stopped(&self.hands.stop, every.tick()).await?;
             let (look, decision) = unless_stopped(&self.hands.stop, self.look()).await??;
+            self.hands.approvals.wait_for(decision.awaits.as_deref());
             self.show(&look, &decision);
             match &decision.step {
                 Step::Hold { .. } => {}
@@ -272,7 +270,7 @@ impl Steering<'_> {
                 .zone
                 .as_ref()
                 .and_then(|zone| minute_of_week(zone, self.hands.wall.now_ms())),
-            ..Look::default()
+            approvals: self.hands.approvals.given(),
         };
         let Some(why) = unknown else {
             self.blind_since = None;

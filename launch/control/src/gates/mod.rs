@@ -15,12 +15,12 @@ mod prepared;
 pub mod router;
 pub mod sessions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use tminus_plan::{Gate, GateKind, Measurement, RolloutVerdict};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::board::SharedBoard;
@@ -94,12 +94,59 @@ pub struct StepNote {
     pub recorded: oneshot::Sender<()>,
 }
 
+/// Approvals of a canary's steps, as the gate that waits for them has them.
+#[derive(Debug, Clone)]
+pub struct Approvals {
+    given: watch::Receiver<BTreeSet<String>>,
+    awaited: watch::Sender<Option<String>>,
+}
+
+/// The other end, of whoever takes approvals.
+#[derive(Debug)]
+pub struct Approver {
+    pub give: watch::Sender<BTreeSet<String>>,
+    /// The approval that the gate waits for now.
+    pub awaited: watch::Receiver<Option<String>>,
+}
+
+impl Approvals {
+    pub fn channel() -> (Self, Approver) {
+        let (give, given) = watch::channel(BTreeSet::new());
+        let (awaited, asked) = watch::channel(None);
+        let approver = Approver { give, awaited: asked };
+        (Self { given, awaited }, approver)
+    }
+
+    pub fn given(&self) -> BTreeSet<String> {
+        self.given.borrow().clone()
+    }
+
+    /// Resolves when one more has been given; never when nobody is left to give any.
+    pub async fn changed(&mut self) {
+        if self.given.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Says what is waited for; the other end is woken when it changes.
+    pub fn wait_for(&self, approval: Option<&str>) {
+        self.awaited.send_if_modified(|now| {
+            let differs = now.as_deref() != approval;
+            if differs {
+                *now = approval.map(str::to_owned);
+            }
+            differs
+        });
+    }
+}
+
 /// What a gate may use while it runs.
 #[derive(Debug, Clone)]
 pub struct Hands {
     pub stop: CancellationToken,
     pub board: SharedBoard,
     pub steps: mpsc::Sender<StepNote>,
+    pub approvals: Approvals,
     pub wall: Arc<dyn Wall>,
 }
 

@@ -241,7 +241,12 @@ pub struct Running {
     pub stop: CancellationToken,
 }
 
-pub fn engine(folder: &Path, book: Book, runner: Arc<Scripted>, own_signers: bool) -> Running {
+pub fn engine(
+    folder: &Path,
+    book: Book,
+    runner: Arc<impl GateRunner + 'static>,
+    own_signers: bool,
+) -> Running {
     let (sign_offs, receiver) = mpsc::channel(4);
     let stop = CancellationToken::new();
     let now = book.state().unwrap().last_at_ms;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tminus_control::board::SharedBoard;
 use tminus_control::gates::journal::Acknowledged;
 use tminus_control::gates::live::Live;
-use tminus_control::gates::{GateRunner as _, Hands, Job, StepNote};
+use tminus_control::gates::{Approvals, GateRunner as _, Hands, Job, StepNote};
 use tminus_control::wall::SystemWall;
 use tminus_plan::{GateKind, Plan, RolloutVerdict, Variables};
 use tokio::sync::mpsc;
@@ -115,6 +115,36 @@ pub struct Ran {
     pub steps: Vec<(u32, RolloutVerdict)>,
 }
 
+/// Runs the gate with a person who lets it on as soon as it asks; tells what was asked for, and at which weight.
+async fn run_with_approvals(admin: &str, shared: &Shared) -> (Ran, Vec<(String, u64)>) {
+    let yaml = PLAN
+        .replace(
+            "steps: [20, 100]",
+            "steps: [20, { weight: 100, approval: go-live }]",
+        )
+        .replace("    gates:", "    sign_offs: [sre]\n    gates:");
+    let plan = Plan::parse(&yaml, "t.yaml").unwrap();
+    let variables = Variables::from([("admin".to_owned(), admin.to_owned())]);
+    let kind = plan.resolve_gate("canary", "rollout", false, &variables).unwrap();
+    let (approvals, mut approver) = Approvals::channel();
+    let shared = Arc::clone(shared);
+    let person = tokio::spawn(async move {
+        let mut asked = Vec::new();
+        while approver.awaited.changed().await.is_ok() {
+            let Some(name) = approver.awaited.borrow_and_update().clone() else {
+                continue;
+            };
+            asked.push((name.clone(), shared.lock().unwrap().canary_weight));
+            approver.give.send_modify(|given| {
+                given.insert(name);
+            });
+        }
+        asked
+    });
+    let ran = run_gate_with(&plan, kind, approvals, |_| false).await;
+    (ran, person.await.unwrap())
+}
+
 /// Runs the gate; `stop_at` stops the launch when a step of that weight goes on record.
 async fn run(admin: &str, stop_at: Option<u32>) -> Ran {
     let plan = Plan::parse(PLAN, "t.yaml").unwrap();
@@ -127,6 +157,15 @@ async fn run(admin: &str, stop_at: Option<u32>) -> Ran {
 pub async fn run_gate(
     plan: &Plan,
     kind: GateKind,
+    stops_at: impl FnMut(u32) -> bool + Send + 'static,
+) -> Ran {
+    run_gate_with(plan, kind, Approvals::channel().0, stops_at).await
+}
+
+async fn run_gate_with(
+    plan: &Plan,
+    kind: GateKind,
+    approvals: Approvals,
     mut stops_at: impl FnMut(u32) -> bool + Send + 'static,
 ) -> Ran {
     let gate = plan.gate("canary", "rollout").unwrap().clone();
@@ -154,6 +193,7 @@ pub async fn run_gate(
         stop: stop.clone(),
         board: SharedBoard::new(),
         steps: sender,
+        approvals,
         wall: Arc::new(SystemWall),
     };
     let recorder = tokio::spawn(async move {
@@ -189,6 +229,18 @@ async fn a_sound_canary_gets_all_the_weight_step_by_step_each_on_record() {
     assert_eq!(
         shared.lock().unwrap().orders,
         ["canary 0", "undrain canary", "canary 20", "canary 100"]
+    );
+}
+
+#[tokio::test]
+async fn a_step_that_waits_for_a_person_is_entered_once_it_is_approved() {
+    let (admin, shared) = gateway(0, 0).await;
+    let (ran, asked) = run_with_approvals(&admin, &shared).await;
+    assert_eq!(ran.measured.unwrap().measurements["finished"].value, 1.0);
+    assert_eq!(asked, [("go-live".to_owned(), 20)]);
+    assert_eq!(
+        ran.steps,
+        [(20, RolloutVerdict::Started), (100, RolloutVerdict::NotWorse)]
     );
 }
 

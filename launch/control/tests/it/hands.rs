@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tminus_control::board::SharedBoard;
-use tminus_control::gates::Hands;
+use tminus_control::gates::{Approvals, Hands};
 use tminus_control::wall::SystemWall;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,7 @@ pub fn hands() -> Hands {
         stop: CancellationToken::new(),
         board: SharedBoard::new(),
         steps,
+        approvals: Approvals::channel().0,
         wall: Arc::new(SystemWall),
     }
 }

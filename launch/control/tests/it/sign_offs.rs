@@ -1,8 +1,11 @@
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use tminus_control::dashboard::SignOffRequest;
 use tminus_control::engine::book::Book;
-use tminus_control::engine::sign_offs::{self, Signing};
+use tminus_control::engine::sign_offs::{self, Purpose, Signing};
+use tminus_control::gates::{CouldNotRun, GateRunner, Hands, Job, Measured};
+use tminus_plan::RolloutVerdict;
 use tminus_record::SigningKey;
 use tokio::sync::oneshot;
 
@@ -11,6 +14,7 @@ use crate::bench::{PLAN, Scripted, begin, engine, key, open, plan, signers};
 fn signing<'a>(book: &Book, item: &'a str, role: &'a str) -> Signing<'a> {
     Signing {
         item,
+        purpose: Purpose::Item,
         role,
         statement: "approved",
         at_ms: 5,
@@ -150,6 +154,7 @@ async fn a_running_launch_takes_sign_offs_and_goes_on_when_all_are_there() {
         let verified = tminus_record::verify(&dir, None).unwrap();
         let what = Signing {
             item: "first",
+            purpose: Purpose::Item,
             role: "qa",
             statement: "approved",
             at_ms: 5,
@@ -170,4 +175,120 @@ async fn a_running_launch_takes_sign_offs_and_goes_on_when_all_are_there() {
     drop(running);
     let state = open(folder.path()).state().unwrap();
     assert!(state.items[0].sign_offs[0].signed.is_some());
+}
+
+/// A plan whose canary waits for an approval before it carries everything.
+fn waiting_canary() -> String {
+    PLAN.replace(
+        "      - { id: c, kind: command, argv: [\"c\"] }",
+        "      - { id: c, kind: canary, gateway_admin: \"http://127.0.0.1:9\", stable: s, canary: c, \
+         steps: [30, { weight: 100, approval: go-live }], min_requests: 1, hold_s: 1 }",
+    )
+    .replace("from_h: 24, to_h: 48", "from_h: 0, to_h: 48")
+}
+
+/// Reaches 30 %, asks for the approval and ends once it is given.
+#[derive(Debug, Default)]
+struct Asks;
+
+impl GateRunner for Asks {
+    fn run<'a>(&'a self, job: &'a Job, hands: &'a Hands) -> BoxFuture<'a, Result<Measured, CouldNotRun>> {
+        Box::pin(async move {
+            let mut measured = Measured::default();
+            measured.measure("exit_code", 0.0, "1");
+            measured.measure("lost", 0.0, "1");
+            if job.gate.id == "c" {
+                hands
+                    .record_step(30, "the rollout begins".to_owned(), RolloutVerdict::Started)
+                    .await?;
+                let mut approvals = hands.approvals.clone();
+                approvals.wait_for(Some("go-live"));
+                hands.progress(None, "waits for go-live");
+                while !approvals.given().contains("go-live") {
+                    tokio::select! {
+                        () = hands.stop.cancelled() => return Err(CouldNotRun::new("stopped")),
+                        () = approvals.changed() => {}
+                    }
+                }
+                measured.measure("approved", 1.0, "1");
+            }
+            Ok(measured)
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_running_launch_takes_an_approval_and_its_canary_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    begin(folder.path(), &plan(&waiting_canary()), false);
+    let mut running = engine(folder.path(), open(folder.path()), Arc::new(Asks), false);
+    let (board, stop, sender) = (
+        running.engine.board.clone(),
+        running.stop.clone(),
+        running.sign_offs.clone(),
+    );
+    let mut changes = board.watch();
+    let dir = folder.path().join("record");
+    let signer = tokio::spawn(async move {
+        while board.read(|b| b.running.as_ref().is_none_or(|r| r.text != "waits for go-live")) {
+            changes.changed().await.unwrap();
+        }
+        let verified = tminus_record::verify(&dir, None).unwrap();
+        let mut answers = Vec::new();
+        for (role, record_size) in [
+            ("qa", verified.size),
+            ("sre", verified.size - 1),
+            ("sre", verified.size),
+        ] {
+            let leaves = &verified.leaves()[..usize::try_from(record_size).unwrap()];
+            let what = Signing {
+                item: "later",
+                purpose: Purpose::Step {
+                    gate: "c",
+                    approval: "go-live",
+                },
+                role,
+                statement: "watched it for an hour",
+                at_ms: 5,
+                record_root_hex: hex::encode(tminus_record::merkle::root(leaves)),
+                record_size,
+            };
+            let envelope = sign_offs::envelope(what, &[], &signers()[role])
+                .unwrap()
+                .to_bytes();
+            let (answer, answered) = oneshot::channel();
+            sender.send(SignOffRequest { envelope, answer }).await.unwrap();
+            answers.push(answered.await.unwrap());
+        }
+        while board.read(|b| b.running.is_some()) {
+            changes.changed().await.unwrap();
+        }
+        stop.cancel();
+        answers
+    });
+    assert!(running.engine.run().await.is_err());
+    let answers = signer.await.unwrap();
+    let why = answers[0].as_ref().unwrap_err();
+    assert!(why.contains("asks for no sign-off by `qa`"), "{why}");
+    let why = answers[1].as_ref().unwrap_err();
+    assert!(why.contains("before the step before it was reached"), "{why}");
+    assert_eq!(answers[2].as_ref().unwrap().approval.as_deref(), Some("go-live"));
+    drop(running);
+    let state = open(folder.path()).state().unwrap();
+    let gate = state.gate("later", "c").unwrap();
+    assert_eq!(gate.approvals[0].signed.statement, "watched it for an hour");
+    assert_eq!(gate.evidence().unwrap().1.measurements["approved"].value, 1.0);
+}
+
+#[tokio::test]
+async fn a_rehearsal_approves_by_itself_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    begin(folder.path(), &plan(&waiting_canary()), true);
+    let mut running = engine(folder.path(), open(folder.path()), Arc::new(Asks), true);
+    let state = running.engine.run().await.unwrap();
+    let given = &state.gate("later", "c").unwrap().approvals[0];
+    assert_eq!(
+        (given.role.as_str(), given.signed.statement.as_str()),
+        ("sre", sign_offs::REHEARSAL_STATEMENT)
+    );
 }

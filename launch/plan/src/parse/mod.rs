@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 use crate::error::PlanError;
 use crate::parse::fields::{Context, Fields};
 use crate::parse::node::{Node, Place};
-use crate::plan::{ArtifactRef, Bilingual, Item, Plan, Window};
+use crate::plan::{ArtifactRef, Bilingual, Gate, Item, Plan, Window};
+use crate::spec::GateKind;
 
 pub use gateway::gateway_route;
 
@@ -156,6 +157,15 @@ fn item(context: &Context, node: &Node) -> Result<(Place, Item), PlanError> {
             "the role",
         )?,
     };
+    if sign_offs.is_empty()
+        && let Some(gate) = gates.iter().find(|gate| waits_for_a_person(gate))
+    {
+        return Err(fields.error(
+            fields.required("gates")?.place,
+            format!("gate `{}` waits for an approval that nobody can give", gate.id),
+            "`sign_offs` with the roles whose keys approve, e.g. sign_offs: [sre]",
+        ));
+    }
     let item = Item {
         number: fields.whole("number", 1, 999)?,
         title: bilingual(context, fields.required("title")?, "title")?,
@@ -172,6 +182,12 @@ fn item(context: &Context, node: &Node) -> Result<(Place, Item), PlanError> {
         id,
     };
     Ok((fields.required("id")?.place, item))
+}
+
+fn waits_for_a_person(gate: &Gate) -> bool {
+    [Some(&gate.kind), gate.rehearsal.as_ref()].into_iter().flatten().any(|kind| {
+        matches!(kind, GateKind::Canary(spec) if spec.at.values().any(|step| step.approval.is_some()))
+    })
 }
 
 fn bilingual(context: &Context, node: &Node, name: &str) -> Result<Bilingual, PlanError> {

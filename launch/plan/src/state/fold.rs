@@ -2,11 +2,13 @@
 
 use crate::clock::Clock;
 use crate::error::FoldError;
-use crate::fact::Fact;
+use crate::fact::{Fact, RolloutVerdict};
 use crate::judge::{Verdict, judge};
 use crate::plan::{Gate, Item, Plan};
+use crate::spec::GateKind;
 use crate::state::{
-    Attempt, AttemptEnd, GateState, ItemState, ItemStatus, LaunchState, RolloutEntry, SignOffState, Signed,
+    Approved, Attempt, AttemptEnd, GateState, ItemState, ItemStatus, LaunchState, RolloutEntry, SignOffState,
+    Signed,
 };
 
 pub(super) fn fold(facts: impl IntoIterator<Item = (u64, Fact)>) -> Result<LaunchState, FoldError> {
@@ -87,6 +89,7 @@ fn fresh_item(item: &Item) -> ItemState {
                 verdict: judge(gate, None),
                 attempts: Vec::new(),
                 rollout: Vec::new(),
+                approvals: Vec::new(),
             })
             .collect(),
         sign_offs: item
@@ -138,6 +141,7 @@ pub(super) fn apply(state: &mut LaunchState, index: u64, fact: &Fact) -> Result<
                 end: AttemptEnd::Open,
             });
             gate_state.rollout.clear();
+            gate_state.approvals.clear();
             rejudge(state, item_at);
         }
         Fact::Evidence(evidence) => {
@@ -240,6 +244,52 @@ pub(super) fn apply(state: &mut LaunchState, index: u64, fact: &Fact) -> Result<
             });
             rejudge(state, item_at);
         }
+        Fact::Approval {
+            item,
+            gate,
+            approval,
+            role,
+            at_ms,
+            statement,
+            record_root_hex,
+            record_size,
+        } => {
+            let item_at = locate_item(state, index, item)?;
+            if !state.plan.items[item_at].sign_offs.contains(role) {
+                return fail(format!(
+                    "`{role}` signs nothing of item `{item}`, so it approves no step of it"
+                ));
+            }
+            let rehearsal = state.rehearsal;
+            let (planned, gate_state, _) = locate(state, index, item, gate)?;
+            let seen_from = approvable(planned.kind_for(rehearsal), gate_state, approval).map_err(|why| {
+                error(
+                    index,
+                    &format!("approval `{approval}` of gate {item}/{gate}: {why}"),
+                )
+            })?;
+            if *record_size > index {
+                return fail(format!(
+                    "`{role}` signed a record of {record_size} entries; there were {index}"
+                ));
+            }
+            if *record_size <= seen_from {
+                return fail(format!(
+                    "`{role}` approved `{approval}` before the step before it was reached (entry {seen_from})"
+                ));
+            }
+            gate_state.approvals.push(Approved {
+                approval: approval.clone(),
+                role: role.clone(),
+                signed: Signed {
+                    entry: index,
+                    at_ms: *at_ms,
+                    statement: statement.clone(),
+                    record_root_hex: record_root_hex.clone(),
+                    record_size: *record_size,
+                },
+            });
+        }
         Fact::LaunchFinished {
             at_ms,
             ticked,
@@ -266,6 +316,38 @@ pub(super) fn apply(state: &mut LaunchState, index: u64, fact: &Fact) -> Result<
     state.entries += 1;
     state.last_at_ms = state.last_at_ms.max(fact.at_ms());
     Ok(())
+}
+
+/// Whether a step of this gate waits for the approval; answers the entry that its signer must have seen.
+///
+/// Nobody lets a canary on who has not seen it where it is: the step before has to be on record.
+fn approvable(kind: &GateKind, state: &GateState, approval: &str) -> Result<u64, String> {
+    let GateKind::Canary(spec) = kind else {
+        return Err("only a canary has steps to approve".to_owned());
+    };
+    let (before, weight) = spec
+        .approved_step(approval)
+        .ok_or_else(|| "no step of it waits for such an approval".to_owned())?;
+    let running = match state.attempts.last() {
+        Some(attempt) if matches!(attempt.end, AttemptEnd::Open) => attempt,
+        _ => return Err("the gate is not running".to_owned()),
+    };
+    if let Some(given) = state.approvals.iter().find(|given| given.approval == approval) {
+        return Err(format!(
+            "`{}` has given it in entry {}",
+            given.role, given.signed.entry
+        ));
+    }
+    let Some(before) = before else {
+        return Ok(running.started_entry);
+    };
+    state
+        .rollout
+        .last()
+        .filter(|step| step.weight_percent == before)
+        .filter(|step| matches!(step.verdict, RolloutVerdict::Started | RolloutVerdict::NotWorse))
+        .map(|step| step.entry)
+        .ok_or_else(|| format!("{weight} % comes after {before} %, where the canary is not"))
 }
 
 /// Ends the attempt that is running.

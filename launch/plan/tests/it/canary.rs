@@ -16,6 +16,7 @@ items:
     window: { from_h: 0, to_h: 24 }
     owner: sre
     criterion: { zh: 推进, en: Rolled out }
+    sign_offs: [sre]
     gates:
       - id: rollout
         kind: canary
@@ -188,6 +189,7 @@ fn steps_are_held_as_long_as_each_says_and_wait_for_their_approval() {
         "{}",
         waiting.reason
     );
+    assert_eq!(waiting.awaits.as_deref(), Some("go-live"));
     fed.look.approvals.insert("somebody-else".to_owned());
     assert!(matches!(fed.pass(1, &stable, &canary).step, Step::Hold { .. }));
     fed.look.approvals.insert("go-live".to_owned());

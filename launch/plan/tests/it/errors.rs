@@ -108,6 +108,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "steps: [{ weight: 5, approval: sre }, { weight: 100, approval: sre }]",
     ),
     (
+        "an approval that nobody can give",
+        "steps: [0, 5, 30, 70, 100]",
+        "steps: [5, { weight: 100, approval: go-live }]",
+    ),
+    (
         "an approval in words",
         "steps: [0, 5, 30, 70, 100]",
         "steps: [{ weight: 5, approval: SRE says so }, 100]",

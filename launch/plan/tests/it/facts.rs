@@ -30,6 +30,16 @@ fn every_fact() -> Vec<Fact> {
             verdict: RolloutVerdict::NotWorse,
         },
         sign_off("load", "qa", 3),
+        Fact::Approval {
+            item: text("canary"),
+            gate: text("rollout"),
+            approval: text("go-live"),
+            role: text("sre"),
+            at_ms: 7,
+            statement: text("watched it"),
+            record_root_hex: "ef".repeat(32),
+            record_size: 6,
+        },
         Fact::LaunchFinished {
             at_ms: 7,
             ticked: 5,

@@ -3,7 +3,7 @@
 use tminus_plan::{AttemptEnd, Fact, ItemStatus, LaunchState, RolloutVerdict, Verdict};
 
 use crate::support::{
-    START_MS, both_gates_passed, evidence, fold, gate_started, numbered, sign_off, started,
+    SMALL, START_MS, both_gates_passed, evidence, fold, gate_started, numbered, sign_off, started,
 };
 
 fn status(facts: Vec<Fact>, item: &str) -> (ItemStatus, Vec<String>) {
@@ -288,4 +288,107 @@ fn applying_one_by_one_is_folding() {
     let before = step_by_step.clone();
     step_by_step.apply(6, &started()).unwrap_err();
     assert_eq!(step_by_step, before, "a refused entry changes nothing");
+}
+
+/// The launch of a plan whose canary waits for an approval before 100 %, at 30 %.
+fn at_30_percent() -> Vec<Fact> {
+    let mut first = started();
+    let Fact::LaunchStarted { plan_yaml, .. } = &mut first else {
+        unreachable!()
+    };
+    *plan_yaml = SMALL
+        .replace(
+            "steps: [0, 5, 30, 70, 100]",
+            "steps: [0, 30, { weight: 100, approval: go-live }]",
+        )
+        .replace("en: Not worse }\n", "en: Not worse }\n    sign_offs: [sre]\n");
+    vec![
+        first,
+        gate_started("canary", "rollout", 1),
+        step(0, RolloutVerdict::Started),
+        step(30, RolloutVerdict::NotWorse),
+    ]
+}
+
+fn step(weight_percent: u32, verdict: RolloutVerdict) -> Fact {
+    Fact::RolloutStep {
+        item: "canary".to_owned(),
+        gate: "rollout".to_owned(),
+        at_ms: START_MS,
+        weight_percent,
+        reason: "seen".to_owned(),
+        verdict,
+    }
+}
+
+fn approval(name: &str, role: &str, record_size: u64) -> Fact {
+    Fact::Approval {
+        item: "canary".to_owned(),
+        gate: "rollout".to_owned(),
+        approval: name.to_owned(),
+        role: role.to_owned(),
+        at_ms: START_MS + 4,
+        statement: "watched it".to_owned(),
+        record_root_hex: "ab".repeat(32),
+        record_size,
+    }
+}
+
+#[test]
+fn an_approval_is_given_by_a_signer_of_the_item_who_saw_the_step_before() {
+    let given = |fact| with(at_30_percent(), [fact]);
+    let state = fold(given(approval("go-live", "sre", 4)));
+    let approvals = &state.gate("canary", "rollout").unwrap().approvals;
+    assert_eq!(approvals.len(), 1);
+    assert_eq!(
+        (approvals[0].role.as_str(), approvals[0].signed.entry),
+        ("sre", 4)
+    );
+    // It is of the attempt: the next one has to be looked at anew.
+    let again = with(
+        given(approval("go-live", "sre", 4)),
+        [gate_started("canary", "rollout", 2)],
+    );
+    assert!(
+        fold(again)
+            .gate("canary", "rollout")
+            .unwrap()
+            .approvals
+            .is_empty()
+    );
+
+    refused(
+        given(approval("go-live", "qa", 4)),
+        4,
+        "`qa` signs nothing of item `canary`",
+    );
+    refused(
+        given(approval("go-home", "sre", 4)),
+        4,
+        "no step of it waits for such an approval",
+    );
+    refused(
+        given(approval("go-live", "sre", 3)),
+        4,
+        "before the step before it was reached (entry 3)",
+    );
+    refused(given(approval("go-live", "sre", 9)), 4, "there were 4");
+    let twice = with(
+        given(approval("go-live", "sre", 4)),
+        [approval("go-live", "sre", 5)],
+    );
+    refused(twice, 5, "`sre` has given it in entry 4");
+}
+
+#[test]
+fn nothing_is_approved_ahead_of_the_canary_or_after_it() {
+    let ahead = with(at_30_percent()[..3].to_vec(), [approval("go-live", "sre", 3)]);
+    refused(ahead, 3, "100 % comes after 30 %, where the canary is not");
+    let taken_back = with(
+        at_30_percent(),
+        [step(0, RolloutVerdict::Worse), approval("go-live", "sre", 5)],
+    );
+    refused(taken_back, 5, "where the canary is not");
+    let idle = with(at_30_percent()[..1].to_vec(), [approval("go-live", "sre", 1)]);
+    refused(idle, 1, "the gate is not running");
 }
