@@ -162,9 +162,17 @@ fn torture() -> anyhow::Result<bool> {
             return Ok(false);
         }
     }
-    Ok(!finds_losses(
-        &["recovery", "--rounds", "1", "--players", "20"].map(String::from),
-    )?)
+    for rest in [
+        &["recovery", "--rounds", "1", "--players", "20"][..],
+        &["rollback", "--games", "20"],
+        &["rollback", "--games", "20", "--kill-gateway"],
+    ] {
+        let arguments: Vec<String> = rest.iter().map(|word| (*word).to_owned()).collect();
+        if finds_losses(&arguments)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn finds_losses(arguments: &[String]) -> anyhow::Result<bool> {
