@@ -74,6 +74,26 @@ pub const EVERYTHING: &[Need] = &[
         any_of: &["h2load"],
     },
     Need {
+        purpose: "seals by a token of PKCS #11",
+        package: "softhsm2",
+        any_of: &["softhsm2-util"],
+    },
+    Need {
+        purpose: "reading sealed documents with an independent program",
+        package: "qpdf",
+        any_of: &["qpdf"],
+    },
+    Need {
+        purpose: "reading the checklist's metadata with an independent program",
+        package: "libimage-exiftool-perl",
+        any_of: &["exiftool"],
+    },
+    Need {
+        purpose: "certificates and time stamps of tests",
+        package: "openssl",
+        any_of: &["openssl"],
+    },
+    Need {
         purpose: "HTTP as another client speaks it",
         package: "curl",
         any_of: &["curl"],

@@ -13,7 +13,9 @@ mod error;
 mod extract;
 mod fonts;
 mod format;
+mod metadata;
 mod model;
+mod redact;
 mod render;
 mod verify;
 mod view;
@@ -21,8 +23,9 @@ mod view;
 pub use error::ChecklistError;
 pub use fonts::FontSource;
 pub use model::{Attachment, DocumentModel};
+pub use redact::for_customers;
 pub use render::render;
-pub use verify::{VerifyLine, VerifyReport, verify};
+pub use verify::{VerifyLine, VerifyReport, verify, verify_with};
 pub use view::{
     ApprovalView, AttemptView, CanaryStepView, ChartView, ChecklistData, EvidenceView, ExpectationView,
     GateMark, GateView, ItemView, Mark, NamedDigest, NamedValue, Overall, RecordView, RoleView, SignOffView,

@@ -34,6 +34,8 @@ const MAX_CHARTS: usize = 6;
 /// Lines of notes and lengths of texts that are printed; the attached evidence has all of it.
 const MAX_NOTES: usize = 12;
 const MAX_TEXT_CHARS: usize = 600;
+/// Enough of a commit to find it.
+const COMMIT_CHARS: usize = 10;
 
 /// A file inside the PDF.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,6 +157,7 @@ pub(crate) fn derive(
             .collect(),
         plan_file: state.plan_file.clone(),
         plan_sha256: state.plan_sha256.clone(),
+        plan_commit: state.plan_commit.clone(),
         totals,
         items: state
             .items_with_plan()
@@ -219,6 +222,10 @@ fn evidence_file(entry: u64, evidence: &Evidence) -> String {
         plain(&evidence.item),
         plain(&evidence.gate)
     )
+}
+
+fn short_commit(commit: &str) -> String {
+    commit.chars().take(COMMIT_CHARS).collect()
 }
 
 /// A part of a file name, whatever a plan calls its items and roles.
@@ -320,7 +327,10 @@ impl Context<'_> {
     }
 
     fn plan_line(&self, line: u32) -> String {
-        format!("{}:{line}", self.state.plan_file)
+        // The commit finds the line again when the file has long been another.
+        let commit = self.state.plan_commit.as_deref();
+        let at = commit.map_or_else(String::new, |commit| format!("@{}", short_commit(commit)));
+        format!("{}:{line}{at}", self.state.plan_file)
     }
 
     fn gate(&self, gate: &Gate, state: &GateState) -> GateView {

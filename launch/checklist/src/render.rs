@@ -1,4 +1,4 @@
-//! Typesetting: the template, the data and the attachments in, PDF/A-3a out.
+//! Typesetting: the template, the data and the attachments in, PDF/A-3a and PDF/UA-1 out.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use typst_pdf::{PdfOptions, PdfStandard, PdfStandards, Timestamp};
 
 use crate::model::{Attachment, DATA_FILE, DocumentModel};
 use crate::view::ChecklistData;
-use crate::{ChecklistError, FontSource};
+use crate::{ChecklistError, FontSource, metadata};
 
 const TEMPLATE: &str = include_str!("../template/checklist.typ");
 
@@ -32,13 +32,14 @@ pub fn render(model: &DocumentModel, fonts: &FontSource) -> Result<Vec<u8>, Chec
         ident: Smart::Custom(format!("{}/{}", model.data.record.origin, model.data.record.root)),
         creator: Smart::Custom(Some(model.data.generator.clone())),
         timestamp: Some(Timestamp::new_utc(made_at(model)?)),
-        standards: PdfStandards::new(&[PdfStandard::A_3a]).map_err(|e| failed(e.message().to_string()))?,
+        standards: PdfStandards::new(&[PdfStandard::A_3a, PdfStandard::Ua_1])
+            .map_err(|e| failed(e.message().to_string()))?,
         ..PdfOptions::default()
     };
     let pdf = typst_pdf::pdf(&document, &options).map_err(|errors| failed(explain(&errors)));
     // One document per process as a rule; a server must not keep every launch in memory.
     typst::comemo::evict(0);
-    pdf
+    metadata::added(&pdf?, &model.data)
 }
 
 /// The bytes of the attached data.

@@ -4,6 +4,8 @@
 //! one that the record's last entry names; what is attached must be what the record holds; and every
 //! verdict is taken again from the evidence.
 
+mod seals;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
@@ -13,6 +15,7 @@ use serde::Serialize;
 use tminus_plan::{Fact, LaunchState};
 use tminus_record::note::{self, Checkpoint};
 use tminus_record::{Fault, Verified, VerifyingKey, merkle};
+use tminus_seal::Roots;
 
 use crate::ChecklistError;
 use crate::claims::{false_claims, first_difference};
@@ -88,16 +91,30 @@ impl Lines {
     }
 }
 
-/// Checks a checklist against its record. `trusted` is the launch's public key, learned elsewhere;
-/// without it the report says that the key is the record's own word.
+/// [`verify_with`] for a reader who trusts no authority: whose seals they are, the report cannot say.
 ///
 /// # Errors
-/// Only when there is nothing to check: the file or the folder cannot be read. Whatever is wrong with
-/// them is in the report.
+/// As [`verify_with`].
 pub fn verify(
     file: &Path,
     record_dir: &Path,
     trusted: Option<&VerifyingKey>,
+) -> Result<VerifyReport, ChecklistError> {
+    verify_with(file, record_dir, trusted, &Roots::default())
+}
+
+/// Checks a checklist against its record. `trusted` is the launch's public key, learned elsewhere;
+/// without it the report says that the key is the record's own word. `roots` are the certificates that
+/// the reader trusts to say whose a seal is.
+///
+/// # Errors
+/// Only when there is nothing to check: the file or the folder cannot be read. Whatever is wrong with
+/// them is in the report.
+pub fn verify_with(
+    file: &Path,
+    record_dir: &Path,
+    trusted: Option<&VerifyingKey>,
+    roots: &Roots,
 ) -> Result<VerifyReport, ChecklistError> {
     let pdf = read_pdf(file)?;
     if !record_dir.is_dir() {
@@ -146,7 +163,7 @@ pub fn verify(
             ),
         },
     );
-    let Some(verdict) = check_launch(&pdf, &verified, &names, &mut lines) else {
+    let Some(verdict) = check_launch(&pdf, &verified, roots, &names, &mut lines) else {
         return Ok(lines.finish(None));
     };
     Ok(lines.finish(Some(verdict)))
@@ -200,7 +217,13 @@ fn read_pdf(file: &Path) -> Result<Vec<u8>, ChecklistError> {
 }
 
 /// Everything above the bytes of the record. None when the record tells no launch.
-fn check_launch(pdf: &[u8], verified: &Verified, names: &Names, lines: &mut Lines) -> Option<Overall> {
+fn check_launch(
+    pdf: &[u8],
+    verified: &Verified,
+    roots: &Roots,
+    names: &Names,
+    lines: &mut Lines,
+) -> Option<Overall> {
     let entries = match read_all(&verified.entries) {
         Ok(entries) => entries,
         Err(e) => {
@@ -231,13 +254,28 @@ fn check_launch(pdf: &[u8], verified: &Verified, names: &Names, lines: &mut Line
         );
         return None;
     };
-    let same = sha256_hex(pdf) == *sha256 && pdf.len() as u64 == *bytes;
+    // Seals come behind the document that was issued; nothing else may.
+    let issued = usize::try_from(*bytes).ok().and_then(|bytes| pdf.get(..bytes));
+    let same = issued.is_some_and(|issued| sha256_hex(issued) == *sha256);
     if same {
+        let of_it = if pdf.len() as u64 == *bytes {
+            "its SHA-256 is".to_owned()
+        } else {
+            format!("the SHA-256 of its first {bytes} bytes, which are the document as it was issued, is")
+        };
         let says = format!(
-            "its SHA-256 is the one in the record's last entry ({}): {sha256}",
+            "{of_it} the one in the record's last entry ({}): {sha256}",
             last.index
         );
         lines.good(&names.file, says);
+        seals::check(
+            pdf,
+            issued.map_or(0, <[u8]>::len),
+            last.fact.at_ms(),
+            roots,
+            &names.file,
+            lines,
+        );
     } else {
         lines.bad(
             &names.file,
@@ -249,6 +287,8 @@ fn check_launch(pdf: &[u8], verified: &Verified, names: &Names, lines: &mut Line
             ),
         );
     }
+    // What was issued is what speaks; a file that is not what was issued is looked at whole, to say what was changed.
+    let pdf = issued.filter(|_| same).unwrap_or(pdf);
     let record = RecordView {
         origin: verified.origin.clone(),
         size: before.len() as u64,

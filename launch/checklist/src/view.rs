@@ -32,6 +32,9 @@ pub struct ChecklistData {
     pub artifacts: Vec<NamedDigest>,
     pub plan_file: String,
     pub plan_sha256: String,
+    /// The commit that holds the plan file.
+    #[serde(default)]
+    pub plan_commit: Option<String>,
     pub totals: TotalsView,
     pub items: Vec<ItemView>,
     pub roles: Vec<RoleView>,

@@ -109,12 +109,76 @@ Examples:
   tminus verify checklist.pdf --record /mnt/evidence/record --json
   tminus verify out/checklist.pdf --key \"$(cat launch.vkey)\"   trust this launch key and no other")]
     Verify(Verify),
+    /// Seal a checklist: a PAdES signature that every PDF reader shows
+    #[command(after_help = "\
+Examples:
+  tminus seal out/checklist.pdf --key seal.pem --certificate seal-chain.pem
+  tminus seal out/checklist.pdf --key seal.p12 --tsa http://tsa.example/tsr
+  tminus seal out/checklist.pdf --certificate seal-chain.pem \\
+      --key 'pkcs11:token=launch;object=seal?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:/run/pin'
+  tminus seal out/checklist.pdf --key qa.pem --certificate qa-chain.pem --name \"QA\" --reason \"approved\"
+
+Only a checklist that verifies against its record is sealed. The first seal certifies (DocMDP: only more seals may
+follow), later ones approve. PIN and password are asked for, or read from a file; never given as an argument. A time
+stamp authority that does not answer costs the time stamp, not the seal, and this is said.")]
+    Seal(Seal),
+    /// Make the packages of a finished launch, or check one
+    Package {
+        #[command(subcommand)]
+        command: PackageCommand,
+    },
     /// Make an Ed25519 key pair for a role: FILE (private, 0600) and FILE.pub
     #[command(after_help = "\
 Example:
   tminus keygen qa.pem
   tminus launch plan.yaml --out launch --role-key qa=qa.pem.pub")]
     Keygen(Keygen),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PackageCommand {
+    /// Write packages/{ops,security,customer} below the launch's folder, each also as a ZIP
+    #[command(after_help = "\
+Examples:
+  tminus package make --out launch --var gateway_admin=http://127.0.0.1:8081
+
+ops: the checklist, a rollback script made from what the router says now, a runbook. security: the checklist, the whole record, a
+guide for verifying. customer: an edition without addresses, commands and notes, with a proof that what it shows is unchanged and how much
+it leaves out. Each manifest is signed with the launch key and names what is not there, and why.")]
+    Make(PackageMake),
+    /// Check a package against its signed manifest, offline
+    #[command(after_help = "\
+Examples:
+  tminus package verify out/packages/ops/ops.zip
+  tminus package verify customer.zip --key \"$(cat published.vkey)\" --json")]
+    Verify(PackageVerify),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct PackageMake {
+    /// The launch's folder
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// A value for ${NAME} in the plan; repeatable
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = name_value)]
+    pub vars: Vec<(String, String)>,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct PackageVerify {
+    /// The package's ZIP
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The launch key to trust (a verifier key line). Without it the package's own is used, which proves that the package
+    /// is whole but not whose it is
+    #[arg(long, value_name = "VKEY")]
+    pub key: Option<String>,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -306,10 +370,51 @@ pub struct Verify {
     /// The record; `record` beside the file if not given
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
+    /// Certificates (PEM) that you trust to say whose a seal is; without them the report says that it was not asked
+    #[arg(long, value_name = "FILE")]
+    pub roots: Option<PathBuf>,
     /// The launch key to trust (a verifier key line as in record/key.vkey). Without it the record's
     /// own key is used, which proves consistency but not whose launch it was
     #[arg(long, value_name = "VKEY")]
     pub key: Option<String>,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Seal {
+    /// The checklist PDF; it is replaced by the sealed one, whole or not at all
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The private key: a PEM file, a PKCS #12 file (.p12, .pfx) or a token (pkcs11:…)
+    #[arg(long, value_name = "KEY")]
+    pub key: String,
+    /// The key's certificate and those that lead to a root (PEM), the key's own first
+    #[arg(long, value_name = "FILE")]
+    pub certificate: Option<PathBuf>,
+    /// The record; `record` beside the file if not given
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
+    /// A time stamp authority (RFC 3161 over HTTP)
+    #[arg(long, value_name = "URL")]
+    pub tsa: Option<String>,
+    /// Who seals, as readers show it
+    #[arg(long, value_name = "TEXT")]
+    pub name: Option<String>,
+    /// Why, as readers show it
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "launch checklist, verified against its record"
+    )]
+    pub reason: String,
+    /// File with the password of a PKCS #12 key in its first line; asked for if not given
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// Write the sealed file here instead
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
     /// One JSON object on stdout
     #[arg(long)]
     pub json: bool,

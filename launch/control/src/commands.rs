@@ -5,12 +5,14 @@ mod contract_diff;
 mod gate;
 mod issue;
 mod launch;
+pub(crate) mod package;
 mod plan;
 mod rehearse;
+pub(crate) mod seal;
 mod sign_off;
 mod verify;
 
-use crate::cli::{Cli, Command, ContractCommand, Keygen, PlanCommand};
+use crate::cli::{Cli, Command, ContractCommand, Keygen, PackageCommand, PlanCommand};
 use crate::error::{Exit, Result};
 use crate::keys;
 
@@ -37,6 +39,13 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::Gate(args) => gate::run(&args).await,
         Command::SignOff(args) => sign_off::run(&args).await,
         Command::Approve(args) => sign_off::approve(&args).await,
+        Command::Seal(args) => seal::run(&args).await,
+        Command::Package {
+            command: PackageCommand::Make(args),
+        } => package::make(&args).await,
+        Command::Package {
+            command: PackageCommand::Verify(args),
+        } => package::verify(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Keygen(args) => keygen(&args),
     }
@@ -62,6 +71,13 @@ pub const fn wants_json(cli: &Cli) -> bool {
         Command::Gate(args) => args.json,
         Command::SignOff(args) => args.json,
         Command::Approve(args) => args.json,
+        Command::Seal(args) => args.json,
+        Command::Package {
+            command: PackageCommand::Make(args),
+        } => args.json,
+        Command::Package {
+            command: PackageCommand::Verify(args),
+        } => args.json,
         Command::Verify(args) => args.json,
         Command::Keygen(_) => false,
     }

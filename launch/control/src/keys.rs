@@ -62,6 +62,25 @@ pub fn generate(file: &Path) -> Result<(PathBuf, VerifyingKey)> {
     Ok((public_file, public))
 }
 
+/// Writes a private key for its owner alone; never over another one.
+///
+/// # Errors
+/// The file exists or cannot be written.
+pub fn write_private(file: &Path, bytes: &[u8]) -> Result<()> {
+    use std::io::Write as _;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+        .open(file)
+        .and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        })
+        .map_err(|e| CliError::file("write", file, &e))
+}
+
 /// A public key as PEM (SubjectPublicKeyInfo), as `openssl pkey -pubin` reads it.
 pub fn public_pem(key: &VerifyingKey) -> String {
     let der = [&SPKI_PREFIX[..], &key.to_bytes()].concat();

@@ -24,6 +24,10 @@ impl Layout {
         self.out.join("checklist.pdf")
     }
 
+    pub fn packages(&self) -> PathBuf {
+        self.out.join("packages")
+    }
+
     pub fn state(&self) -> PathBuf {
         self.out.join("state")
     }

@@ -16,6 +16,7 @@ pub mod fleet;
 pub mod gates;
 pub mod keys;
 pub mod layout;
+pub mod packages;
 pub mod process;
 pub mod report;
 pub mod session;

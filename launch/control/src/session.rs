@@ -243,12 +243,36 @@ pub fn begin(book: &mut Book, layout: &Layout, what: Beginning<'_>) -> Result<()
         plan_sha256: hex::encode(Sha256::digest(what.plan.yaml.as_bytes())),
         plan_yaml: what.plan.yaml.clone(),
         plan_file: what.plan.file.clone(),
+        plan_commit: plan_commit(what.plan),
         rehearsal: what.rehearsal,
         clock_scale: what.clock_scale,
         artifacts: what.artifacts,
         role_keys: what.role_keys,
     })?;
     Ok(())
+}
+
+/// The commit that is checked out, if it holds this very text of the plan. A plan outside a repository, one that was
+/// changed since, or a machine without `git` has none.
+fn plan_commit(plan: &PlanText) -> Option<String> {
+    let path = Path::new(&plan.file);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let git = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("git");
+        command
+            .arg("-C")
+            .arg(folder.unwrap_or(Path::new(".")))
+            .args(arguments)
+            .stdin(std::process::Stdio::null());
+        let output = command.output().ok().filter(|output| output.status.success())?;
+        Some(output.stdout)
+    };
+    let name = path.file_name()?.to_str()?;
+    let commit = String::from_utf8(git(&["rev-parse", "HEAD"])?).ok()?;
+    let commit = commit.trim();
+    let held = git(&["show", &format!("{commit}:./{name}")])?;
+    let is_commit = commit.len() >= 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (held == plan.yaml.as_bytes() && is_commit).then(|| commit.to_owned())
 }
 
 /// That plan and artifacts are those that the launch began with.

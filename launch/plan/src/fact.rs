@@ -18,6 +18,9 @@ pub enum Fact {
         plan_sha256: String,
         plan_yaml: String,
         plan_file: String,
+        /// The commit that holds this very plan file, lower-case hexadecimal; none when it is in none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        plan_commit: Option<String>,
         rehearsal: bool,
         /// 48 hours of plan take 48 h / `clock_scale`.
         clock_scale: f64,

@@ -19,6 +19,9 @@ pub struct LaunchState {
     pub plan: Plan,
     pub plan_sha256: String,
     pub plan_file: String,
+    /// As in [`Fact::LaunchStarted`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan_commit: Option<String>,
     pub rehearsal: bool,
     pub clock: Clock,
     pub artifacts: Vec<ArtifactDigest>,

@@ -51,6 +51,7 @@ impl Launch {
             plan_sha256: sha256(plan_yaml.as_bytes()),
             plan_yaml: plan_yaml.to_owned(),
             plan_file: plan_file.to_owned(),
+            plan_commit: Some("4fd1c0a9e8b7d6c5f4e3d2c1b0a99887766554433"[..40].to_owned()),
             rehearsal: true,
             clock_scale: 720.0,
             artifacts: vec![ArtifactDigest {

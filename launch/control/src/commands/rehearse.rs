@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use tminus_plan::{Fact, LaunchState};
+
 use super::issue::{Pdf, acknowledged, finish, fonts, told_again};
+use super::package;
 use crate::cli::Rehearse;
 use crate::console::{Console, Paint};
+use crate::engine::book::Book;
 use crate::error::{CliError, Exit, Kind, Result};
 use crate::fleet::Programs;
 use crate::gates::journal::Journal;
@@ -41,7 +45,10 @@ pub(super) async fn run(mut args: Rehearse) -> Result<Exit> {
         &console,
     )?;
     let (mut book, begun) = match found {
-        Found::Ended(book) => return told_again(&book, &layout, &console, args.json),
+        Found::Ended(book) => {
+            seal(&book, &layout)?;
+            return told_again(&book, &layout, &console, args.json);
+        }
         Found::Fresh(book) => (book, false),
         Found::Unfinished(book) => (book, true),
     };
@@ -95,6 +102,7 @@ pub(super) async fn run(mut args: Rehearse) -> Result<Exit> {
         acknowledged,
         journal: Some(journal),
     };
+    let ended_with = variables.clone();
     let issuer = Pdf {
         layout: layout.clone(),
         fonts,
@@ -109,11 +117,48 @@ pub(super) async fn run(mut args: Rehearse) -> Result<Exit> {
             fleet.one_died(),
         )
         .await;
+    let packed = match &ended {
+        Ok((state, book)) => {
+            console.now("sealing the checklist, trying the way back, making the packages");
+            packages(state, book, &layout, &ended_with).await
+        }
+        Err(_) => Ok(()),
+    };
     console.now("stopping the fleet");
     fleet.stop().await;
     console.done();
     let (state, book) = ended?;
+    packed?;
     finish(&state, &book, &layout, &console, args.json)
+}
+
+/// While the fleet still serves: the script that is handed out is made from what the gateway says, and run.
+async fn packages(
+    state: &LaunchState,
+    book: &Book,
+    layout: &Layout,
+    variables: &BTreeMap<String, String>,
+) -> Result<()> {
+    seal(book, layout)?;
+    let way_back = match package::way_back(state, variables).await {
+        Ok(way) => Ok(package::tried(way, &layout.state()).await?),
+        Err(why) => Err(why),
+    };
+    let sealer = super::seal::rehearsal_sealer(layout)?;
+    package::written(layout, book, way_back, Some(&sealer))?;
+    Ok(())
+}
+
+/// A crash between issue and seal is made good here too.
+fn seal(book: &Book, layout: &Layout) -> Result<()> {
+    let issued = book.facts().iter().rev().find_map(|(_, fact)| match fact {
+        Fact::ChecklistIssued { bytes, .. } => Some(*bytes),
+        _ => None,
+    });
+    match issued {
+        Some(bytes) => super::seal::rehearsal(layout, bytes),
+        None => Ok(()),
+    }
 }
 
 /// What a rehearsal was begun with, so that a resume goes on with the same.

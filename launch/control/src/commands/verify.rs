@@ -1,6 +1,6 @@
 //! `tminus verify`: a checklist against its record, offline.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tminus_record::VerifyingKey;
 
@@ -9,16 +9,19 @@ use crate::console::{Console, Paint};
 use crate::error::{CliError, Exit, Kind, Result, from_part};
 
 pub(super) fn run(args: &Verify) -> Result<Exit> {
-    let record = args.record.clone().unwrap_or_else(|| {
-        args.file
-            .parent()
-            .map_or_else(|| PathBuf::from("record"), |folder| folder.join("record"))
-    });
+    let record = record_of(&args.file, args.record.as_ref());
     let trusted = args.key.as_deref().map(trusted_key).transpose()?;
-    let report = tminus_checklist::verify(&args.file, &record, trusted.as_ref()).map_err(|e| {
-        from_part(Kind::Checklist, "cannot verify", &e)
-            .hint("give the PDF, and with --record the folder of its launch record")
-    })?;
+    let roots = args
+        .roots
+        .as_deref()
+        .map(super::seal::roots)
+        .transpose()?
+        .unwrap_or_default();
+    let report =
+        tminus_checklist::verify_with(&args.file, &record, trusted.as_ref(), &roots).map_err(|e| {
+            from_part(Kind::Checklist, "cannot verify", &e)
+                .hint("give the PDF, and with --record the folder of its launch record")
+        })?;
     if args.json {
         println!("{}", serde_json::to_string(&report).unwrap_or_default());
     } else {
@@ -48,8 +51,16 @@ pub(super) fn run(args: &Verify) -> Result<Exit> {
     Ok(if report.ok { Exit::Ok } else { Exit::CheckFailed })
 }
 
+/// The record that was named, or the one beside the file.
+pub(super) fn record_of(file: &Path, named: Option<&PathBuf>) -> PathBuf {
+    named.cloned().unwrap_or_else(|| {
+        file.parent()
+            .map_or_else(|| PathBuf::from("record"), |folder| folder.join("record"))
+    })
+}
+
 /// A verifier key line `origin+hash+key`, as in `record/key.vkey`, or the base64 of the key.
-fn trusted_key(text: &str) -> Result<VerifyingKey> {
+pub(super) fn trusted_key(text: &str) -> Result<VerifyingKey> {
     let bad = || {
         CliError::usage("--key is not a verifier key")
             .hint("give the one line of the launch's record/key.vkey")

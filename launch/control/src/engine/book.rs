@@ -8,6 +8,7 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 use tminus_plan::{Fact, LaunchState, Subject, from_statement, to_statement};
 use tminus_record::dsse::{Envelope, IN_TOTO};
+use tminus_record::note::Checkpoint;
 use tminus_record::{Hash, Record, SigningKey, VerifyingKey, merkle};
 
 use crate::error::{CliError, Kind, Result, from_part};
@@ -122,6 +123,28 @@ impl Book {
     pub fn root_hex_at(&self, size: u64) -> Option<String> {
         let leaves = self.log.leaves().get(..usize::try_from(size).ok()?)?;
         Some(hex::encode(merkle::root(leaves)))
+    }
+
+    /// Of the record, as its checkpoint names it.
+    pub fn origin(&self) -> String {
+        self.log
+            .checkpoint()
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// The signed checkpoint of all entries but the last, as it was when that one was not there yet.
+    pub fn checkpoint_before_last(&self) -> Option<String> {
+        let leaves = self.log.leaves();
+        let before = leaves.get(..leaves.len().checked_sub(1)?)?;
+        let checkpoint = Checkpoint {
+            origin: self.origin(),
+            size: before.len() as u64,
+            root: merkle::root(before),
+        };
+        Some(checkpoint.sign(&self.key))
     }
 
     pub fn subject(&self) -> &[Subject] {

@@ -30,6 +30,7 @@ fn start(index: u64, fact: Fact) -> Result<LaunchState, FoldError> {
         plan_sha256,
         plan_yaml,
         plan_file,
+        plan_commit,
         rehearsal,
         clock_scale,
         artifacts,
@@ -55,6 +56,7 @@ fn start(index: u64, fact: Fact) -> Result<LaunchState, FoldError> {
         plan,
         plan_sha256,
         plan_file,
+        plan_commit,
         rehearsal,
         clock: Clock {
             started_at_ms: at_ms,

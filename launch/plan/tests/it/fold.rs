@@ -268,6 +268,7 @@ fn a_recorded_plan_that_does_not_read_is_told_with_its_place() {
         plan_sha256,
         plan_yaml: "name: x\noops: y\n".to_owned(),
         plan_file,
+        plan_commit: None,
         rehearsal,
         clock_scale,
         artifacts,

@@ -70,6 +70,7 @@ pub fn started() -> Fact {
         plan_sha256: "00".repeat(32),
         plan_yaml: SMALL.to_owned(),
         plan_file: "small.yaml".to_owned(),
+        plan_commit: None,
         rehearsal: true,
         clock_scale: SCALE,
         artifacts: Vec::new(),

@@ -14,7 +14,7 @@ use crate::{Certificate, SealError};
 pub use uri::TokenUri;
 
 /// A private key with its certificate.
-pub trait SealKey {
+pub trait SealKey: Send {
     /// Its own certificate first, then those that lead to a root.
     fn chain(&self) -> &[Certificate];
 

@@ -1,0 +1,6 @@
+#[cfg(test)]
+mod disclosure;
+#[cfg(test)]
+mod packages;
+#[cfg(test)]
+mod rollback;
