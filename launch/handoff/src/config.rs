@@ -314,6 +314,10 @@ impl Checker<'_> {
     fn portal(&self, read: PortalFile) -> Result<PortalConfig, ConfigError> {
         let listen = self.address(&read.listen)?;
         let (public_url, is_plain) = self.url(&read.public_url)?;
+        if public_url.matches('/').count() > 2 {
+            let what = "public_url is scheme and host, without a path: the portal has a host of its own";
+            return Err(self.error(read.public_url.referenced, what));
+        }
         let proxies = read.trusted_proxies.iter().map(|proxy| {
             let network = proxy.value.parse::<Network>();
             network.map_err(|what| self.error(proxy.referenced, what))

@@ -139,8 +139,21 @@ type Waiting = (Vec<u8>, oneshot::Sender<Result<(), LogError>>);
 /// A [`DownloadLog`] in a launch record of its own. One thread writes; downloads that wait together share a sync.
 #[derive(Debug)]
 pub struct RecordLog {
-    sender: mpsc::Sender<Waiting>,
+    /// None only while it is dropped.
+    sender: Option<mpsc::Sender<Waiting>>,
+    thread: Option<std::thread::JoinHandle<()>>,
     key: SigningKey,
+}
+
+/// Waits for the thread, so that the record can be opened again at once.
+impl Drop for RecordLog {
+    fn drop(&mut self) {
+        drop(self.sender.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic in it has been told by itself.
+            let _ = thread.join();
+        }
+    }
 }
 
 impl RecordLog {
@@ -160,13 +173,14 @@ impl RecordLog {
             record: Some(record),
         };
         let started = std::thread::Builder::new().name("download-record".to_owned()).spawn(move || writer.run(receiver));
-        started.map_err(|source| RecordError::Io {
+        let thread = started.map_err(|source| RecordError::Io {
             path: dir.to_owned(),
             action: "cannot start the thread that writes the record",
             source,
         })?;
         Ok(Self {
-            sender,
+            sender: Some(sender),
+            thread: Some(thread),
             key: key.clone(),
         })
     }
@@ -184,11 +198,13 @@ impl DownloadLog for RecordLog {
             let statement = download.statement().to_string().into_bytes();
             let entry = Envelope::sign(IN_TOTO, statement, &self.key).to_bytes();
             let (done, answer) = oneshot::channel();
-            self.sender.try_send((entry, done)).map_err(|error| match error {
+            let ended = || LogError::Unwritable("its thread has ended".to_owned());
+            let sender = self.sender.as_ref().ok_or_else(ended)?;
+            sender.try_send((entry, done)).map_err(|error| match error {
                 mpsc::error::TrySendError::Full(_) => LogError::Busy,
-                mpsc::error::TrySendError::Closed(_) => LogError::Unwritable("its thread has ended".to_owned()),
+                mpsc::error::TrySendError::Closed(_) => ended(),
             })?;
-            answer.await.unwrap_or_else(|_| Err(LogError::Unwritable("its thread has ended".to_owned())))
+            answer.await.unwrap_or_else(|_| Err(ended()))
         })
     }
 }
