@@ -7,7 +7,7 @@ use std::pin::Pin;
 
 use serde_json::{Value, json};
 use tminus_record::dsse::{Envelope, IN_TOTO};
-use tminus_record::{Record, RecordError, SigningKey, VerifyingKey};
+use tminus_record::{MAX_ENTRIES, Record, RecordError, SigningKey, VerifyingKey};
 use tokio::sync::{mpsc, oneshot};
 
 /// The predicate type of an entry.
@@ -17,6 +17,9 @@ const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 const WAITING_MAX: usize = 4_096;
 /// Entries that share one sync to disk.
 const BATCH_MAX: usize = 256;
+
+/// Entries from which on a record warns that it will be full.
+const NEARLY_FULL: u64 = MAX_ENTRIES / 10 * 9;
 
 /// Who takes a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -238,6 +241,9 @@ impl Writer {
             None => Record::open(&self.dir, &self.key)?,
         };
         let appended = record.append(entries);
+        if record.size() >= NEARLY_FULL {
+            tracing::warn!(folder = %self.dir.display(), entries = record.size(), max = MAX_ENTRIES, "the record of downloads is nearly full; the next delivery needs another folder");
+        }
         // After anything but an I/O error the record is as it was.
         if matches!(appended, Ok(_) | Err(RecordError::Full { .. } | RecordError::EntryTooLong { .. })) {
             self.record = Some(record);

@@ -11,6 +11,8 @@ mod names;
 #[cfg(test)]
 mod provider;
 #[cfg(test)]
+mod raw_sftp;
+#[cfg(test)]
 mod sftp;
 #[cfg(test)]
 mod sign_in;
