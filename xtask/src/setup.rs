@@ -74,6 +74,16 @@ pub const EVERYTHING: &[Need] = &[
         any_of: &["h2load"],
     },
     Need {
+        purpose: "SFTP and scp as people's clients speak them",
+        package: "openssh-client",
+        any_of: &["sftp"],
+    },
+    Need {
+        purpose: "keys that another program has made",
+        package: "openssl",
+        any_of: &["openssl"],
+    },
+    Need {
         purpose: "HTTP as another client speaks it",
         package: "curl",
         any_of: &["curl"],

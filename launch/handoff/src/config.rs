@@ -21,6 +21,8 @@ pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 const KEYS_MAX: usize = 1_000;
 const TOKENS_MAX: usize = 1_000;
 const ROLES_MAX: usize = 256;
+/// Fewer are broken.
+const RSA_BITS_MIN: u32 = 2_048;
 /// Hours that a link may live.
 const LINK_H_MAX: u64 = 24;
 
@@ -164,7 +166,9 @@ impl DeliveryConfig {
         let length = std::fs::metadata(path).map(|meta| meta.len());
         let text = length.and_then(|length| {
             if length > CONFIG_BYTES_MAX {
-                return Err(std::io::Error::other(format!("longer than {CONFIG_BYTES_MAX} bytes")));
+                return Err(std::io::Error::other(format!(
+                    "longer than {CONFIG_BYTES_MAX} bytes"
+                )));
             }
             std::fs::read_to_string(path)
         });
@@ -218,7 +222,9 @@ impl Checker<'_> {
     }
 
     fn path(&self, path: &Path) -> PathBuf {
-        Path::new(self.file).parent().map_or_else(|| path.to_owned(), |folder| folder.join(path))
+        Path::new(self.file)
+            .parent()
+            .map_or_else(|| path.to_owned(), |folder| folder.join(path))
     }
 
     fn check(&self, read: ConfigFile) -> Result<DeliveryConfig, ConfigError> {
@@ -236,7 +242,10 @@ impl Checker<'_> {
 
     fn address(&self, text: &Spanned<String>) -> Result<SocketAddr, ConfigError> {
         let address: SocketAddr = text.value.parse().map_err(|_| {
-            self.error(text.referenced, "an address to listen on is written 127.0.0.1:2222 or [::1]:2222")
+            self.error(
+                text.referenced,
+                "an address to listen on is written 127.0.0.1:2222 or [::1]:2222",
+            )
         })?;
         if !address.ip().is_loopback() && !self.allow_remote {
             let what = format!(
@@ -286,10 +295,19 @@ impl Checker<'_> {
                 let what = "a key is a line of an OpenSSH .pub file: ssh-ed25519 AAAA… comment";
                 self.error(given.key.referenced, what)
             })?;
+            if key
+                .key_data()
+                .rsa()
+                .is_some_and(|rsa| rsa.key_size() < RSA_BITS_MIN)
+            {
+                let what = format!("an RSA key has at least {RSA_BITS_MIN} bits; Ed25519 is better");
+                return Err(self.error(given.key.referenced, what));
+            }
             let fingerprint = key.fingerprint(russh::keys::HashAlg::Sha256).to_string();
             let twice = keys.insert(fingerprint, SftpKey { role, key });
             if let Some(SftpKey { role, .. }) = twice {
-                let what = format!("this key stands there already, for the role {role}: a key belongs to one role");
+                let what =
+                    format!("this key stands there already, for the role {role}: a key belongs to one role");
                 return Err(self.error(given.key.referenced, what));
             }
         }
@@ -298,8 +316,10 @@ impl Checker<'_> {
             connections_max: self.within(limits.connections_max, "connections_max", 1..=10_000, 64)? as usize,
             sessions_max: self.within(limits.sessions_max, "sessions_max", 1..=64, 4)? as usize,
             handles_max: self.within(limits.handles_max, "handles_max", 1..=1024, 32)? as usize,
-            auth_attempts_max: self.within(limits.auth_attempts_max, "auth_attempts_max", 1..=64, 6)? as usize,
-            read_bytes_max: self.within(limits.read_bytes_max, "read_bytes_max", 1024..=32_768, 32_768)? as u32,
+            auth_attempts_max: self.within(limits.auth_attempts_max, "auth_attempts_max", 1..=64, 6)?
+                as usize,
+            read_bytes_max: self.within(limits.read_bytes_max, "read_bytes_max", 1024..=32_768, 32_768)?
+                as u32,
             idle: Duration::from_secs(self.within(limits.idle_s, "idle_s", 1..=86_400, 300)?),
             auth: Duration::from_secs(self.within(limits.auth_s, "auth_s", 1..=600, 30)?),
         };
@@ -332,11 +352,19 @@ impl Checker<'_> {
             tokens: self.tokens(read.tokens)?,
             links: read.links.map(|links| self.links(links)).transpose()?,
             limits: PortalLimits {
-                connections_max: self.within(limits.connections_max, "connections_max", 1..=100_000, 2_048)? as usize,
+                connections_max: self.within(limits.connections_max, "connections_max", 1..=100_000, 2_048)?
+                    as usize,
                 requests_per_s: self.within(limits.requests_per_s, "requests_per_s", 1..=100_000, 20)? as u32,
                 burst: self.within(limits.burst, "burst", 1..=1_000_000, 60)? as u32,
-                session: Duration::from_secs(60 * self.within(limits.session_min, "session_min", 1..=1_440, 480)?),
-                connection: Duration::from_secs(self.within(limits.connection_s, "connection_s", 1..=86_400, 3_600)?),
+                session: Duration::from_secs(
+                    60 * self.within(limits.session_min, "session_min", 1..=1_440, 480)?,
+                ),
+                connection: Duration::from_secs(self.within(
+                    limits.connection_s,
+                    "connection_s",
+                    1..=86_400,
+                    3_600,
+                )?),
             },
         })
     }
@@ -357,7 +385,9 @@ impl Checker<'_> {
         match scheme {
             "https" => Ok((url.to_owned(), false)),
             "http" if is_loopback => Ok((url.to_owned(), true)),
-            _ => Err(wrong("https:// is needed; http:// is for loopback addresses only")),
+            _ => Err(wrong(
+                "https:// is needed; http:// is for loopback addresses only",
+            )),
         }
     }
 
@@ -376,7 +406,9 @@ impl Checker<'_> {
             issuer: read.issuer.value,
             client_id: read.client_id,
             client_secret: read.client_secret_file.map(|path| self.path(&path)),
-            scopes: read.scopes.unwrap_or_else(|| vec!["openid".to_owned(), "profile".to_owned()]),
+            scopes: read
+                .scopes
+                .unwrap_or_else(|| vec!["openid".to_owned(), "profile".to_owned()]),
             roles_claim: read.roles_claim,
             roles,
         })
@@ -387,16 +419,21 @@ impl Checker<'_> {
         let mut tokens = Vec::new();
         for token in read {
             if !is_role(&token.id.value) || !ids.insert(token.id.value.clone()) {
-                let what = "a token's id is 1 to 64 of a-z, 0-9, - and _, beginning with a letter, and its own";
+                let what =
+                    "a token's id is 1 to 64 of a-z, 0-9, - and _, beginning with a letter, and its own";
                 return Err(self.error(token.id.referenced, what));
             }
             let mut sha256 = [0; 32];
             if hex::decode_to_slice(&token.sha256.value, &mut sha256).is_err() {
-                let what = "sha256 is the token's SHA-256 in 64 hexadecimal digits: printf %s TOKEN | sha256sum";
+                let what =
+                    "sha256 is the token's SHA-256 in 64 hexadecimal digits: printf %s TOKEN | sha256sum";
                 return Err(self.error(token.sha256.referenced, what));
             }
             let expires: jiff::Timestamp = token.expires.value.parse().map_err(|_| {
-                self.error(token.expires.referenced, "expires is a time with its zone: 2026-12-01T00:00:00Z")
+                self.error(
+                    token.expires.referenced,
+                    "expires is a time with its zone: 2026-12-01T00:00:00Z",
+                )
             })?;
             tokens.push(BearerToken {
                 id: token.id.value.clone(),
@@ -421,7 +458,10 @@ impl Checker<'_> {
             keys.push((key.id.value.clone(), self.path(&key.file)));
         }
         if keys.is_empty() || keys.len() > 16 {
-            return Err(self.error(read.keys.referenced, "links have 1 to 16 keys; the first one signs"));
+            return Err(self.error(
+                read.keys.referenced,
+                "links have 1 to 16 keys; the first one signs",
+            ));
         }
         let hours = self.within(read.lifetime_h, "lifetime_h", 1..=LINK_H_MAX, LINK_H_MAX)?;
         Ok(LinkConfig {

@@ -30,7 +30,11 @@ pub(crate) async fn accept<S, F>(
     S: Fn(Cut<TcpStream>, SocketAddr) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
-    let (permits, tasks, cut) = (Arc::new(Semaphore::new(connections_max)), TaskTracker::new(), CancellationToken::new());
+    let (permits, tasks, cut) = (
+        Arc::new(Semaphore::new(connections_max)),
+        TaskTracker::new(),
+        CancellationToken::new(),
+    );
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -95,14 +99,22 @@ impl<S> Cut<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Cut<S> {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         self.check(context)?;
         Pin::new(&mut self.inner).poll_read(context, buffer)
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Cut<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.check(context)?;
         Pin::new(&mut self.inner).poll_write(context, bytes)
     }

@@ -175,7 +175,9 @@ impl RecordLog {
             key: key.clone(),
             record: Some(record),
         };
-        let started = std::thread::Builder::new().name("download-record".to_owned()).spawn(move || writer.run(receiver));
+        let started = std::thread::Builder::new()
+            .name("download-record".to_owned())
+            .spawn(move || writer.run(receiver));
         let thread = started.map_err(|source| RecordError::Io {
             path: dir.to_owned(),
             action: "cannot start the thread that writes the record",
@@ -245,7 +247,10 @@ impl Writer {
             tracing::warn!(folder = %self.dir.display(), entries = record.size(), max = MAX_ENTRIES, "the record of downloads is nearly full; the next delivery needs another folder");
         }
         // After anything but an I/O error the record is as it was.
-        if matches!(appended, Ok(_) | Err(RecordError::Full { .. } | RecordError::EntryTooLong { .. })) {
+        if matches!(
+            appended,
+            Ok(_) | Err(RecordError::Full { .. } | RecordError::EntryTooLong { .. })
+        ) {
             self.record = Some(record);
         }
         appended.map(drop)

@@ -20,7 +20,9 @@ pub enum DeliveryError {
     NoPackages { path: PathBuf },
     #[error("the state of links in {}: {what}; put back a copy, or remove the file: every link that was given out ends then", path.display())]
     LinkState { path: PathBuf, what: String },
-    #[error("listens on {address}, which other machines can reach; the configuration does not say allow_remote: true")]
+    #[error(
+        "listens on {address}, which other machines can reach; the configuration does not say allow_remote: true"
+    )]
     Remote { address: SocketAddr },
     #[error("a listener for {what} is needed, because the configuration has it")]
     NoListener { what: &'static str },

@@ -9,7 +9,9 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
-use crate::shelf::{Name, PATH_BYTES_MAX, is_role};
+use crate::shelf::{PATH_BYTES_MAX, is_role};
+
+pub use crate::shelf::{Name, ShelfError};
 
 pub use book::{BookError, LINKS_MAX, LinkBook, LinkEntry};
 
@@ -62,7 +64,9 @@ impl Grant {
         let (role, rest) = short(rest)?;
         let (length, file) = rest.split_first_chunk::<2>()?;
         let whole = version == VERSION && usize::from(u16::from_be_bytes(*length)) == file.len();
-        let file = std::str::from_utf8(file).ok().filter(|file| whole && file.len() <= PATH_BYTES_MAX)?;
+        let file = std::str::from_utf8(file)
+            .ok()
+            .filter(|file| whole && file.len() <= PATH_BYTES_MAX)?;
         let grant = Self {
             role: Some(role).filter(|role| is_role(role))?.to_owned(),
             file: Name::plain(file).ok()?,
@@ -109,15 +113,20 @@ impl LinkKeys {
     /// answer comes no sooner for one that is no token, names no key of ours, or was changed.
     #[must_use]
     pub fn read(&self, token: &str) -> Option<Grant> {
-        let bytes = (token.len() <= TOKEN_BYTES_MAX).then(|| URL_SAFE_NO_PAD.decode(token).ok()).flatten();
-        let split = bytes.as_deref().and_then(|bytes| bytes.split_last_chunk::<MAC_BYTES>());
+        let bytes = (token.len() <= TOKEN_BYTES_MAX)
+            .then(|| URL_SAFE_NO_PAD.decode(token).ok())
+            .flatten();
+        let split = bytes
+            .as_deref()
+            .and_then(|bytes| bytes.split_last_chunk::<MAC_BYTES>());
         let (body, given) = split.unwrap_or((b"", &[0; MAC_BYTES]));
         let read = Grant::decode(body);
         let key_id = read.as_ref().map(|(id, _)| *id);
         let known = self.0.iter().find(|(id, _)| Some(id.as_str()) == key_id);
         let key = known.map_or(&self.0[0].1, |(_, key)| key);
         let is_good = mac(key, body).verify_slice(given).is_ok();
-        read.filter(|_| is_good && known.is_some()).map(|(_, grant)| grant)
+        read.filter(|_| is_good && known.is_some())
+            .map(|(_, grant)| grant)
     }
 }
 
@@ -138,7 +147,12 @@ mod tests {
     use super::*;
 
     fn keys(ids: &[(&str, u8)]) -> LinkKeys {
-        LinkKeys::new(ids.iter().map(|(id, byte)| ((*id).to_owned(), [*byte; 32])).collect()).unwrap()
+        LinkKeys::new(
+            ids.iter()
+                .map(|(id, byte)| ((*id).to_owned(), [*byte; 32]))
+                .collect(),
+        )
+        .unwrap()
     }
 
     fn grant(role: &str, file: &str) -> Grant {
@@ -157,8 +171,16 @@ mod tests {
         assert_eq!(both.read(&old.token(&grant)).as_ref(), Some(&grant));
         assert_eq!(both.read(&both.token(&grant)).as_ref(), Some(&grant));
         assert_eq!(old.read(&both.token(&grant)), None, "a key that is not known");
-        assert_eq!(keys(&[("k1", 9)]).read(&old.token(&grant)), None, "another key of that name");
-        assert_eq!(keys(&[("k9", 1)]).read(&old.token(&grant)), None, "the key under another name");
+        assert_eq!(
+            keys(&[("k1", 9)]).read(&old.token(&grant)),
+            None,
+            "another key of that name"
+        );
+        assert_eq!(
+            keys(&[("k9", 1)]).read(&old.token(&grant)),
+            None,
+            "the key under another name"
+        );
     }
 
     #[test]
@@ -172,7 +194,11 @@ mod tests {
                 changed[at] ^= 1 << bit;
                 assert_eq!(keys.read(&URL_SAFE_NO_PAD.encode(changed)), None, "byte {at}");
             }
-            assert_eq!(keys.read(&URL_SAFE_NO_PAD.encode(&bytes[..at])), None, "cut at {at}");
+            assert_eq!(
+                keys.read(&URL_SAFE_NO_PAD.encode(&bytes[..at])),
+                None,
+                "cut at {at}"
+            );
         }
         assert_eq!(keys.read(&(token + "AA")), None);
         assert_eq!(keys.read(""), None);
@@ -186,7 +212,10 @@ mod tests {
         let at = forged.len() - "a.pdf".len();
         forged[at..].copy_from_slice(b"../ab");
         let mac = mac(&[1; 32], &forged).finalize().into_bytes();
-        assert_eq!(keys.read(&URL_SAFE_NO_PAD.encode([&forged[..], &mac].concat())), None);
+        assert_eq!(
+            keys.read(&URL_SAFE_NO_PAD.encode([&forged[..], &mac].concat())),
+            None
+        );
     }
 
     proptest! {

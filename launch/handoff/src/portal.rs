@@ -91,7 +91,10 @@ impl Rates {
     fn take(&self, address: IpAddr, now_ms: i64) -> bool {
         let since = u64::try_from(now_ms.saturating_sub(self.began_ms)).unwrap_or(0);
         let now = self.began + Duration::from_millis(since);
-        self.buckets.lock().unwrap_or_else(PoisonError::into_inner).take(address.into(), now)
+        self.buckets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take(address.into(), now)
     }
 }
 
@@ -106,16 +109,27 @@ pub(crate) struct Server {
 impl Server {
     /// Reads or makes its secrets, and reads the state of links.
     pub(crate) fn new(config: PortalConfig, shared: Arc<Shared>) -> Result<Self, DeliveryError> {
-        let provider = config.oidc.clone().map(|oidc| Provider::new(oidc, &config.public_url)).transpose()?;
+        let provider = config
+            .oidc
+            .clone()
+            .map(|oidc| Provider::new(oidc, &config.public_url))
+            .transpose()?;
         let links = match &config.links {
             None => None,
             Some(links) => {
-                let keys = links.keys.iter().map(|(id, path)| Ok((id.clone(), secret::link_key(path, rand::random)?)));
+                let keys = links
+                    .keys
+                    .iter()
+                    .map(|(id, path)| Ok((id.clone(), secret::link_key(path, rand::random)?)));
                 let keys = LinkKeys::new(keys.collect::<Result<_, DeliveryError>>()?);
-                keys.map(|keys| LinkBook::open(&links.state).map(|book| (keys, book))).transpose()?
+                keys.map(|keys| LinkBook::open(&links.state).map(|book| (keys, book)))
+                    .transpose()?
             }
         };
-        let (now_ms, proxies) = (shared.clock.now_ms(), TrustedProxies::from(config.trusted_proxies.clone()));
+        let (now_ms, proxies) = (
+            shared.clock.now_ms(),
+            TrustedProxies::from(config.trusted_proxies.clone()),
+        );
         let rates = Rates::new(&config, now_ms);
         let app = Arc::new(Portal {
             config,
@@ -135,17 +149,26 @@ impl Server {
     pub(crate) async fn run(self, listener: TcpListener, stop: CancellationToken) {
         let server = Arc::new(self);
         let connections_max = server.app.config.limits.connections_max;
-        accept("portal", listener, connections_max, stop.clone(), |stream, address| {
-            connection(Arc::clone(&server), stream, address, stop.clone())
-        })
+        accept(
+            "portal",
+            listener,
+            connections_max,
+            stop.clone(),
+            |stream, address| connection(Arc::clone(&server), stream, address, stop.clone()),
+        )
         .await;
     }
 
     async fn answer(&self, peer: SocketAddr, mut request: http::Request<hyper::body::Incoming>) -> Response {
         let client = self.proxies.client(peer.ip(), request.headers()).to_canonical();
         if !self.rates.take(client, self.app.now_ms()) {
-            let mut answer = plain(StatusCode::TOO_MANY_REQUESTS, "too many requests from this address; wait a second\n");
-            answer.headers_mut().insert("retry-after", http::HeaderValue::from_static("1"));
+            let mut answer = plain(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too many requests from this address; wait a second\n",
+            );
+            answer
+                .headers_mut()
+                .insert("retry-after", http::HeaderValue::from_static("1"));
             return self.dressed(answer);
         }
         request.extensions_mut().insert(Client(client));
@@ -171,7 +194,9 @@ async fn connection(server: Arc<Server>, stream: Cut<TcpStream>, peer: SocketAdd
         async move { Ok::<_, std::convert::Infallible>(server.answer(peer, request).await) }
     });
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(HEADER_BYTES_MAX);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEADERS)
+        .max_buf_size(HEADER_BYTES_MAX);
     let serving = http.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(serving);
     let ended = tokio::select! {
@@ -209,9 +234,17 @@ fn router(app: App) -> Router {
 
 /// The value of a cookie.
 fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let lines = headers.get_all("cookie").iter().filter_map(|line| line.to_str().ok());
-    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(|(given, _)| *given == name).map(|(_, value)| value).next()
+    let lines = headers
+        .get_all("cookie")
+        .iter()
+        .filter_map(|line| line.to_str().ok());
+    let pairs = lines
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='));
+    pairs
+        .filter(|(given, _)| *given == name)
+        .map(|(_, value)| value)
+        .next()
 }
 
 /// Runs what blocks on a file system elsewhere.
@@ -223,4 +256,3 @@ async fn blocking<T: Send + 'static>(
     let done = tokio::task::spawn_blocking(move || run(&shared)).await;
     done.unwrap_or_else(|error| Err(std::io::Error::other(error).into()))
 }
-

@@ -13,7 +13,11 @@ pub(crate) enum Range {
 impl Range {
     /// Reads the header's value for a file of so many bytes. What cannot be read is ignored (section 14.2).
     pub(crate) fn parse(header: &str, bytes: u64) -> Self {
-        let Some(range) = header.trim().strip_prefix("bytes=").filter(|ranges| !ranges.contains(',')) else {
+        let Some(range) = header
+            .trim()
+            .strip_prefix("bytes=")
+            .filter(|ranges| !ranges.contains(','))
+        else {
             return Self::Whole;
         };
         let Some((first, last)) = range.trim().split_once('-') else {
@@ -25,14 +29,22 @@ impl Range {
             (Some(first), None) if last.is_empty() => Self::from_to(first, bytes.saturating_sub(1), bytes),
             (None, Some(suffix)) if first.is_empty() => {
                 let length = suffix.min(bytes);
-                if length == 0 { Self::Unsatisfiable } else { Self::Part(bytes - length, length) }
+                if length == 0 {
+                    Self::Unsatisfiable
+                } else {
+                    Self::Part(bytes - length, length)
+                }
             }
             _ => Self::Whole,
         }
     }
 
     fn from_to(first: u64, last: u64, bytes: u64) -> Self {
-        if first >= bytes { Self::Unsatisfiable } else { Self::Part(first, last - first + 1) }
+        if first >= bytes {
+            Self::Unsatisfiable
+        } else {
+            Self::Part(first, last - first + 1)
+        }
     }
 }
 

@@ -19,7 +19,9 @@ fn read(path: &Path) -> Result<Option<String>, DeliveryError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(DeliveryError::io(path, "cannot open the secret"))?,
     };
-    let meta = file.metadata().map_err(DeliveryError::io(path, "cannot look at the secret"))?;
+    let meta = file
+        .metadata()
+        .map_err(DeliveryError::io(path, "cannot look at the secret"))?;
     let mode = meta.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(DeliveryError::Readable {
@@ -36,7 +38,9 @@ fn read(path: &Path) -> Result<Option<String>, DeliveryError> {
 fn store_new(path: &Path, text: &str) -> Result<(), DeliveryError> {
     let mut options = OpenOptions::new();
     let options = options.write(true).create_new(true).mode(0o600);
-    let mut file = options.open(path).map_err(DeliveryError::io(path, "cannot create the secret"))?;
+    let mut file = options
+        .open(path)
+        .map_err(DeliveryError::io(path, "cannot create the secret"))?;
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
     written.map_err(DeliveryError::io(path, "cannot write the secret"))
 }
@@ -49,14 +53,17 @@ pub(crate) fn host_key(path: &Path, seed: impl FnOnce() -> [u8; 32]) -> Result<P
     };
     if let Some(text) = read(path)? {
         let key = PrivateKey::from_openssh(&text);
-        let key = key.map_err(|_| wrong("no private key in OpenSSH's format; ssh-keygen -t ed25519 makes one"))?;
+        let key =
+            key.map_err(|_| wrong("no private key in OpenSSH's format; ssh-keygen -t ed25519 makes one"))?;
         if key.is_encrypted() || key.algorithm() != Algorithm::Ed25519 {
             return Err(wrong("a host key is Ed25519 and has no passphrase"));
         }
         return Ok(key);
     }
     let key = PrivateKey::from(Ed25519Keypair::from_seed(&seed()));
-    let text = key.to_openssh(LineEnding::LF).map_err(|_| wrong("the new key cannot be written as text"))?;
+    let text = key
+        .to_openssh(LineEnding::LF)
+        .map_err(|_| wrong("the new key cannot be written as text"))?;
     store_new(path, &text)?;
     Ok(key)
 }
@@ -78,7 +85,9 @@ pub(crate) fn link_key(path: &Path, seed: impl FnOnce() -> [u8; 32]) -> Result<[
 
 /// Text of one line, for instance a client's secret. It has to be there.
 pub(crate) fn line(path: &Path) -> Result<String, DeliveryError> {
-    let text = read(path)?.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    let text = read(path)?
+        .map(|text| text.trim().to_owned())
+        .filter(|text| !text.is_empty());
     text.ok_or_else(|| DeliveryError::Secret {
         path: path.to_owned(),
         what: "this secret has to be there, as one line",

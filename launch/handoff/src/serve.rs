@@ -77,7 +77,9 @@ pub async fn serve(
     download_log: Arc<dyn DownloadLog>,
 ) -> Result<Delivery, DeliveryError> {
     if !config.packages.is_dir() {
-        return Err(DeliveryError::NoPackages { path: config.packages });
+        return Err(DeliveryError::NoPackages {
+            path: config.packages,
+        });
     }
     let checked = |listener: Option<TcpListener>, what| {
         let listener = listener.ok_or(DeliveryError::NoListener { what })?;
@@ -95,11 +97,17 @@ pub async fn serve(
     // Both are made before one of them begins.
     let sftp = match config.sftp {
         None => None,
-        Some(sftp) => Some((checked(listeners.sftp, "sftp")?, sftp::Server::new(sftp, Arc::clone(&shared))?)),
+        Some(sftp) => Some((
+            checked(listeners.sftp, "sftp")?,
+            sftp::Server::new(sftp, Arc::clone(&shared))?,
+        )),
     };
     let portal = match config.portal {
         None => None,
-        Some(portal) => Some((checked(listeners.portal, "portal")?, portal::Server::new(portal, shared)?)),
+        Some(portal) => Some((
+            checked(listeners.portal, "portal")?,
+            portal::Server::new(portal, shared)?,
+        )),
     };
     let mut delivery = Delivery {
         sftp: None,

@@ -8,7 +8,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use russh::keys::{Algorithm, HashAlg, PublicKey};
-use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey};
+use russh::server::{
+    Auth, ChannelOpenHandle, Config, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey,
+};
 use russh::{Channel, ChannelId, ChannelOpenFailure, MethodKind, MethodSet, SshId};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -60,14 +62,23 @@ impl Server {
     pub(crate) async fn run(self, listener: TcpListener, stop: CancellationToken) {
         let server = Arc::new(self);
         let connections_max = server.config.limits.connections_max;
-        accept("sftp", listener, connections_max, stop.clone(), |stream, address| {
-            connection(Arc::clone(&server), stream, address, stop.clone())
-        })
+        accept(
+            "sftp",
+            listener,
+            connections_max,
+            stop.clone(),
+            |stream, address| connection(Arc::clone(&server), stream, address, stop.clone()),
+        )
         .await;
     }
 }
 
-async fn connection(server: Arc<Server>, stream: Cut<TcpStream>, address: SocketAddr, stop: CancellationToken) {
+async fn connection(
+    server: Arc<Server>,
+    stream: Cut<TcpStream>,
+    address: SocketAddr,
+    stop: CancellationToken,
+) {
     let (cut, signed_in) = (stream.token(), CancellationToken::new());
     let handler = Connection {
         server: Arc::clone(&server),
@@ -178,7 +189,9 @@ impl Access {
     async fn record(&self, name: &Name, file: &Opened, channel: crate::Channel) -> Result<(), String> {
         let now_ms = self.shared.clock.now_ms();
         let opened = file.clone();
-        let sha256 = self.blocking(move |shared, _| shared.shelf.sha256(&opened, now_ms)).await;
+        let sha256 = self
+            .blocking(move |shared, _| shared.shelf.sha256(&opened, now_ms))
+            .await;
         let download = Download {
             who: crate::Who::Key(self.holder.fingerprint.clone()),
             role: self.holder.role.clone(),
@@ -192,7 +205,8 @@ impl Access {
         };
         self.shared.log.append(download).await.map_err(|error| {
             tracing::warn!(role = self.holder.role, file = %name, %error, "a download was refused");
-            "this download cannot be put on record, so it is refused; tell whoever runs the delivery".to_owned()
+            "this download cannot be put on record, so it is refused; tell whoever runs the delivery"
+                .to_owned()
         })
     }
 }
@@ -200,7 +214,11 @@ impl Access {
 impl Handler for Connection {
     type Error = russh::Error;
 
-    async fn auth_publickey_offered(&mut self, _user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
+    async fn auth_publickey_offered(
+        &mut self,
+        _user: &str,
+        offer: PublicKeyOffer<'_>,
+    ) -> Result<Auth, Self::Error> {
         self.offers += 1;
         if self.offers > self.server.config.limits.auth_attempts_max {
             return Err(russh::Error::Disconnect);
@@ -254,8 +272,17 @@ impl Handler for Connection {
         Ok(())
     }
 
-    async fn subsystem_request(&mut self, id: ChannelId, name: &str, session: &mut Session) -> Result<(), Self::Error> {
-        let taken = if name == "sftp" { self.take(id, SessionKind::Sftp) } else { None };
+    async fn subsystem_request(
+        &mut self,
+        id: ChannelId,
+        name: &str,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let taken = if name == "sftp" {
+            self.take(id, SessionKind::Sftp)
+        } else {
+            None
+        };
         let Some((channel, access)) = taken else {
             return session.channel_failure(id);
         };
@@ -267,7 +294,12 @@ impl Handler for Connection {
         Ok(())
     }
 
-    async fn exec_request(&mut self, id: ChannelId, data: &[u8], session: &mut Session) -> Result<(), Self::Error> {
+    async fn exec_request(
+        &mut self,
+        id: ChannelId,
+        data: &[u8],
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
         let command = scp::Command::parse(data);
         let taken = command.and_then(|command| Some((command, self.take(id, SessionKind::Scp)?)));
         let Some((command, (channel, access))) = taken else {

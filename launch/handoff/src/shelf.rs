@@ -160,11 +160,17 @@ impl Opened {
         let length = length.min(usize::try_from(left).unwrap_or(usize::MAX));
         let mut bytes = vec![0; length];
         match self.file.read_exact_at(&mut bytes, offset) {
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Err(ShelfError::Changed),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                return Err(ShelfError::Changed);
+            }
             other => other?,
         }
         // Looked at after the bytes were read: what is handed on is what the digest was made of.
-        if Stamp::of(&self.file)? == self.stamp { Ok(bytes) } else { Err(ShelfError::Changed) }
+        if Stamp::of(&self.file)? == self.stamp {
+            Ok(bytes)
+        } else {
+            Err(ShelfError::Changed)
+        }
     }
 
     fn digest(&self) -> Result<[u8; 32], ShelfError> {
@@ -336,7 +342,9 @@ impl Shelf {
         }
         let digest = file.digest()?;
         let (seconds, nanoseconds) = file.stamp.changed;
-        let changed_ms = seconds.saturating_mul(1_000).saturating_add(nanoseconds / 1_000_000);
+        let changed_ms = seconds
+            .saturating_mul(1_000)
+            .saturating_add(nanoseconds / 1_000_000);
         if changed_ms.saturating_add(SETTLED_MS) < now_ms {
             let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
             if digests.len() >= DIGESTS_MAX {
@@ -378,7 +386,17 @@ mod tests {
         assert_eq!(reads("/a/../b").as_deref(), Some("b"));
         assert_eq!(reads("").as_deref(), Some(""));
         assert_eq!(reads("报告 🚀.pdf").as_deref(), Some("报告 🚀.pdf"));
-        for wrong in ["..", "/..", "a/../..", "../../etc/passwd", "a\\b", "a\0b", "a\nb", &"x".repeat(256), &"x/".repeat(9)] {
+        for wrong in [
+            "..",
+            "/..",
+            "a/../..",
+            "../../etc/passwd",
+            "a\\b",
+            "a\0b",
+            "a\nb",
+            &"x".repeat(256),
+            &"x/".repeat(9),
+        ] {
             assert!(Name::parse(wrong).is_err(), "{wrong:?}");
         }
         for wrong in ["", "/a", "a/", "a//b", "./a", "a/../b"] {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -34,7 +35,9 @@ impl LinkEntry {
     /// Whether it gives nothing any more.
     #[must_use]
     pub fn has_ended(&self, now_ms: i64) -> bool {
-        self.revoked || now_ms >= self.expires_at_ms || self.downloads_max.is_some_and(|max| self.downloads >= max)
+        self.revoked
+            || now_ms >= self.expires_at_ms
+            || self.downloads_max.is_some_and(|max| self.downloads >= max)
     }
 }
 
@@ -94,11 +97,17 @@ impl LinkBook {
                 state
             }
             Err(error) => return Err(DeliveryError::io(path, "cannot read the state of links")(error)),
-            Ok(text) => serde_json::from_slice::<State>(&text)
-                .map_err(|error| wrong(format!("it is torn, or was not written by this program ({error})")))?,
+            Ok(text) => serde_json::from_slice::<State>(&text).map_err(|error| {
+                wrong(format!(
+                    "it is torn, or was not written by this program ({error})"
+                ))
+            })?,
         };
         if state.format != FORMAT {
-            return Err(wrong(format!("it has format {}, this program knows {FORMAT}", state.format)));
+            return Err(wrong(format!(
+                "it has format {}, this program knows {FORMAT}",
+                state.format
+            )));
         }
         Ok(Self {
             path: path.to_owned(),
@@ -155,17 +164,25 @@ impl LinkBook {
     /// Whether a link would give something, without counting.
     #[must_use]
     pub fn is_good(&self, id: &str, now_ms: i64) -> bool {
-        self.kept().state.links.get(id).is_some_and(|link| !link.has_ended(now_ms))
+        self.kept()
+            .state
+            .links
+            .get(id)
+            .is_some_and(|link| !link.has_ended(now_ms))
     }
 
-    /// Ends a link of this role; durable when it returns. Ending it twice is no error.
+    /// Ends a link of one of these roles; durable when it returns. Ending it twice is no error.
     ///
     /// # Errors
-    /// There is none of this role, or the state cannot be written: it gives nothing in this process all the same.
-    pub async fn revoke(&self, id: &str, role: &str) -> Result<(), BookError> {
+    /// There is none of theirs, or the state cannot be written: it gives nothing in this process all the same.
+    pub async fn revoke(&self, id: &str, roles: &[String]) -> Result<(), BookError> {
         let version = {
             let mut kept = self.kept();
-            let link = kept.state.links.get_mut(id).filter(|link| link.role == role);
+            let link = kept
+                .state
+                .links
+                .get_mut(id)
+                .filter(|link| roles.contains(&link.role));
             link.ok_or(BookError::Unknown)?.revoked = true;
             kept.changed()
         };
@@ -176,7 +193,11 @@ impl LinkBook {
     #[must_use]
     pub fn of_role(&self, role: &str, now_ms: i64) -> Vec<(String, LinkEntry)> {
         let kept = self.kept();
-        let of_role = kept.state.links.iter().filter(|(_, link)| link.role == role && !link.has_ended(now_ms));
+        let of_role = kept
+            .state
+            .links
+            .iter()
+            .filter(|(_, link)| link.role == role && !link.has_ended(now_ms));
         of_role.map(|(id, link)| (id.clone(), link.clone())).collect()
     }
 
@@ -209,10 +230,20 @@ impl Kept {
 }
 
 fn write(path: &Path, state: &State) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let mut next = path.as_os_str().to_owned();
     next.push(".next");
-    let mut file = std::fs::File::create(&next)?;
+    // It names people and files, which is no business of others on this machine.
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&next)?;
     file.write_all(&serde_json::to_vec(state)?)?;
     file.sync_all()?;
     std::fs::rename(&next, path)?;

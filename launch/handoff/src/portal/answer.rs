@@ -2,8 +2,10 @@
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 
+use crate::LogError;
+use crate::links::BookError;
 use crate::shelf::ShelfError;
 
 /// No script, no frame, no form to elsewhere.
@@ -13,7 +15,9 @@ const POLICY: &str =
 pub(super) fn of(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Response {
     let mut answer = Response::new(body.into());
     *answer.status_mut() = status;
-    answer.headers_mut().insert("content-type", HeaderValue::from_static(kind));
+    answer
+        .headers_mut()
+        .insert("content-type", HeaderValue::from_static(kind));
     answer
 }
 
@@ -39,19 +43,60 @@ pub(super) fn not_found() -> Response {
     plain(StatusCode::NOT_FOUND, "not found\n")
 }
 
-pub(super) fn unauthorised() -> Response {
-    let text = "sign in at / with a browser, or send `Authorization: Bearer TOKEN`\n";
-    let mut answer = plain(StatusCode::UNAUTHORIZED, text);
-    answer.headers_mut().insert("www-authenticate", HeaderValue::from_static("Bearer"));
-    answer
+/// Why somebody does not get what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("no credentials, or none that are good")]
+    Nobody,
+    #[error("a cookie, but not from a page of ours")]
+    OtherOrigin,
+    #[error("an order that cannot be read")]
+    Order,
+    #[error("nothing of this role's")]
+    NotFound,
+    #[error(transparent)]
+    Shelf(#[from] ShelfError),
+    #[error(transparent)]
+    Book(#[from] BookError),
+    #[error(transparent)]
+    Log(#[from] LogError),
 }
 
-pub(super) fn of_shelf(error: &ShelfError) -> Response {
-    match error {
-        ShelfError::Missing | ShelfError::Refused => not_found(),
-        ShelfError::Changed | ShelfError::Io(_) => {
-            tracing::warn!(%error, "a package cannot be read");
-            plain(StatusCode::SERVICE_UNAVAILABLE, "the file cannot be read now; try again\n")
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let unavailable = |text| {
+            tracing::warn!(error = %self, "refused");
+            plain(StatusCode::SERVICE_UNAVAILABLE, text)
+        };
+        match &self {
+            Self::Nobody => {
+                let text = "sign in at / with a browser, or send `Authorization: Bearer TOKEN`\n";
+                let mut answer = plain(StatusCode::UNAUTHORIZED, text);
+                answer
+                    .headers_mut()
+                    .insert("www-authenticate", HeaderValue::from_static("Bearer"));
+                answer
+            }
+            Self::OtherOrigin => plain(
+                StatusCode::FORBIDDEN,
+                "this has to come from a page of the portal itself\n",
+            ),
+            Self::Order => plain(
+                StatusCode::BAD_REQUEST,
+                "a link needs `role`, `path` and perhaps `downloads_max` (1 to 1000000), and nothing else\n",
+            ),
+            Self::NotFound
+            | Self::Book(BookError::Unknown)
+            | Self::Shelf(ShelfError::Missing | ShelfError::Refused) => not_found(),
+            Self::Book(BookError::Ended) => plain(StatusCode::GONE, "this link has ended\n"),
+            Self::Shelf(_) => unavailable("the file cannot be read now; try again\n"),
+            Self::Book(BookError::Full) => unavailable("there are too many links; revoke some\n"),
+            Self::Book(BookError::Unwritable(_)) => {
+                unavailable("the state of links cannot be written; tell whoever runs the delivery\n")
+            }
+            Self::Log(_) => unavailable(
+                "this download cannot be put on record, so it is refused; tell whoever runs the delivery\n",
+            ),
         }
     }
 }

@@ -10,7 +10,7 @@ use axum::response::Response;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
 
-use super::answer::{self, not_found, of_shelf};
+use super::answer::{self, Refusal};
 use super::{App, Client, blocking, page};
 use crate::range::Range;
 use crate::shelf::{Name, Opened, ShelfError};
@@ -26,18 +26,12 @@ pub(super) struct Wanted {
 }
 
 /// `GET /files`: what the caller may have, for machines.
-pub(super) async fn list(State(app): State<App>, headers: HeaderMap) -> Response {
-    let identity = match app.somebody(&headers) {
-        Ok(identity) => identity,
-        Err(answer) => return answer,
-    };
+pub(super) async fn list(State(app): State<App>, headers: HeaderMap) -> Result<Response, Refusal> {
+    let identity = app.somebody(&headers)?;
     let mut files = Vec::new();
     for role in identity.roles {
         let listed = role.clone();
-        let entries = match blocking(&app, move |shared| shared.shelf.all_files(&listed)).await {
-            Ok(entries) => entries,
-            Err(error) => return of_shelf(&error),
-        };
+        let entries = blocking(&app, move |shared| shared.shelf.all_files(&listed)).await?;
         files.extend(entries.into_iter().map(|entry| {
             json!({
                 "role": role,
@@ -48,7 +42,7 @@ pub(super) async fn list(State(app): State<App>, headers: HeaderMap) -> Response
             })
         }));
     }
-    answer::json(StatusCode::OK, &json!({ "files": files }))
+    Ok(answer::json(StatusCode::OK, &json!({ "files": files })))
 }
 
 /// `GET /files/{role}/{path}`.
@@ -58,20 +52,19 @@ pub(super) async fn download(
     Extension(Client(address)): Extension<Client>,
     method: Method,
     headers: HeaderMap,
-) -> Response {
-    let identity = match app.somebody(&headers) {
-        Ok(identity) => identity,
-        Err(answer) => return answer,
-    };
+) -> Result<Response, Refusal> {
+    let identity = app.somebody(&headers)?;
     // What is no text names nothing of ours.
-    let Ok(Path((role, path))) = path else {
-        return not_found();
-    };
-    let Some(name) = Name::plain(&path).ok().filter(|_| identity.has(&role)) else {
-        return not_found();
-    };
+    let Path((role, path)) = path.map_err(|_| Refusal::NotFound)?;
+    let name = Name::plain(&path)?;
+    if !identity.has(&role) {
+        return Err(Refusal::NotFound);
+    }
     let wanted = Wanted { role, name, address };
-    deliver(&app, wanted, &method, &headers, Channel::Portal, async || Ok(identity.who)).await
+    deliver(&app, wanted, &method, &headers, Channel::Portal, async || {
+        Ok(identity.who)
+    })
+    .await
 }
 
 /// Answers with a file. `who` is asked once it is certain that bytes leave; what it refuses is answered so.
@@ -81,8 +74,8 @@ pub(super) async fn deliver(
     method: &Method,
     headers: &HeaderMap,
     channel: Channel,
-    who: impl AsyncFnOnce() -> Result<Who, Response>,
-) -> Response {
+    who: impl AsyncFnOnce() -> Result<Who, Refusal>,
+) -> Result<Response, Refusal> {
     let now_ms = app.now_ms();
     let (role, name) = (wanted.role.clone(), wanted.name.clone());
     let found = blocking(app, move |shared| {
@@ -90,21 +83,22 @@ pub(super) async fn deliver(
         let sha256 = shared.shelf.sha256(&file, now_ms)?;
         Ok((file, sha256))
     });
-    let (file, sha256) = match found.await {
-        Ok(found) => found,
-        Err(error) => return of_shelf(&error),
-    };
+    let (file, sha256) = found.await?;
     let tag = format!("\"{}\"", hex::encode(sha256));
     let mut answer = Response::new(Body::empty());
     describe(answer.headers_mut(), &tag, &sha256, &wanted.name);
     if is_known(headers, &tag) {
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
-        return answer;
+        return Ok(answer);
     }
     // A part of another state of the file is of no use.
-    let is_same = headers.get(IF_RANGE).is_none_or(|given| given.as_bytes() == tag.as_bytes());
+    let is_same = headers
+        .get(IF_RANGE)
+        .is_none_or(|given| given.as_bytes() == tag.as_bytes());
     let range = headers.get(RANGE).filter(|_| is_same && *method == Method::GET);
-    let range = range.and_then(|range| range.to_str().ok()).map_or(Range::Whole, |range| Range::parse(range, file.bytes()));
+    let range = range
+        .and_then(|range| range.to_str().ok())
+        .map_or(Range::Whole, |range| Range::parse(range, file.bytes()));
     let (offset, bytes) = match range {
         Range::Whole => (0, file.bytes()),
         Range::Part(offset, bytes) => {
@@ -115,20 +109,20 @@ pub(super) async fn deliver(
         }
         Range::Unsatisfiable => {
             *answer.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
-            set(answer.headers_mut(), "content-range", &format!("bytes */{}", file.bytes()));
-            return answer;
+            set(
+                answer.headers_mut(),
+                "content-range",
+                &format!("bytes */{}", file.bytes()),
+            );
+            return Ok(answer);
         }
     };
     set(answer.headers_mut(), "content-length", &bytes.to_string());
     if *method == Method::HEAD {
-        return answer;
+        return Ok(answer);
     }
-    let who = match who().await {
-        Ok(who) => who,
-        Err(refused) => return refused,
-    };
     let download = Download {
-        who,
+        who: who().await?,
         role: wanted.role,
         file: wanted.name.to_string(),
         sha256,
@@ -138,13 +132,9 @@ pub(super) async fn deliver(
         at_ms: now_ms,
         channel,
     };
-    if let Err(error) = app.shared.log.append(download).await {
-        tracing::warn!(file = %wanted.name, %error, "a download was refused");
-        let text = "this download cannot be put on record, so it is refused; tell whoever runs the delivery\n";
-        return answer::plain(StatusCode::SERVICE_UNAVAILABLE, text);
-    }
+    app.shared.log.append(download).await?;
     *answer.body_mut() = stream(file, offset, offset + bytes);
-    answer
+    Ok(answer)
 }
 
 fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
@@ -156,7 +146,11 @@ fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
 fn describe(headers: &mut HeaderMap, tag: &str, sha256: &[u8; 32], name: &Name) {
     set(headers, "etag", tag);
     // RFC 9530.
-    set(headers, "repr-digest", &format!("sha-256=:{}:", STANDARD.encode(sha256)));
+    set(
+        headers,
+        "repr-digest",
+        &format!("sha-256=:{}:", STANDARD.encode(sha256)),
+    );
     set(headers, "accept-ranges", "bytes");
     set(headers, "content-type", "application/octet-stream");
     set(headers, "content-disposition", &disposition(name.file_name()));
@@ -166,11 +160,17 @@ fn describe(headers: &mut HeaderMap, tag: &str, sha256: &[u8; 32], name: &Name) 
 fn disposition(name: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ' ' | '(' | ')');
     let plain: String = name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
-    format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{}", page::url_part(name))
+    format!(
+        "attachment; filename=\"{plain}\"; filename*=UTF-8''{}",
+        page::url_part(name)
+    )
 }
 
 fn is_known(headers: &HeaderMap, tag: &str) -> bool {
-    let lists = headers.get_all(IF_NONE_MATCH).iter().filter_map(|list| list.to_str().ok());
+    let lists = headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|list| list.to_str().ok());
     let mut tags = lists.flat_map(|list| list.split(',')).map(str::trim);
     tags.any(|given| given == "*" || given.trim_start_matches("W/") == tag)
 }
@@ -183,7 +183,9 @@ fn stream(file: Opened, offset: u64, end: u64) -> Body {
             if offset >= end {
                 return Ok(None);
             }
-            let length = usize::try_from(end - offset).unwrap_or(usize::MAX).min(CHUNK_BYTES);
+            let length = usize::try_from(end - offset)
+                .unwrap_or(usize::MAX)
+                .min(CHUNK_BYTES);
             let read = tokio::task::spawn_blocking(move || file.read_at(offset, length)).await;
             let chunk = read.unwrap_or_else(|error| Err(std::io::Error::other(error).into()))?;
             let next = offset + chunk.len() as u64;
@@ -198,7 +200,10 @@ mod tests {
 
     #[test]
     fn a_name_reaches_every_client_and_ends_no_header() {
-        assert_eq!(disposition("a b.pdf"), "attachment; filename=\"a b.pdf\"; filename*=UTF-8''a%20b.pdf");
+        assert_eq!(
+            disposition("a b.pdf"),
+            "attachment; filename=\"a b.pdf\"; filename*=UTF-8''a%20b.pdf"
+        );
         let odd = disposition("x\"; y=\u{202e}报.pdf");
         assert!(odd.is_ascii() && odd.matches('"').count() == 2, "{odd}");
     }

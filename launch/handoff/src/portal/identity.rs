@@ -2,11 +2,11 @@
 
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, ORIGIN};
-use axum::response::Response;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 
-use super::{Portal, answer};
+use super::Portal;
+use super::answer::Refusal;
 use crate::Who;
 
 const TOKEN_BYTES_MAX: usize = 1_024;
@@ -28,12 +28,12 @@ impl Identity {
 
 impl Portal {
     /// Nobody without credentials. One that is no good is refused, whatever else there is.
-    pub(super) fn identify(&self, headers: &HeaderMap) -> Result<Option<Identity>, Response> {
+    pub(super) fn identify(&self, headers: &HeaderMap) -> Result<Option<Identity>, Refusal> {
         if let Some(header) = headers.get(AUTHORIZATION) {
             let token = header.to_str().ok().and_then(|header| header.split_once(' '));
             let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
             let identity = token.and_then(|(_, token)| self.machine(token.trim()));
-            return identity.map(Some).ok_or_else(answer::unauthorised);
+            return identity.map(Some).ok_or(Refusal::Nobody);
         }
         let cookie = super::cookie(headers, self.session_cookie());
         let session = cookie.and_then(|id| self.sessions.find(id, self.now_ms()));
@@ -45,22 +45,23 @@ impl Portal {
     }
 
     /// As [`Self::identify`], where there is nothing for nobody.
-    pub(super) fn somebody(&self, headers: &HeaderMap) -> Result<Identity, Response> {
-        self.identify(headers)?.ok_or_else(answer::unauthorised)
+    pub(super) fn somebody(&self, headers: &HeaderMap) -> Result<Identity, Refusal> {
+        self.identify(headers)?.ok_or(Refusal::Nobody)
     }
 
     /// As [`Self::somebody`], for what changes something: a page of another origin must not do it with our cookie.
-    pub(super) fn somebody_who_writes(&self, headers: &HeaderMap) -> Result<Identity, Response> {
+    pub(super) fn somebody_who_writes(&self, headers: &HeaderMap) -> Result<Identity, Refusal> {
         let identity = self.somebody(headers)?;
         if identity.by_session && !self.is_own_origin(headers) {
-            let text = "this has to come from a page of the portal itself\n";
-            return Err(answer::plain(http::StatusCode::FORBIDDEN, text));
+            return Err(Refusal::OtherOrigin);
         }
         Ok(identity)
     }
 
     pub(super) fn is_own_origin(&self, headers: &HeaderMap) -> bool {
-        headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes() == self.config.public_url.as_bytes())
+        headers
+            .get(ORIGIN)
+            .is_some_and(|origin| origin.as_bytes() == self.config.public_url.as_bytes())
     }
 
     /// The same work for every token: digests of fixed length, all of them compared.
@@ -83,6 +84,10 @@ impl Portal {
 
     /// With its prefix browsers take the cookie only from this very host, over TLS.
     pub(super) fn session_cookie(&self) -> &'static str {
-        if self.config.is_plain { "tminus-session" } else { "__Host-tminus-session" }
+        if self.config.is_plain {
+            "tminus-session"
+        } else {
+            "__Host-tminus-session"
+        }
     }
 }

@@ -10,7 +10,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::answer::{self, not_found, plain};
+use super::answer::{self, Refusal, plain};
 use super::files::{Wanted, deliver};
 use super::{App, Client, blocking, page};
 use crate::links::{BookError, Grant, LinkEntry};
@@ -30,13 +30,19 @@ struct Order {
 
 impl Order {
     fn read(headers: &HeaderMap, body: &[u8]) -> Option<Self> {
-        let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = headers
+            .get(CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok())
+            .unwrap_or_default();
         let order = if kind.starts_with("application/json") {
             serde_json::from_slice(body).ok()?
         } else {
             Self::of_form(body)?
         };
-        order.downloads_max.is_none_or(|max| (1..=DOWNLOADS_MAX).contains(&max)).then_some(order)
+        order
+            .downloads_max
+            .is_none_or(|max| (1..=DOWNLOADS_MAX).contains(&max))
+            .then_some(order)
     }
 
     /// A field that is left empty says nothing.
@@ -63,41 +69,29 @@ impl Order {
 }
 
 fn wants_json(headers: &HeaderMap) -> bool {
-    headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).is_none_or(|accept| !accept.contains("text/html"))
-}
-
-fn of_book(error: &BookError) -> Response {
-    match error {
-        BookError::Ended => plain(StatusCode::GONE, "this link has ended\n"),
-        BookError::Unknown => not_found(),
-        BookError::Full => plain(StatusCode::SERVICE_UNAVAILABLE, "there are too many links; revoke some\n"),
-        BookError::Unwritable(_) => {
-            let text = "the state of links cannot be written; tell whoever runs the delivery\n";
-            plain(StatusCode::SERVICE_UNAVAILABLE, text)
-        }
-    }
+    headers
+        .get(ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_none_or(|accept| !accept.contains("text/html"))
 }
 
 /// `POST /links`: a link for one of the caller's files.
-pub(super) async fn make(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
-    let identity = match app.somebody_who_writes(&headers) {
-        Ok(identity) => identity,
-        Err(answer) => return answer,
-    };
+pub(super) async fn make(
+    State(app): State<App>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    let identity = app.somebody_who_writes(&headers)?;
     let (Some((keys, book)), Some(config)) = (&app.links, &app.config.links) else {
-        return not_found();
+        return Err(Refusal::NotFound);
     };
-    let Some(order) = Order::read(&headers, &body) else {
-        let text = "a link needs `role`, `path` and perhaps `downloads_max` (1 to 1000000), and nothing else\n";
-        return plain(StatusCode::BAD_REQUEST, text);
-    };
-    let Some(file) = Name::plain(&order.path).ok().filter(|_| identity.has(&order.role)) else {
-        return not_found();
-    };
-    let (role, wanted) = (order.role.clone(), file.clone());
-    if let Err(error) = blocking(&app, move |shared| shared.shelf.open(&role, &wanted)).await {
-        return answer::of_shelf(&error);
+    let order = Order::read(&headers, &body).ok_or(Refusal::Order)?;
+    let file = Name::plain(&order.path)?;
+    if !identity.has(&order.role) {
+        return Err(Refusal::NotFound);
     }
+    let (role, wanted) = (order.role.clone(), file.clone());
+    blocking(&app, move |shared| shared.shelf.open(&role, &wanted)).await?;
     let now_ms = app.now_ms();
     let grant = Grant {
         role: order.role,
@@ -116,16 +110,14 @@ pub(super) async fn make(State(app): State<App>, headers: HeaderMap, body: Bytes
         revoked: false,
     };
     let id = grant.id();
-    if let Err(error) = book.add(&id, entry, now_ms).await {
-        return of_book(&error);
-    }
+    book.add(&id, entry, now_ms).await?;
     tracing::info!(link = id, role = grant.role, file = %grant.file, by = %identity.who, "a link was made");
     let url = format!("{}/l/{}", app.config.public_url, keys.token(&grant));
     if wants_json(&headers) {
         let made = json!({ "id": id, "url": url, "expires_at_ms": grant.expires_at_ms });
-        return answer::json(StatusCode::CREATED, &made);
+        return Ok(answer::json(StatusCode::CREATED, &made));
     }
-    page::link_made(&headers, &url, &grant)
+    Ok(page::link_made(&headers, &url, &grant))
 }
 
 /// `DELETE /links/{id}`, or `POST /links/{id}/revoke` by a form.
@@ -134,26 +126,19 @@ pub(super) async fn revoke(
     id: Result<Path<String>, PathRejection>,
     method: Method,
     headers: HeaderMap,
-) -> Response {
-    let identity = match app.somebody_who_writes(&headers) {
-        Ok(identity) => identity,
-        Err(answer) => return answer,
-    };
+) -> Result<Response, Refusal> {
+    let identity = app.somebody_who_writes(&headers)?;
     let (Some((_, book)), Ok(Path(id))) = (&app.links, id) else {
-        return not_found();
+        return Err(Refusal::NotFound);
     };
-    for role in &identity.roles {
-        match book.revoke(&id, role).await {
-            Err(BookError::Unknown) => {}
-            Err(error) => return of_book(&error),
-            Ok(()) => {
-                tracing::info!(link = id, by = %identity.who, "a link was revoked");
-                let is_form = method == Method::POST && !wants_json(&headers);
-                return if is_form { answer::see_other("/") } else { plain(StatusCode::NO_CONTENT, "") };
-            }
-        }
-    }
-    not_found()
+    book.revoke(&id, &identity.roles).await?;
+    tracing::info!(link = id, by = %identity.who, "a link was revoked");
+    let is_form = method == Method::POST && !wants_json(&headers);
+    Ok(if is_form {
+        answer::see_other("/")
+    } else {
+        plain(StatusCode::NO_CONTENT, "")
+    })
 }
 
 /// `GET /l/{token}`.
@@ -163,17 +148,13 @@ pub(super) async fn download(
     Extension(Client(address)): Extension<Client>,
     method: Method,
     headers: HeaderMap,
-) -> Response {
-    let Some((keys, book)) = &app.links else {
-        return not_found();
-    };
+) -> Result<Response, Refusal> {
+    let (keys, book) = app.links.as_ref().ok_or(Refusal::NotFound)?;
     let token = token.as_ref().map_or("", |Path(token)| token.as_str());
-    let Some(grant) = keys.read(token) else {
-        return not_found();
-    };
+    let grant = keys.read(token).ok_or(Refusal::NotFound)?;
     let (id, now_ms) = (grant.id(), app.now_ms());
     if now_ms >= grant.expires_at_ms || !book.is_good(&id, now_ms) {
-        return of_book(&BookError::Ended);
+        return Err(BookError::Ended.into());
     }
     let wanted = Wanted {
         role: grant.role,
@@ -181,9 +162,9 @@ pub(super) async fn download(
         address,
     };
     // Counted when it is certain that bytes leave: a question about the file takes nothing from the link.
-    let who = async || match book.count(&id, now_ms).await {
-        Ok(made_by) => Ok(Who::Link { id, made_by }),
-        Err(error) => Err(of_book(&error)),
+    let who = async || {
+        let made_by = book.count(&id, now_ms).await?;
+        Ok(Who::Link { id, made_by })
     };
     deliver(&app, wanted, &method, &headers, Channel::Link, who).await
 }

@@ -136,7 +136,9 @@ impl Provider {
             let encoded = |text: &str| form(&[("", text)]).trim_start_matches('=').to_owned();
             request = request.basic_auth(encoded(&self.config.client_id), Some(encoded(secret)));
         }
-        let request = request.header("content-type", "application/x-www-form-urlencoded").body(body_text);
+        let request = request
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body_text);
         let answer = body(request.header("accept", "application/json")).await?;
         let answer: TokenAnswer =
             serde_json::from_slice(&answer).map_err(|_| provider("its answer holds no ID token"))?;
@@ -165,12 +167,16 @@ impl Provider {
         let verified = token.verify(&keys, &rules, &Revocations::default(), now_ms / 1_000)?;
         let claims = claims(id_token).ok_or(SignInError::Claim("it cannot be read again"))?;
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
-        let is_this: bool = text("nonce").is_some_and(|given| given.as_bytes().ct_eq(nonce.as_bytes()).into());
+        let is_this: bool =
+            text("nonce").is_some_and(|given| given.as_bytes().ct_eq(nonce.as_bytes()).into());
         if !is_this {
             return Err(SignInError::Claim("it is for another sign-in (`nonce`)"));
         }
         // Core, section 3.1.3.7, 4 and 5: whoever it was issued to is us.
-        let is_shared = claims.get("aud").and_then(Value::as_array).is_some_and(|aud| aud.len() > 1);
+        let is_shared = claims
+            .get("aud")
+            .and_then(Value::as_array)
+            .is_some_and(|aud| aud.len() > 1);
         match (text("azp"), claims.contains_key("azp") || is_shared) {
             (Some(party), _) if party == self.config.client_id => {}
             (_, false) => {}
@@ -195,8 +201,10 @@ impl Provider {
             Some(Value::Array(all)) => all.iter().take(GROUPS_MAX).filter_map(Value::as_str).collect(),
             _ => Vec::new(),
         };
-        let mut roles: Vec<String> =
-            groups.into_iter().filter_map(|group| self.config.roles.get(group).cloned()).collect();
+        let mut roles: Vec<String> = groups
+            .into_iter()
+            .filter_map(|group| self.config.roles.get(group).cloned())
+            .collect();
         roles.sort_unstable();
         roles.dedup();
         roles
@@ -227,7 +235,10 @@ impl Provider {
         {
             return Ok(discovery.clone());
         }
-        let url = format!("{}/.well-known/openid-configuration", self.config.issuer.trim_end_matches('/'));
+        let url = format!(
+            "{}/.well-known/openid-configuration",
+            self.config.issuer.trim_end_matches('/')
+        );
         let document = body(self.client.get(checked(&url)?)).await?;
         let discovery: Discovery = serde_json::from_slice(&document)
             .map_err(|error| SignInError::Provider(format!("its configuration cannot be read: {error}")))?;
@@ -258,14 +269,19 @@ fn checked(url: &str) -> Result<Url, SignInError> {
 fn form(pairs: &[(&str, &str)]) -> String {
     // A URL's query is written as a form's values are.
     let url = Url::parse_with_params("http://localhost", pairs);
-    url.ok().and_then(|url| url.query().map(str::to_owned)).unwrap_or_default()
+    url.ok()
+        .and_then(|url| url.query().map(str::to_owned))
+        .unwrap_or_default()
 }
 
 async fn body(request: reqwest::RequestBuilder) -> Result<Vec<u8>, SignInError> {
     let failed = |error: reqwest::Error| SignInError::Provider(error.without_url().to_string());
     let mut answer = request.send().await.map_err(failed)?;
     if !answer.status().is_success() {
-        return Err(SignInError::Provider(format!("it answered {}", answer.status().as_u16())));
+        return Err(SignInError::Provider(format!(
+            "it answered {}",
+            answer.status().as_u16()
+        )));
     }
     let mut body = Vec::new();
     while let Some(piece) = answer.chunk().await.map_err(failed)? {

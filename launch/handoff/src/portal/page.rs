@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::answer::{of, of_shelf};
+use super::answer::{Refusal, of};
 use super::{App, blocking};
 use crate::links::{Grant, LinkEntry};
 use crate::shelf::Entry;
@@ -28,7 +28,10 @@ enum Language {
 impl Language {
     /// The query decides, else what the browser likes first of the two.
     fn of(query: Option<&str>, headers: &HeaderMap) -> Self {
-        let liked = headers.get("accept-language").and_then(|list| list.to_str().ok()).unwrap_or_default();
+        let liked = headers
+            .get("accept-language")
+            .and_then(|list| list.to_str().ok())
+            .unwrap_or_default();
         let mut tags = query.into_iter().chain(liked.split(',').map(str::trim));
         tags.find_map(|tag| match tag.get(..2)? {
             "zh" => Some(Self::Chinese),
@@ -68,7 +71,10 @@ pub(super) fn message(headers: &HeaderMap, status: StatusCode, message: Message)
             "登录服务暂时无法访问，请稍后再试。",
             "The sign-in service cannot be reached. Try again in a moment.",
         ),
-        Message::TooMany => language.pick("登录人数过多，请稍后再试。", "Too many people sign in. Try again in a moment."),
+        Message::TooMany => language.pick(
+            "登录人数过多，请稍后再试。",
+            "Too many people sign in. Try again in a moment.",
+        ),
         Message::BeginAgain => language.pick(
             "此次登录已过期或不完整，请重新登录。",
             "This sign-in has run out or is not whole. Please begin again.",
@@ -80,7 +86,11 @@ pub(super) fn message(headers: &HeaderMap, status: StatusCode, message: Message)
         ),
     };
     let back = language.pick("返回", "Back");
-    page(language, status, &format!("<p role=\"alert\">{text}</p><p><a href=\"/\">{back}</a></p>"))
+    page(
+        language,
+        status,
+        &format!("<p role=\"alert\">{text}</p><p><a href=\"/\">{back}</a></p>"),
+    )
 }
 
 /// Answers with what a link is, which is shown this once.
@@ -104,38 +114,51 @@ pub(super) struct Choice {
 }
 
 /// `GET /`: what the caller may have, or the way to sign in.
-pub(super) async fn home(State(app): State<App>, Query(choice): Query<Choice>, headers: HeaderMap) -> Response {
+pub(super) async fn home(
+    State(app): State<App>,
+    Query(choice): Query<Choice>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
     let language = Language::of(choice.lang.as_deref(), &headers);
-    let identity = match app.identify(&headers) {
-        Ok(Some(identity)) => identity,
-        Ok(None) => return page(language, StatusCode::OK, &sign_in(language, app.provider.is_some())),
-        Err(answer) => return answer,
+    let Some(identity) = app.identify(&headers)? else {
+        return Ok(page(
+            language,
+            StatusCode::OK,
+            &sign_in(language, app.provider.is_some()),
+        ));
     };
     let now_ms = app.now_ms();
     let mut body = String::new();
     let who = language.pick("当前身份", "Signed in as");
-    let _ = write!(body, "<p>{who} <bdi>{}</bdi></p>", visible(&identity.who.to_string()));
+    let _ = write!(
+        body,
+        "<p>{who} <bdi>{}</bdi></p>",
+        visible(&identity.who.to_string())
+    );
     if identity.by_session {
         let out = language.pick("退出登录", "Sign out");
-        let _ = write!(body, "<form method=\"post\" action=\"/logout\"><button>{out}</button></form>");
+        let _ = write!(
+            body,
+            "<form method=\"post\" action=\"/logout\"><button>{out}</button></form>"
+        );
     }
     for role in &identity.roles {
         let listed = role.clone();
-        let files = match blocking(&app, move |shared| shared.shelf.all_files(&listed)).await {
-            Ok(files) => files,
-            Err(error) => return of_shelf(&error),
-        };
+        let files = blocking(&app, move |shared| shared.shelf.all_files(&listed)).await?;
         write_files(&mut body, language, role, &files, app.links.is_some());
         if let Some((_, book)) = &app.links {
             write_links(&mut body, language, role, &book.of_role(role, now_ms));
         }
     }
-    page(language, StatusCode::OK, &body)
+    Ok(page(language, StatusCode::OK, &body))
 }
 
 fn sign_in(language: Language, has_provider: bool) -> String {
     if has_provider {
-        let text = language.pick("请登录后查看您可以下载的资料。", "Sign in to see what you may download.");
+        let text = language.pick(
+            "请登录后查看您可以下载的资料。",
+            "Sign in to see what you may download.",
+        );
         let sign_in = language.pick("登录", "Sign in");
         return format!("<p>{text}</p><p><a class=\"button\" href=\"/login\">{sign_in}</a></p>");
     }
@@ -144,9 +167,18 @@ fn sign_in(language: Language, has_provider: bool) -> String {
 }
 
 fn write_files(body: &mut String, language: Language, role: &str, files: &[Entry], links: bool) {
-    let _ = write!(body, "<h2>{} <bdi>{}</bdi></h2>", language.pick("资料：", "Packages:"), escape(role));
+    let _ = write!(
+        body,
+        "<h2>{} <bdi>{}</bdi></h2>",
+        language.pick("资料：", "Packages:"),
+        escape(role)
+    );
     if files.is_empty() {
-        let _ = write!(body, "<p>{}</p>", language.pick("暂无文件。", "There are no files yet."));
+        let _ = write!(
+            body,
+            "<p>{}</p>",
+            language.pick("暂无文件。", "There are no files yet.")
+        );
         return;
     }
     let heads = language.pick(["文件", "字节", "修改时间"], ["File", "Bytes", "Changed"]);
@@ -156,7 +188,11 @@ fn write_files(body: &mut String, language: Language, role: &str, files: &[Entry
         let _ = write!(body, "<th scope=\"col\">{head}</th>");
     }
     if links {
-        let _ = write!(body, "<th scope=\"col\">{}</th>", language.pick("限时链接", "Link that ends"));
+        let _ = write!(
+            body,
+            "<th scope=\"col\">{}</th>",
+            language.pick("限时链接", "Link that ends")
+        );
     }
     body.push_str("</tr></thead><tbody>");
     for file in files {
@@ -188,7 +224,11 @@ fn write_links(body: &mut String, language: Language, role: &str, links: &[(Stri
         return;
     }
     let caption = language.pick("有效的链接：", "Links that are good:");
-    let _ = write!(body, "<table><caption>{caption} <bdi>{}</bdi></caption><thead><tr>", escape(role));
+    let _ = write!(
+        body,
+        "<table><caption>{caption} <bdi>{}</bdi></caption><thead><tr>",
+        escape(role)
+    );
     let heads = language.pick(
         ["文件", "生成者", "有效至", "已下载", "撤销"],
         ["File", "Made by", "Good until", "Downloads", "Revoke"],
@@ -199,7 +239,9 @@ fn write_links(body: &mut String, language: Language, role: &str, links: &[(Stri
     body.push_str("</tr></thead><tbody>");
     for (id, link) in links {
         let (name, revoke) = (visible(&link.file), language.pick("撤销", "Revoke"));
-        let most = link.downloads_max.map_or_else(String::new, |most| format!(" / {most}"));
+        let most = link
+            .downloads_max
+            .map_or_else(String::new, |most| format!(" / {most}"));
         let _ = write!(
             body,
             "<tr><th scope=\"row\"><bdi>{name}</bdi></th><td><bdi>{}</bdi></td><td>{}</td><td>{}{most}</td><td><form method=\"post\" action=\"/links/{}/revoke\"><button aria-label=\"{revoke}: {name}\">{revoke}</button></form></td></tr>",
@@ -221,12 +263,17 @@ fn page(language: Language, status: StatusCode, body: &str) -> Response {
         tag = language.tag(),
     );
     let mut answer = of(status, "text/html; charset=utf-8", html);
-    answer.headers_mut().insert("content-language", http::HeaderValue::from_static(language.tag()));
+    answer
+        .headers_mut()
+        .insert("content-language", http::HeaderValue::from_static(language.tag()));
     answer
 }
 
 fn time(ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| "?".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string())
+    jiff::Timestamp::from_millisecond(ms).map_or_else(
+        |_| "?".to_owned(),
+        |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string(),
+    )
 }
 
 fn escape(text: &str) -> String {
@@ -249,7 +296,11 @@ fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => {
+            '\u{061c}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{2069}'
+            | '\u{feff}' => {
                 let _ = write!(shown, "[U+{:04X}]", u32::from(c));
             }
             c => shown.push(c),
@@ -263,7 +314,9 @@ pub(super) fn url_part(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
             byte => drop(write!(encoded, "%{byte:02X}")),
         }
     }
@@ -284,7 +337,10 @@ mod tests {
     fn a_name_is_shown_as_it_is_and_breaks_no_page() {
         assert_eq!(visible("<b>\"'&"), "&lt;b&gt;&quot;&#39;&amp;");
         assert_eq!(visible("in\u{202e}fdp.exe"), "in[U+202E]fdp.exe");
-        assert_eq!(file_url("ops", "a b/报?#.pdf"), "/files/ops/a%20b/%E6%8A%A5%3F%23.pdf");
+        assert_eq!(
+            file_url("ops", "a b/报?#.pdf"),
+            "/files/ops/a%20b/%E6%8A%A5%3F%23.pdf"
+        );
     }
 
     #[test]

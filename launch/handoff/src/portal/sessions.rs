@@ -52,7 +52,14 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Sessions {
     /// Begins a sign-in of one browser, which holds `browser` as a cookie; false when too many have begun.
-    pub(super) fn begin(&self, state: &str, browser: &str, nonce: String, verifier: String, now_ms: i64) -> bool {
+    pub(super) fn begin(
+        &self,
+        state: &str,
+        browser: &str,
+        nonce: String,
+        verifier: String,
+        now_ms: i64,
+    ) -> bool {
         let mut begun = locked(&self.begun);
         if begun.len() >= BEGUN_MAX {
             begun.retain(|_, one| now_ms < one.expires_at_ms);
@@ -78,7 +85,13 @@ impl Sessions {
     }
 
     /// A new session's secret; none when there are too many.
-    pub(super) fn open(&self, subject: String, roles: Vec<String>, expires_at_ms: i64, now_ms: i64) -> Option<String> {
+    pub(super) fn open(
+        &self,
+        subject: String,
+        roles: Vec<String>,
+        expires_at_ms: i64,
+        now_ms: i64,
+    ) -> Option<String> {
         let mut sessions = locked(&self.sessions);
         if sessions.len() >= SESSIONS_MAX {
             sessions.retain(|_, one| now_ms < one.expires_at_ms);
@@ -99,7 +112,9 @@ impl Sessions {
     /// Subject and roles of a session that has not ended.
     pub(super) fn find(&self, id: &str, now_ms: i64) -> Option<(String, Vec<String>)> {
         let sessions = locked(&self.sessions);
-        let session = sessions.get(&digest(id)).filter(|one| now_ms < one.expires_at_ms)?;
+        let session = sessions
+            .get(&digest(id))
+            .filter(|one| now_ms < one.expires_at_ms)?;
         Some((session.subject.clone(), session.roles.clone()))
     }
 

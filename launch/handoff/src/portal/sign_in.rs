@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
 
+use super::answer::Refusal;
 use super::{App, Portal, answer, cookie, page, sessions};
 
 const LOGIN_COOKIE: &str = "tminus-sign-in";
@@ -31,7 +32,10 @@ pub(super) async fn login(State(app): State<App>, headers: HeaderMap) -> Respons
     };
     let [state, nonce, verifier, browser] = [(); 4].map(|()| sessions::secret());
     let now_ms = app.now_ms();
-    let url = match provider.authorisation_url(&state, &nonce, &verifier, now_ms).await {
+    let url = match provider
+        .authorisation_url(&state, &nonce, &verifier, now_ms)
+        .await
+    {
         Ok(url) => url,
         Err(error) => {
             tracing::warn!(%error, "nobody can sign in");
@@ -41,7 +45,10 @@ pub(super) async fn login(State(app): State<App>, headers: HeaderMap) -> Respons
     if !app.sessions.begin(&state, &browser, nonce, verifier, now_ms) {
         return page::message(&headers, StatusCode::SERVICE_UNAVAILABLE, page::Message::TooMany);
     }
-    with_cookies(answer::see_other(&url), [app.set_cookie(LOGIN_COOKIE, &browser, 600)])
+    with_cookies(
+        answer::see_other(&url),
+        [app.set_cookie(LOGIN_COOKIE, &browser, 600)],
+    )
 }
 
 #[derive(Deserialize)]
@@ -52,14 +59,20 @@ pub(super) struct Callback {
 }
 
 /// `GET /callback`: back from the provider.
-pub(super) async fn callback(State(app): State<App>, Query(query): Query<Callback>, headers: HeaderMap) -> Response {
+pub(super) async fn callback(
+    State(app): State<App>,
+    Query(query): Query<Callback>,
+    headers: HeaderMap,
+) -> Response {
     let Some(provider) = &app.provider else {
         return answer::not_found();
     };
     let now_ms = app.now_ms();
     let begun = query.state.as_deref().zip(cookie(&headers, LOGIN_COOKIE));
     let begun = begun.and_then(|(state, browser)| app.sessions.resume(state, browser, now_ms));
-    let (Some(begun), Some(code), false) = (begun, &query.code, provider.is_other_issuer(query.iss.as_deref())) else {
+    let (Some(begun), Some(code), false) =
+        (begun, &query.code, provider.is_other_issuer(query.iss.as_deref()))
+    else {
         return page::message(&headers, StatusCode::BAD_REQUEST, page::Message::BeginAgain);
     };
     let person = match provider.finish(code, &begun.verifier, &begun.nonce, now_ms).await {
@@ -75,7 +88,10 @@ pub(super) async fn callback(State(app): State<App>, Query(query): Query<Callbac
     }
     let life = app.config.limits.session;
     let expires_at_ms = now_ms.saturating_add(i64::try_from(life.as_millis()).unwrap_or(i64::MAX));
-    let Some(id) = app.sessions.open(person.subject, person.roles, expires_at_ms, now_ms) else {
+    let Some(id) = app
+        .sessions
+        .open(person.subject, person.roles, expires_at_ms, now_ms)
+    else {
         return page::message(&headers, StatusCode::SERVICE_UNAVAILABLE, page::Message::TooMany);
     };
     let cookies = [
@@ -86,12 +102,15 @@ pub(super) async fn callback(State(app): State<App>, Query(query): Query<Callbac
 }
 
 /// `POST /logout`.
-pub(super) async fn logout(State(app): State<App>, headers: HeaderMap) -> Response {
+pub(super) async fn logout(State(app): State<App>, headers: HeaderMap) -> Result<Response, Refusal> {
     if !app.is_own_origin(&headers) {
-        return answer::plain(StatusCode::FORBIDDEN, "this has to come from a page of the portal itself\n");
+        return Err(Refusal::OtherOrigin);
     }
     if let Some(id) = cookie(&headers, app.session_cookie()) {
         app.sessions.close(id);
     }
-    with_cookies(answer::see_other("/"), [app.set_cookie(app.session_cookie(), "", 0)])
+    Ok(with_cookies(
+        answer::see_other("/"),
+        [app.set_cookie(app.session_cookie(), "", 0)],
+    ))
 }

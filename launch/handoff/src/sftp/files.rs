@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use russh_sftp::protocol::{
-    Attrs, Data, File, FileAttributes, FileMode, Handle, Name as Names, OpenFlags, Status, StatusCode, Version,
+    Attrs, Data, File, FileAttributes, FileMode, Handle, Name as Names, OpenFlags, Status, StatusCode,
+    Version,
 };
 use russh_sftp::server::{Handler, StatusReply};
 
@@ -16,8 +17,14 @@ const NAMES_MAX: usize = 64;
 
 /// Files and folders that are open.
 enum Open {
-    File { name: Name, file: Opened, on_record: bool },
-    Folder { left: std::vec::IntoIter<Entry> },
+    File {
+        name: Name,
+        file: Opened,
+        on_record: bool,
+    },
+    Folder {
+        left: std::vec::IntoIter<Entry>,
+    },
 }
 
 pub(super) struct Files {
@@ -38,7 +45,10 @@ impl Files {
 
     fn keep(&mut self, id: u32, open: Open) -> Result<Handle, StatusReply> {
         if self.open.len() >= self.access.limits.handles_max {
-            let what = format!("more than {} open files and folders", self.access.limits.handles_max);
+            let what = format!(
+                "more than {} open files and folders",
+                self.access.limits.handles_max
+            );
             return Err(StatusCode::Failure.with_message(what));
         }
         let handle = self.next.to_string();
@@ -49,7 +59,10 @@ impl Files {
 
     async fn attributes(&self, id: u32, path: &str) -> Result<Attrs, StatusReply> {
         let name = Name::parse(path).map_err(refusal)?;
-        let found = self.access.blocking(move |shared, role| shared.shelf.find(role, &name)).await;
+        let found = self
+            .access
+            .blocking(move |shared, role| shared.shelf.find(role, &name))
+            .await;
         let attrs = match found.map_err(refusal)? {
             Found::File(file) => file_attributes(&file),
             Found::Folder(_, entry) => attributes(&entry),
@@ -71,7 +84,11 @@ fn refusal(error: ShelfError) -> StatusReply {
 
 /// Neither owner nor group: they name nobody at the other end.
 fn attributes(entry: &Entry) -> FileAttributes {
-    let (kind, mode) = if entry.is_folder { (FileMode::DIR, 0o555) } else { (FileMode::REG, 0o444) };
+    let (kind, mode) = if entry.is_folder {
+        (FileMode::DIR, 0o555)
+    } else {
+        (FileMode::REG, 0o444)
+    };
     FileAttributes {
         size: Some(if entry.is_folder { 0 } else { entry.bytes }),
         permissions: Some(kind.bits() | mode),
@@ -98,7 +115,11 @@ impl Handler for Files {
         StatusCode::PermissionDenied.with_message("this server only gives files out")
     }
 
-    async fn init(&mut self, _version: u32, _extensions: HashMap<String, String>) -> Result<Version, Self::Error> {
+    async fn init(
+        &mut self,
+        _version: u32,
+        _extensions: HashMap<String, String>,
+    ) -> Result<Version, Self::Error> {
         Ok(Version::new())
     }
 
@@ -114,7 +135,10 @@ impl Handler for Files {
         }
         let name = Name::parse(&filename).map_err(refusal)?;
         let wanted = name.clone();
-        let file = self.access.blocking(move |shared, role| shared.shelf.open(role, &wanted)).await;
+        let file = self
+            .access
+            .blocking(move |shared, role| shared.shelf.open(role, &wanted))
+            .await;
         let open = Open::File {
             name,
             file: file.map_err(refusal)?,
@@ -124,7 +148,12 @@ impl Handler for Files {
     }
 
     async fn read(&mut self, id: u32, handle: String, offset: u64, len: u32) -> Result<Data, Self::Error> {
-        let Some(Open::File { name, file, on_record }) = self.open.get_mut(&handle) else {
+        let Some(Open::File {
+            name,
+            file,
+            on_record,
+        }) = self.open.get_mut(&handle)
+        else {
             return Err(StatusCode::Failure.into());
         };
         if !*on_record {
@@ -136,12 +165,17 @@ impl Handler for Files {
             return Err(StatusCode::Eof.into());
         }
         let (file, length) = (file.clone(), len.min(self.access.limits.read_bytes_max) as usize);
-        let data = self.access.blocking(move |_, _| file.read_at(offset, length)).await;
+        let data = self
+            .access
+            .blocking(move |_, _| file.read_at(offset, length))
+            .await;
         data.map(|data| Data { id, data }).map_err(refusal)
     }
 
     async fn close(&mut self, id: u32, handle: String) -> Result<Status, Self::Error> {
-        self.open.remove(&handle).ok_or(StatusReply::new(StatusCode::Failure))?;
+        self.open
+            .remove(&handle)
+            .ok_or(StatusReply::new(StatusCode::Failure))?;
         Ok(Status {
             id,
             status_code: StatusCode::Ok,
@@ -170,7 +204,10 @@ impl Handler for Files {
 
     async fn opendir(&mut self, id: u32, path: String) -> Result<Handle, Self::Error> {
         let name = Name::parse(&path).map_err(refusal)?;
-        let entries = self.access.blocking(move |shared, role| shared.shelf.list(role, &name)).await;
+        let entries = self
+            .access
+            .blocking(move |shared, role| shared.shelf.list(role, &name))
+            .await;
         let left = entries.map_err(refusal)?.into_iter();
         self.keep(id, Open::Folder { left })
     }
@@ -179,7 +216,10 @@ impl Handler for Files {
         let Some(Open::Folder { left }) = self.open.get_mut(&handle) else {
             return Err(StatusCode::Failure.into());
         };
-        let files: Vec<File> = left.take(NAMES_MAX).map(|entry| File::new(&entry.name, attributes(&entry))).collect();
+        let files: Vec<File> = left
+            .take(NAMES_MAX)
+            .map(|entry| File::new(&entry.name, attributes(&entry)))
+            .collect();
         if files.is_empty() {
             return Err(StatusCode::Eof.into());
         }

@@ -21,7 +21,9 @@ pub(super) enum Command {
 impl Command {
     /// None for another program.
     pub(super) fn parse(command: &[u8]) -> Option<Self> {
-        let command = std::str::from_utf8(command).ok().filter(|command| command.len() <= COMMAND_BYTES_MAX)?;
+        let command = std::str::from_utf8(command)
+            .ok()
+            .filter(|command| command.len() <= COMMAND_BYTES_MAX)?;
         let mut rest = command.strip_prefix("scp ")?.trim_start();
         let mut flags = String::new();
         while let Some(flag) = rest.strip_prefix('-') {
@@ -46,7 +48,10 @@ impl Command {
 /// A path as a shell would read it, as far as clients quote one.
 fn unquoted(path: &str) -> String {
     let inner = path.strip_prefix('\'').and_then(|path| path.strip_suffix('\''));
-    inner.filter(|inner| !inner.contains('\'')).unwrap_or(path).to_owned()
+    inner
+        .filter(|inner| !inner.contains('\''))
+        .unwrap_or(path)
+        .to_owned()
 }
 
 /// The exit status.
@@ -74,7 +79,10 @@ where
     };
     let name = Name::parse(path).map_err(refusal)?;
     let wanted = name.clone();
-    let file = access.blocking(move |shared, role| shared.shelf.open(role, &wanted)).await.map_err(refusal)?;
+    let file = access
+        .blocking(move |shared, role| shared.shelf.open(role, &wanted))
+        .await
+        .map_err(refusal)?;
     acknowledged(stream).await?;
     access.record(&name, &file, crate::Channel::Scp).await?;
     if times {
@@ -82,12 +90,19 @@ where
         say(stream, format!("T{modified_s} 0 {modified_s} 0\n").as_bytes()).await?;
         acknowledged(stream).await?;
     }
-    say(stream, format!("C0444 {} {}\n", file.bytes(), name.file_name()).as_bytes()).await?;
+    say(
+        stream,
+        format!("C0444 {} {}\n", file.bytes(), name.file_name()).as_bytes(),
+    )
+    .await?;
     acknowledged(stream).await?;
     let (mut offset, length) = (0, access.limits.read_bytes_max as usize);
     while offset < file.bytes() {
         let reader = file.clone();
-        let chunk = access.blocking(move |_, _| reader.read_at(offset, length)).await.map_err(refusal)?;
+        let chunk = access
+            .blocking(move |_, _| reader.read_at(offset, length))
+            .await
+            .map_err(refusal)?;
         offset += chunk.len() as u64;
         say(stream, &chunk).await?;
     }
@@ -114,9 +129,17 @@ mod tests {
 
     #[test]
     fn only_a_single_file_is_sent() {
-        let send = |path: &str, times| Some(Command::Send { path: path.to_owned(), times });
+        let send = |path: &str, times| {
+            Some(Command::Send {
+                path: path.to_owned(),
+                times,
+            })
+        };
         assert_eq!(Command::parse(b"scp -f a.pdf"), send("a.pdf", false));
-        assert_eq!(Command::parse(b"scp -v -p -f -- /sub/a b.pdf"), send("/sub/a b.pdf", true));
+        assert_eq!(
+            Command::parse(b"scp -v -p -f -- /sub/a b.pdf"),
+            send("/sub/a b.pdf", true)
+        );
         assert_eq!(Command::parse(b"scp -pf 'a b.pdf'"), send("a b.pdf", true));
         for other in ["scp -t .", "scp -r -f .", "scp -f", "scp a b", "scp -f -t x"] {
             assert_eq!(Command::parse(other.as_bytes()), Some(Command::Other), "{other}");

@@ -11,27 +11,54 @@ use crate::support::{EXPIRED_TOKEN, House, OPS_TOKEN, RUNBOOK, SECURITY_TOKEN, W
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_gets_its_role_s_files_and_nobody_else_s() {
     let house = House::start().await;
-    let listed: serde_json::Value = serde_json::from_str(&house.get("/files").send().await.unwrap().text().await.unwrap()).unwrap();
-    let paths: Vec<_> = listed["files"].as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap()).collect();
-    assert_eq!(paths, ["empty.txt", "in\u{202e}fdp.exe", "runbook.pdf", "sub/报告 🚀.txt"]);
+    let listed: serde_json::Value =
+        serde_json::from_str(&house.get("/files").send().await.unwrap().text().await.unwrap()).unwrap();
+    let paths: Vec<_> = listed["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| file["path"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        paths,
+        ["empty.txt", "in\u{202e}fdp.exe", "runbook.pdf", "sub/报告 🚀.txt"]
+    );
     // Each address in the listing leads to its file.
     for file in listed["files"].as_array().unwrap() {
-        let got = house.client.get(file["url"].as_str().unwrap()).bearer_auth(OPS_TOKEN).send().await.unwrap();
+        let got = house
+            .client
+            .get(file["url"].as_str().unwrap())
+            .bearer_auth(OPS_TOKEN)
+            .send()
+            .await
+            .unwrap();
         assert_eq!(got.status(), StatusCode::OK, "{file}");
-        assert_eq!(got.bytes().await.unwrap().len() as u64, file["bytes"].as_u64().unwrap());
+        assert_eq!(
+            got.bytes().await.unwrap().len() as u64,
+            file["bytes"].as_u64().unwrap()
+        );
     }
     assert_eq!(house.recorded().len(), 4);
 
-    let other = house.ask(Method::GET, "/files/ops/runbook.pdf").bearer_auth(SECURITY_TOKEN);
+    let other = house
+        .ask(Method::GET, "/files/ops/runbook.pdf")
+        .bearer_auth(SECURITY_TOKEN);
     assert_eq!(house.status(other).await, StatusCode::NOT_FOUND);
     for token in [EXPIRED_TOKEN, "", "wrong", &"x".repeat(5_000)] {
-        let refused = house.ask(Method::GET, "/files/ops/runbook.pdf").bearer_auth(token).send().await.unwrap();
+        let refused = house
+            .ask(Method::GET, "/files/ops/runbook.pdf")
+            .bearer_auth(token)
+            .send()
+            .await
+            .unwrap();
         assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
         assert_eq!(refused.headers()["www-authenticate"], "Bearer");
     }
     let nobody = house.ask(Method::GET, "/files/ops/runbook.pdf");
     assert_eq!(house.status(nobody).await, StatusCode::UNAUTHORIZED);
-    let basic = house.ask(Method::GET, "/files/ops/runbook.pdf").header("authorization", format!("Basic {OPS_TOKEN}"));
+    let basic = house
+        .ask(Method::GET, "/files/ops/runbook.pdf")
+        .header("authorization", format!("Basic {OPS_TOKEN}"));
     assert_eq!(house.status(basic).await, StatusCode::UNAUTHORIZED);
     assert_eq!(house.recorded().len(), 4);
 }
@@ -46,9 +73,19 @@ async fn an_answer_says_what_it_is_and_an_entry_whose_it_was() {
     assert_eq!(headers["etag"], format!("\"{digest}\""));
     assert_eq!(headers["cache-control"], "no-store");
     assert_eq!(headers["x-content-type-options"], "nosniff");
-    assert!(headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
-    assert_eq!(headers["content-disposition"], "attachment; filename=\"runbook.pdf\"; filename*=UTF-8''runbook.pdf");
-    let [entry] = &house.recorded()[..] else { panic!("one entry") };
+    assert!(
+        headers["content-security-policy"]
+            .to_str()
+            .unwrap()
+            .starts_with("default-src 'none'")
+    );
+    assert_eq!(
+        headers["content-disposition"],
+        "attachment; filename=\"runbook.pdf\"; filename*=UTF-8''runbook.pdf"
+    );
+    let [entry] = &house.recorded()[..] else {
+        panic!("one entry")
+    };
     let at_ms = entry["at_ms"].as_i64().unwrap();
     assert_eq!(at_ms, tminus_handoff::Clock::now_ms(&*house.clock));
     assert_eq!(
@@ -64,26 +101,65 @@ async fn an_answer_says_what_it_is_and_an_entry_whose_it_was() {
 async fn parts_and_questions_are_answered_as_http_has_it() {
     let house = House::start().await;
     let path = "/files/ops/runbook.pdf";
-    let tag = house.ask(Method::HEAD, path).bearer_auth(OPS_TOKEN).send().await.unwrap();
+    let tag = house
+        .ask(Method::HEAD, path)
+        .bearer_auth(OPS_TOKEN)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(tag.status(), StatusCode::OK);
     assert_eq!(tag.headers()["content-length"], RUNBOOK.len().to_string());
     let tag = tag.headers()["etag"].to_str().unwrap().to_owned();
     let known = house.get(path).header("if-none-match", &tag);
     assert_eq!(house.status(known).await, StatusCode::NOT_MODIFIED);
-    let beyond = house.get(path).header("range", "bytes=999-").send().await.unwrap();
+    let beyond = house
+        .get(path)
+        .header("range", "bytes=999-")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(beyond.status(), StatusCode::RANGE_NOT_SATISFIABLE);
-    assert_eq!(beyond.headers()["content-range"], format!("bytes */{}", RUNBOOK.len()));
+    assert_eq!(
+        beyond.headers()["content-range"],
+        format!("bytes */{}", RUNBOOK.len())
+    );
     assert!(house.recorded().is_empty(), "no byte has left");
 
-    let part = house.get(path).header("range", "bytes=5-9").header("if-range", &tag).send().await.unwrap();
+    let part = house
+        .get(path)
+        .header("range", "bytes=5-9")
+        .header("if-range", &tag)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(part.status(), StatusCode::PARTIAL_CONTENT);
-    assert_eq!(part.headers()["content-range"], format!("bytes 5-9/{}", RUNBOOK.len()));
+    assert_eq!(
+        part.headers()["content-range"],
+        format!("bytes 5-9/{}", RUNBOOK.len())
+    );
     assert_eq!(part.bytes().await.unwrap(), RUNBOOK[5..=9]);
-    let other = house.get(path).header("range", "bytes=5-9").header("if-range", "\"other\"").send().await.unwrap();
-    assert_eq!((other.status(), other.bytes().await.unwrap()), (StatusCode::OK, bytes::Bytes::from_static(RUNBOOK)));
+    let other = house
+        .get(path)
+        .header("range", "bytes=5-9")
+        .header("if-range", "\"other\"")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        (other.status(), other.bytes().await.unwrap()),
+        (StatusCode::OK, bytes::Bytes::from_static(RUNBOOK))
+    );
     let recorded = house.recorded();
-    let span = |entry: &serde_json::Value| (entry["offset"].as_u64().unwrap(), entry["bytes"].as_u64().unwrap());
-    assert_eq!([span(&recorded[0]), span(&recorded[1])], [(5, 5), (0, RUNBOOK.len() as u64)]);
+    let span = |entry: &serde_json::Value| {
+        (
+            entry["offset"].as_u64().unwrap(),
+            entry["bytes"].as_u64().unwrap(),
+        )
+    };
+    assert_eq!(
+        [span(&recorded[0]), span(&recorded[1])],
+        [(5, 5), (0, RUNBOOK.len() as u64)]
+    );
     let post = house.ask(Method::POST, path).bearer_auth(OPS_TOKEN);
     assert_eq!(house.status(post).await, StatusCode::METHOD_NOT_ALLOWED);
 }
@@ -100,7 +176,10 @@ async fn a_thousand_download_at_once_and_each_is_on_record() {
         });
     }
     while let Some(answer) = asking.join_next().await {
-        assert_eq!(answer.unwrap(), (StatusCode::OK, bytes::Bytes::from_static(RUNBOOK)));
+        assert_eq!(
+            answer.unwrap(),
+            (StatusCode::OK, bytes::Bytes::from_static(RUNBOOK))
+        );
     }
     assert_eq!(house.recorded().len(), 1_000);
 }
@@ -146,12 +225,20 @@ async fn without_a_record_nothing_is_given_out() {
     })
     .await;
     for range in ["bytes=0-0", "bytes=0-"] {
-        let refused = house.get("/files/ops/runbook.pdf").header("range", range).send().await.unwrap();
+        let refused = house
+            .get("/files/ops/runbook.pdf")
+            .header("range", range)
+            .send()
+            .await
+            .unwrap();
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(!refused.text().await.unwrap().contains("operations"));
     }
     let link = house.make_link("runbook.pdf", None).await;
-    assert_eq!(house.client.get(link.url).send().await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        house.client.get(link.url).send().await.unwrap().status(),
+        StatusCode::SERVICE_UNAVAILABLE
+    );
     assert!(log.0.load(Ordering::SeqCst));
     house.gets_nothing_over_ssh().await;
 }
@@ -165,7 +252,10 @@ async fn a_record_that_breaks_refuses_and_one_that_is_mended_goes_on() {
     let (record, away) = (house.dir.path().join("downloads"), house.dir.path().join("away"));
     std::fs::rename(&record, &away).unwrap();
     for _ in 0..2 {
-        assert_eq!(house.status(house.get(path)).await, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(
+            house.status(house.get(path)).await,
+            StatusCode::SERVICE_UNAVAILABLE
+        );
     }
     house.gets_nothing_over_ssh().await;
     std::fs::rename(&away, &record).unwrap();

@@ -5,8 +5,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::support::{House, OPS_TOKEN};
 
 async fn raw(house: &House, target: &str) -> (u16, String) {
-    let mut stream = tokio::net::TcpStream::connect(house.delivery.portal.unwrap()).await.unwrap();
-    let request = format!("GET {target} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {OPS_TOKEN}\r\nconnection: close\r\n\r\n");
+    let mut stream = tokio::net::TcpStream::connect(house.delivery.portal.unwrap())
+        .await
+        .unwrap();
+    let request = format!(
+        "GET {target} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {OPS_TOKEN}\r\nconnection: close\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
@@ -48,13 +52,19 @@ async fn no_name_leads_out_of_the_role_s_folder() {
     ] {
         let (status, answer) = raw(&house, target).await;
         assert_eq!(status, 404, "{target}: {answer}");
-        assert!(!answer.contains("secret") && !answer.contains("nobody's") && !answer.contains("root:"), "{target}");
+        assert!(
+            !answer.contains("secret") && !answer.contains("nobody's") && !answer.contains("root:"),
+            "{target}"
+        );
     }
     assert!(house.recorded().is_empty());
     let (status, answer) = raw(&house, "/files/ops/sub/%E6%8A%A5%E5%91%8A%20%F0%9F%9A%80.txt").await;
     assert!(status == 200 && answer.contains("中文"), "{answer}");
     let (status, answer) = raw(&house, "/files/ops/in%E2%80%AEfdp.exe").await;
-    assert!(status == 200 && answer.contains("filename=\"in_fdp.exe\""), "{answer}");
+    assert!(
+        status == 200 && answer.contains("filename=\"in_fdp.exe\""),
+        "{answer}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,9 +72,21 @@ async fn a_name_that_turns_around_is_shown_as_it_is() {
     let house = House::start().await;
     let page = house.get("/").send().await.unwrap().text().await.unwrap();
     assert!(page.contains("in[U+202E]fdp.exe"), "{page}");
-    assert_eq!(page.matches('\u{202e}').count(), 1, "only where the form names the file, which is not shown");
+    assert_eq!(
+        page.matches('\u{202e}').count(),
+        1,
+        "only where the form names the file, which is not shown"
+    );
     assert!(page.contains("<html lang=\"en\">") && !page.contains("<script"));
-    let page = house.get("/").header("accept-language", "zh-CN").send().await.unwrap().text().await.unwrap();
+    let page = house
+        .get("/")
+        .header("accept-language", "zh-CN")
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
     assert!(page.contains("<html lang=\"zh\">") && page.contains("可下载的文件"));
     for hidden in ["escape.txt", "sbom", "letter", "security"] {
         assert!(!page.contains(hidden), "{hidden}");

@@ -53,7 +53,10 @@ fn rsa() -> &'static (String, Vec<u8>) {
     static KEY: std::sync::OnceLock<(String, Vec<u8>)> = std::sync::OnceLock::new();
     KEY.get_or_init(|| {
         let openssl = program("openssl", "openssl");
-        let made = std::process::Command::new(&openssl).args(["genrsa", "-traditional", "2048"]).output().unwrap();
+        let made = std::process::Command::new(&openssl)
+            .args(["genrsa", "-traditional", "2048"])
+            .output()
+            .unwrap();
         let mut asked = std::process::Command::new(&openssl)
             .args(["rsa", "-noout", "-modulus"])
             .stdin(Stdio::piped())
@@ -79,7 +82,10 @@ impl Provider {
             claims: json!({ "sub": "user-1", "realm": { "groups": ["everybody", "launch-ops"] } }),
         })));
         let router = Router::new()
-            .route("/realms/launch/.well-known/openid-configuration", get(configuration))
+            .route(
+                "/realms/launch/.well-known/openid-configuration",
+                get(configuration),
+            )
             .route("/keys", get(keys))
             .route("/token", post(token))
             .with_state(provider.clone());
@@ -144,7 +150,9 @@ async fn token(
     let is_right = asked["code_challenge"] == challenge
         && asked["redirect_uri"] == form["redirect_uri"]
         && form["grant_type"] == "authorization_code"
-        && headers.get("authorization").is_some_and(|given| *given == *secret);
+        && headers
+            .get("authorization")
+            .is_some_and(|given| *given == *secret);
     if !is_right {
         return Err(StatusCode::UNAUTHORIZED);
     }
@@ -156,7 +164,9 @@ async fn token(
     claims["iat"] = now_s.into();
     claims["nonce"] = asked["nonce"].as_str().into();
     (inner.lie)(&mut claims);
-    Ok(Json(json!({ "access_token": "x", "token_type": "Bearer", "id_token": sign(inner.signing, &claims) })))
+    Ok(Json(
+        json!({ "access_token": "x", "token_type": "Bearer", "id_token": sign(inner.signing, &claims) }),
+    ))
 }
 
 fn sign(signing: Signing, claims: &Value) -> String {
@@ -169,14 +179,22 @@ fn sign(signing: Signing, claims: &Value) -> String {
     match signing {
         Signing::EdDsa => with(Algorithm::EdDSA, "ed", &ed(1)),
         Signing::Stranger => with(Algorithm::EdDSA, "ed", &ed(2)),
-        Signing::Rsa => with(Algorithm::RS256, "rsa", &EncodingKey::from_rsa_pem(rsa().0.as_bytes()).unwrap()),
+        Signing::Rsa => with(
+            Algorithm::RS256,
+            "rsa",
+            &EncodingKey::from_rsa_pem(rsa().0.as_bytes()).unwrap(),
+        ),
         Signing::Hmac => {
             let public = ed25519(1).verifying_key().to_bytes();
             with(Algorithm::HS256, "ed", &EncodingKey::from_secret(&public))
         }
         Signing::None => {
             let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-            format!("{}.{}.", part(&json!({ "alg": "none", "kid": "ed" })), part(claims))
+            format!(
+                "{}.{}.",
+                part(&json!({ "alg": "none", "kid": "ed" })),
+                part(claims)
+            )
         }
     }
 }

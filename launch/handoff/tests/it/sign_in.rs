@@ -16,12 +16,18 @@ struct Begun {
 }
 
 fn cookies(headers: &HeaderMap) -> Vec<String> {
-    headers.get_all("set-cookie").iter().map(|cookie| cookie.to_str().unwrap().to_owned()).collect()
+    headers
+        .get_all("set-cookie")
+        .iter()
+        .map(|cookie| cookie.to_str().unwrap().to_owned())
+        .collect()
 }
 
 /// `name=value` of a cookie that is set.
 fn pair(cookies: &[String], name: &str) -> Option<String> {
-    let cookie = cookies.iter().find(|cookie| cookie.starts_with(&format!("{name}=")))?;
+    let cookie = cookies
+        .iter()
+        .find(|cookie| cookie.starts_with(&format!("{name}=")))?;
     cookie.split(';').next().map(str::to_owned)
 }
 
@@ -31,7 +37,10 @@ impl House {
         assert_eq!(answer.status(), StatusCode::SEE_OTHER);
         let url = Url::parse(answer.headers()["location"].to_str().unwrap()).unwrap();
         let cookies = cookies(answer.headers());
-        assert!(cookies[0].contains("HttpOnly") && cookies[0].contains("SameSite=Lax"), "{cookies:?}");
+        assert!(
+            cookies[0].contains("HttpOnly") && cookies[0].contains("SameSite=Lax"),
+            "{cookies:?}"
+        );
         Begun {
             asked: url.query_pairs().into_owned().collect(),
             cookie: pair(&cookies, "tminus-sign-in").unwrap(),
@@ -40,7 +49,13 @@ impl House {
 
     async fn finish(&self, code: &str, state: &str, cookie: &str) -> (StatusCode, Vec<String>) {
         let url = Url::parse_with_params(&self.url("/callback"), [("code", code), ("state", state)]).unwrap();
-        let answer = self.client.get(url).header("cookie", cookie).send().await.unwrap();
+        let answer = self
+            .client
+            .get(url)
+            .header("cookie", cookie)
+            .send()
+            .await
+            .unwrap();
         (answer.status(), cookies(answer.headers()))
     }
 
@@ -69,10 +84,25 @@ async fn house() -> (Provider, House) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_signs_in_downloads_and_signs_out() {
     let (provider, house) = house().await;
-    let page = house.ask(Method::GET, "/").send().await.unwrap().text().await.unwrap();
-    assert!(page.contains("href=\"/login\"") && !page.contains("runbook"), "{page}");
+    let page = house
+        .ask(Method::GET, "/")
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    assert!(
+        page.contains("href=\"/login\"") && !page.contains("runbook"),
+        "{page}"
+    );
     let begun = house.begin().await;
-    for (name, value) in [("response_type", "code"), ("code_challenge_method", "S256"), ("scope", "openid profile"), ("theme", "dark")] {
+    for (name, value) in [
+        ("response_type", "code"),
+        ("code_challenge_method", "S256"),
+        ("scope", "openid profile"),
+        ("theme", "dark"),
+    ] {
         assert_eq!(begun.asked[name], value);
     }
     for signing in [Signing::EdDsa, Signing::Rsa] {
@@ -80,17 +110,39 @@ async fn a_person_signs_in_downloads_and_signs_out() {
         let session = house.sign_in(&provider).await.unwrap();
         let ask = |method, path: &str| house.ask(method, path).header("cookie", &session);
         let page = ask(Method::GET, "/").send().await.unwrap().text().await.unwrap();
-        assert!(page.contains("runbook.pdf") && page.contains("subject:user-1") && !page.contains("sbom"), "{page}");
+        assert!(
+            page.contains("runbook.pdf") && page.contains("subject:user-1") && !page.contains("sbom"),
+            "{page}"
+        );
         let got = ask(Method::GET, "/files/ops/runbook.pdf").send().await.unwrap();
         assert_eq!(got.bytes().await.unwrap(), RUNBOOK);
         assert_eq!(house.recorded().last().unwrap()["who"], "subject:user-1");
-        assert_eq!(house.status(ask(Method::GET, "/files/security/sbom.json")).await, StatusCode::NOT_FOUND);
+        assert_eq!(
+            house.status(ask(Method::GET, "/files/security/sbom.json")).await,
+            StatusCode::NOT_FOUND
+        );
 
         let origin = house.url("");
-        assert_eq!(house.status(ask(Method::POST, "/logout").header("origin", "http://evil.test")).await, StatusCode::FORBIDDEN);
-        assert_eq!(house.status(ask(Method::GET, "/files/ops/runbook.pdf")).await, StatusCode::OK);
-        assert_eq!(house.status(ask(Method::POST, "/logout").header("origin", &origin)).await, StatusCode::SEE_OTHER);
-        assert_eq!(house.status(ask(Method::GET, "/files/ops/runbook.pdf")).await, StatusCode::UNAUTHORIZED);
+        assert_eq!(
+            house
+                .status(ask(Method::POST, "/logout").header("origin", "http://evil.test"))
+                .await,
+            StatusCode::FORBIDDEN
+        );
+        assert_eq!(
+            house.status(ask(Method::GET, "/files/ops/runbook.pdf")).await,
+            StatusCode::OK
+        );
+        assert_eq!(
+            house
+                .status(ask(Method::POST, "/logout").header("origin", &origin))
+                .await,
+            StatusCode::SEE_OTHER
+        );
+        assert_eq!(
+            house.status(ask(Method::GET, "/files/ops/runbook.pdf")).await,
+            StatusCode::UNAUTHORIZED
+        );
     }
 }
 
@@ -99,30 +151,74 @@ async fn a_page_s_forms_make_and_revoke_links_and_only_that_page_s() {
     let (provider, house) = house().await;
     let session = house.sign_in(&provider).await.unwrap();
     let form = |path: &str, body: &'static str, origin: Option<&str>| {
-        let form = house.ask(Method::POST, path).header("cookie", &session).header("accept", "text/html").body(body);
+        let form = house
+            .ask(Method::POST, path)
+            .header("cookie", &session)
+            .header("accept", "text/html")
+            .body(body);
         let form = form.header("content-type", "application/x-www-form-urlencoded");
         origin.map_or(form.try_clone().unwrap(), |origin| form.header("origin", origin))
     };
     let order = "role=ops&path=sub%2F%E6%8A%A5%E5%91%8A+%F0%9F%9A%80.txt&downloads_max=";
     for origin in [None, Some("http://evil.test"), Some("null")] {
-        assert_eq!(house.status(form("/links", order, origin)).await, StatusCode::FORBIDDEN);
+        assert_eq!(
+            house.status(form("/links", order, origin)).await,
+            StatusCode::FORBIDDEN
+        );
     }
     let own = house.url("");
     let made = form("/links", order, Some(&own)).send().await.unwrap();
     assert_eq!(made.status(), StatusCode::CREATED);
     let page = made.text().await.unwrap();
-    let url = page.split("<a href=\"").nth(1).map_or("", |rest| rest.split('"').next().unwrap());
-    let url = if url.contains("/l/") { url } else { page.split('"').find(|part| part.contains("/l/")).unwrap() };
-    assert_eq!(house.client.get(url).send().await.unwrap().text().await.unwrap(), "中文");
+    let url = page
+        .split("<a href=\"")
+        .nth(1)
+        .map_or("", |rest| rest.split('"').next().unwrap());
+    let url = if url.contains("/l/") {
+        url
+    } else {
+        page.split('"').find(|part| part.contains("/l/")).unwrap()
+    };
+    assert_eq!(
+        house.client.get(url).send().await.unwrap().text().await.unwrap(),
+        "中文"
+    );
     assert_eq!(house.recorded().last().unwrap()["link_made_by"], "subject:user-1");
 
-    let page = house.ask(Method::GET, "/").header("cookie", &session).send().await.unwrap().text().await.unwrap();
+    let page = house
+        .ask(Method::GET, "/")
+        .header("cookie", &session)
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
     let revoke = page.split('"').find(|part| part.ends_with("/revoke")).unwrap();
-    assert_eq!(house.status(form(revoke, "", Some("http://evil.test"))).await, StatusCode::FORBIDDEN);
-    assert_eq!(house.status(form(revoke, "", Some(&own))).await, StatusCode::SEE_OTHER);
-    assert_eq!(house.client.get(url).send().await.unwrap().status(), StatusCode::GONE);
-    for wrong in ["role=ops", "role=ops&path=runbook.pdf&downloads_max=0", "role=ops&path=runbook.pdf&more=1"] {
-        assert!(house.status(form("/links", wrong, Some(&own))).await.is_client_error(), "{wrong}");
+    assert_eq!(
+        house.status(form(revoke, "", Some("http://evil.test"))).await,
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(
+        house.status(form(revoke, "", Some(&own))).await,
+        StatusCode::SEE_OTHER
+    );
+    assert_eq!(
+        house.client.get(url).send().await.unwrap().status(),
+        StatusCode::GONE
+    );
+    for wrong in [
+        "role=ops",
+        "role=ops&path=runbook.pdf&downloads_max=0",
+        "role=ops&path=runbook.pdf&more=1",
+    ] {
+        assert!(
+            house
+                .status(form("/links", wrong, Some(&own)))
+                .await
+                .is_client_error(),
+            "{wrong}"
+        );
     }
 }
 
@@ -130,12 +226,18 @@ async fn a_page_s_forms_make_and_revoke_links_and_only_that_page_s() {
 async fn a_session_ends_by_its_time() {
     let (provider, house) = house().await;
     let session = house.sign_in(&provider).await.unwrap();
-    let ask = || house.ask(Method::GET, "/files/ops/runbook.pdf").header("cookie", &session);
+    let ask = || {
+        house
+            .ask(Method::GET, "/files/ops/runbook.pdf")
+            .header("cookie", &session)
+    };
     house.clock.advance_s(8 * 3_600 - 1);
     assert_eq!(house.status(ask()).await, StatusCode::OK);
     house.clock.advance_s(1);
     assert_eq!(house.status(ask()).await, StatusCode::UNAUTHORIZED);
-    let forged = house.ask(Method::GET, "/files/ops/runbook.pdf").header("cookie", "tminus-session=AAAA");
+    let forged = house
+        .ask(Method::GET, "/files/ops/runbook.pdf")
+        .header("cookie", "tminus-session=AAAA");
     assert_eq!(house.status(forged).await, StatusCode::UNAUTHORIZED);
 }
 
@@ -145,38 +247,74 @@ async fn a_token_that_is_not_quite_right_signs_nobody_in() {
     type Lie = fn(&mut Value);
     let lies: &[(&str, Lie)] = &[
         ("another nonce", |claims| claims["nonce"] = "other".into()),
-        ("no nonce", |claims| drop(claims.as_object_mut().unwrap().remove("nonce"))),
-        ("another issuer", |claims| claims["iss"] = "https://evil.test".into()),
+        ("no nonce", |claims| {
+            drop(claims.as_object_mut().unwrap().remove("nonce"));
+        }),
+        ("another issuer", |claims| {
+            claims["iss"] = "https://evil.test".into();
+        }),
         ("another audience", |claims| claims["aud"] = "other".into()),
-        ("no audience", |claims| drop(claims.as_object_mut().unwrap().remove("aud"))),
+        ("no audience", |claims| {
+            drop(claims.as_object_mut().unwrap().remove("aud"));
+        }),
         ("shared, issued to another", |claims| {
             claims["aud"] = json!(["tminus-portal", "other"]);
             claims["azp"] = "other".into();
         }),
-        ("shared, issued to nobody", |claims| claims["aud"] = json!(["tminus-portal", "other"])),
+        ("shared, issued to nobody", |claims| {
+            claims["aud"] = json!(["tminus-portal", "other"]);
+        }),
         ("issued to another", |claims| claims["azp"] = "other".into()),
-        ("expired", |claims| claims["exp"] = (claims["iat"].as_i64().unwrap() - 60).into()),
-        ("no end", |claims| drop(claims.as_object_mut().unwrap().remove("exp"))),
+        ("expired", |claims| {
+            claims["exp"] = (claims["iat"].as_i64().unwrap() - 60).into();
+        }),
+        ("no end", |claims| {
+            drop(claims.as_object_mut().unwrap().remove("exp"));
+        }),
         ("of tomorrow", |claims| {
             claims["iat"] = (claims["iat"].as_i64().unwrap() + 86_400).into();
             claims["exp"] = (claims["iat"].as_i64().unwrap() + 60).into();
         }),
-        ("no subject", |claims| drop(claims.as_object_mut().unwrap().remove("sub"))),
-        ("a subject of two lines", |claims| claims["sub"] = "user\nadmin".into()),
+        ("no subject", |claims| {
+            drop(claims.as_object_mut().unwrap().remove("sub"));
+        }),
+        ("a subject of two lines", |claims| {
+            claims["sub"] = "user\nadmin".into();
+        }),
     ];
     for (what, lie) in lies {
         provider.lie(*lie);
-        assert_eq!(house.sign_in(&provider).await, Err(StatusCode::FORBIDDEN), "{what}");
+        assert_eq!(
+            house.sign_in(&provider).await,
+            Err(StatusCode::FORBIDDEN),
+            "{what}"
+        );
     }
     provider.lie(|_| {});
     for signing in [Signing::None, Signing::Hmac, Signing::Stranger] {
         provider.sign_by(signing);
-        assert_eq!(house.sign_in(&provider).await, Err(StatusCode::FORBIDDEN), "{signing:?}");
+        assert_eq!(
+            house.sign_in(&provider).await,
+            Err(StatusCode::FORBIDDEN),
+            "{signing:?}"
+        );
     }
     provider.sign_by(Signing::EdDsa);
-    for groups in [json!([]), json!(["everybody"]), json!({ "launch-ops": true }), json!("ops"), json!(["ops"])] {
-        provider.claims(json!({ "sub": "user-2", "realm": { "groups": groups }, "roles": ["ops"], "role": "ops" }));
-        assert_eq!(house.sign_in(&provider).await, Err(StatusCode::FORBIDDEN), "{groups}");
+    for groups in [
+        json!([]),
+        json!(["everybody"]),
+        json!({ "launch-ops": true }),
+        json!("ops"),
+        json!(["ops"]),
+    ] {
+        provider.claims(
+            json!({ "sub": "user-2", "realm": { "groups": groups }, "roles": ["ops"], "role": "ops" }),
+        );
+        assert_eq!(
+            house.sign_in(&provider).await,
+            Err(StatusCode::FORBIDDEN),
+            "{groups}"
+        );
     }
     provider.claims(json!({ "sub": "user-2", "realm": { "groups": "launch-security" } }));
     provider.lie(|claims| {
@@ -205,16 +343,30 @@ async fn a_sign_in_is_finished_once_where_it_began() {
     }
     let begun = house.begin().await;
     let code = provider.authorise(begun.asked.clone());
-    assert_eq!(house.finish(&code, &begun.asked["state"], &begun.cookie).await.0, StatusCode::SEE_OTHER);
-    assert_eq!(house.finish(&code, &begun.asked["state"], &begun.cookie).await.0, StatusCode::BAD_REQUEST, "twice");
+    assert_eq!(
+        house.finish(&code, &begun.asked["state"], &begun.cookie).await.0,
+        StatusCode::SEE_OTHER
+    );
+    assert_eq!(
+        house.finish(&code, &begun.asked["state"], &begun.cookie).await.0,
+        StatusCode::BAD_REQUEST,
+        "twice"
+    );
 
     // A code that was made for another sign-in does not go with this one's verifier.
     let (one, other) = (house.begin().await, house.begin().await);
     let stolen = provider.authorise(other.asked);
-    assert_eq!(house.finish(&stolen, &one.asked["state"], &one.cookie).await.0, StatusCode::FORBIDDEN);
+    assert_eq!(
+        house.finish(&stolen, &one.asked["state"], &one.cookie).await.0,
+        StatusCode::FORBIDDEN
+    );
 
     let begun = house.begin().await;
     house.clock.advance_s(600);
     let code = provider.authorise(begun.asked.clone());
-    assert_eq!(house.finish(&code, &begun.asked["state"], &begun.cookie).await.0, StatusCode::BAD_REQUEST, "too late");
+    assert_eq!(
+        house.finish(&code, &begun.asked["state"], &begun.cookie).await.0,
+        StatusCode::BAD_REQUEST,
+        "too late"
+    );
 }

@@ -9,7 +9,9 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
-use tminus_handoff::{Clock, Delivery, DeliveryConfig, DownloadLog, Listeners, RecordLog, SystemClock, serve};
+use tminus_handoff::{
+    Clock, Delivery, DeliveryConfig, DownloadLog, Listeners, RecordLog, SystemClock, serve,
+};
 use tminus_record::SigningKey;
 use tminus_record::dsse::Envelope;
 use tokio_util::sync::CancellationToken;
@@ -41,13 +43,20 @@ pub fn program(name: &str, package: &str) -> PathBuf {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<_> = std::env::split_paths(&folders).collect();
     folders.push("/usr/sbin".into());
-    let found = folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
+    let found = folders
+        .iter()
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file());
     found.unwrap_or_else(|| panic!("{name} is missing: apt-get install {package}"))
 }
 
 pub async fn run(program: &Path, arguments: &[&str]) -> Output {
     let mut command = tokio::process::Command::new(program);
-    command.args(arguments).stdin(std::process::Stdio::null()).kill_on_drop(true).env("LC_ALL", "C.UTF-8");
+    command
+        .args(arguments)
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .env("LC_ALL", "C.UTF-8");
     command.output().await.unwrap()
 }
 
@@ -140,8 +149,14 @@ impl House {
             )
         });
         std::fs::write(here.join("client-secret"), "s3cret:+ä").unwrap();
-        std::fs::set_permissions(here.join("client-secret"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        let portal_limits = wishes.portal_limits.unwrap_or("{ requests_per_s: 100000, burst: 1000000 }");
+        std::fs::set_permissions(
+            here.join("client-secret"),
+            std::os::unix::fs::PermissionsExt::from_mode(0o600),
+        )
+        .unwrap();
+        let portal_limits = wishes
+            .portal_limits
+            .unwrap_or("{ requests_per_s: 100000, burst: 1000000 }");
         let yaml = format!(
             "packages: packages\nsftp:\n  listen: 127.0.0.1:0\n  host_key: host.key\n  limits: {{ {} }}\n  keys:\n    - {{ role: ops, key: '{}' }}\n    - {{ role: security, key: '{}' }}\nportal:\n  listen: 127.0.0.1:0\n  public_url: http://{portal}\n  limits: {portal_limits}\n{oidc}  tokens:\n    - {{ id: ci, role: ops, sha256: {}, expires: 2999-01-01T00:00:00Z }}\n    - {{ id: scanner, role: security, sha256: {}, expires: 2999-01-01T00:00:00Z }}\n    - {{ id: old, role: ops, sha256: {}, expires: 2020-01-01T00:00:00Z }}\n  links:\n    state_file: links.json\n    keys: [{{ id: k1, file: link.key }}]\n",
             wishes.sftp_limits,
@@ -153,12 +168,14 @@ impl House {
         );
         let config = DeliveryConfig::parse(&yaml, here.join("delivery.yaml").to_str().unwrap()).unwrap();
         let signing = SigningKey::from_seed([5; 32]);
-        let log = wishes.log.unwrap_or_else(|| {
-            Arc::new(RecordLog::open(&here.join("downloads"), ORIGIN, &signing).unwrap())
-        });
+        let log = wishes
+            .log
+            .unwrap_or_else(|| Arc::new(RecordLog::open(&here.join("downloads"), ORIGIN, &signing).unwrap()));
         let clock = Arc::new(TestClock(AtomicI64::new(SystemClock.now_ms())));
         let stop = CancellationToken::new();
-        let delivery = serve(config, clock.clone(), listeners, stop.clone(), log).await.unwrap();
+        let delivery = serve(config, clock.clone(), listeners, stop.clone(), log)
+            .await
+            .unwrap();
         Self {
             clock,
             delivery,
@@ -194,7 +211,10 @@ impl House {
 
     /// What the record says of downloads, after it has proved itself and each entry's signature.
     pub fn recorded(&self) -> Vec<Value> {
-        let verified = tminus_record::verify(&self.dir.path().join("downloads"), Some(&self.key.verifying_key()));
+        let verified = tminus_record::verify(
+            &self.dir.path().join("downloads"),
+            Some(&self.key.verifying_key()),
+        );
         let entries = verified.unwrap().entries;
         let statement = |entry: &Vec<u8>| {
             let envelope = Envelope::from_bytes(entry).unwrap();
@@ -202,7 +222,10 @@ impl House {
             let statement: Value = serde_json::from_slice(&envelope.payload).unwrap();
             assert_eq!(statement["_type"], "https://in-toto.io/Statement/v1");
             assert_eq!(statement["predicateType"], "urn:tminus:download:v1");
-            assert_eq!(statement["subject"][0]["digest"]["sha256"], statement["predicate"]["sha256"]);
+            assert_eq!(
+                statement["subject"][0]["digest"]["sha256"],
+                statement["predicate"]["sha256"]
+            );
             statement["predicate"].clone()
         };
         entries.iter().map(statement).collect()
@@ -212,5 +235,9 @@ impl House {
 pub fn client() -> reqwest::Client {
     // Fails where a test before has done it.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap()
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .build()
+        .unwrap()
 }
