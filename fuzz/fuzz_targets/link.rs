@@ -10,7 +10,9 @@ use tminus_handoff::links::{Grant, LinkKeys, Name};
 fuzz_target!(|bytes: &[u8]| {
     let keys = LinkKeys::new(vec![("k1".to_owned(), [7; 32])]).expect("a key");
     assert_eq!(keys.read(&URL_SAFE_NO_PAD.encode(bytes)), None);
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
     assert_eq!(keys.read(text), None);
     let Ok(file) = Name::plain(text) else { return };
     let grant = Grant {

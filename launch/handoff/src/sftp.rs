@@ -42,7 +42,8 @@ impl Server {
             server_id: SshId::Standard("SSH-2.0-tminus".into()),
             methods: MethodSet::from(&[MethodKind::PublicKey][..]),
             auth_rejection_time_initial: Some(std::time::Duration::ZERO),
-            max_auth_attempts: config.limits.auth_attempts_max,
+            // Clients first ask without a key, to hear what is taken. Keys are counted by the connection.
+            max_auth_attempts: config.limits.auth_attempts_max + 1,
             inactivity_timeout: Some(config.limits.idle),
             keys: vec![key],
             ..Config::default()

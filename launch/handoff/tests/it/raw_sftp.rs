@@ -208,3 +208,16 @@ async fn a_file_that_changes_is_read_no_further() {
     .unwrap();
     is(sftp.read(&handle, 4, 4).await, StatusCode::Failure);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_says_nothing_is_closed() {
+    let house = House::start_with(Wishes {
+        sftp_limits: "idle_s: 2",
+        ..Wishes::default()
+    })
+    .await;
+    let mut connection = connect(&house).await;
+    assert!(sign_in(&house, &mut connection, "ops").await);
+    let closed = tokio::time::timeout(std::time::Duration::from_secs(60), connection).await;
+    assert!(closed.is_ok(), "still open");
+}

@@ -211,6 +211,23 @@ async fn a_key_that_is_not_known_is_refused_and_so_is_a_shell() {
         "{}",
         text(&stranger)
     );
+    // A wrong key before the right one is within the six that a connection may try.
+    let mut arguments = house.ssh_options("stranger");
+    let ops = house.dir.path().join("ops.key");
+    arguments.extend([
+        "-i".to_owned(),
+        ops.display().to_string(),
+        "-b".to_owned(),
+        "/dev/null".to_owned(),
+    ]);
+    let arguments: Vec<&str> = arguments
+        .iter()
+        .map(String::as_str)
+        .chain(["x@127.0.0.1"])
+        .collect();
+    let done = run(&program("sftp", "openssh-client"), &arguments).await;
+    assert!(done.status.success(), "{}", text(&done));
+
     let mut arguments = house.ssh_options("ops");
     arguments[2] = "-p".to_owned();
     for command in ["id", "sh -c id", "scp -t ."] {
@@ -284,7 +301,7 @@ async fn a_file_longer_than_a_read_arrives_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_hold() {
     let house = House::start_with(Wishes {
-        sftp_limits: "handles_max: 1, connections_max: 1, auth_s: 1",
+        sftp_limits: "handles_max: 1, connections_max: 1, auth_s: 4",
         ..Wishes::default()
     })
     .await;
