@@ -301,3 +301,30 @@ async fn a_torn_state_is_told_and_not_guessed() {
         assert_eq!(std::fs::read(&state).unwrap(), torn, "it is left as it is");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_state_that_can_be_written_links_give_nothing() {
+    let house = House::start().await;
+    let link = house.make_link("runbook.pdf", None).await;
+    let in_the_way = house.dir.path().join("links.json.next");
+    std::fs::create_dir(&in_the_way).unwrap();
+    assert_eq!(house.follow(&link).await, StatusCode::SERVICE_UNAVAILABLE);
+    let order = json!({ "role": "ops", "path": "runbook.pdf" });
+    let asked = house
+        .ask(Method::POST, "/links")
+        .bearer_auth(OPS_TOKEN)
+        .json(&order);
+    assert_eq!(house.status(asked).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        house.revoke(&link, OPS_TOKEN).await,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+    assert_eq!(
+        house.follow(&link).await,
+        StatusCode::GONE,
+        "revoked as far as this process goes"
+    );
+    assert!(house.recorded().is_empty());
+    std::fs::remove_dir(&in_the_way).unwrap();
+    assert_eq!(house.revoke(&link, OPS_TOKEN).await, StatusCode::NO_CONTENT);
+}
