@@ -89,7 +89,12 @@ pub const EVERYTHING: &[Need] = &[
         any_of: &["exiftool"],
     },
     Need {
-        purpose: "certificates and time stamps of tests",
+        purpose: "SFTP and scp as people's clients speak them",
+        package: "openssh-client",
+        any_of: &["sftp"],
+    },
+    Need {
+        purpose: "keys, certificates and time stamps that another program has made",
         package: "openssl",
         any_of: &["openssl"],
     },

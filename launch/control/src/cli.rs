@@ -127,12 +127,36 @@ stamp authority that does not answer costs the time stamp, not the seal, and thi
         #[command(subcommand)]
         command: PackageCommand,
     },
+    /// Hand the packages out: SFTP and a portal, each role its own; every download on record first
+    #[command(after_help = "\
+Examples:
+  tminus deliver delivery.yaml --record launch/downloads --key launch/keys/launch.pem
+  tminus deliver out/delivery.yaml --record out/downloads --key out/keys/launch.pem    a rehearsal's, again
+
+The configuration names roles, keys, sign-in and links (docs/delivery.md). Serves until it is asked to stop.")]
+    Deliver(Deliver),
     /// Make an Ed25519 key pair for a role: FILE (private, 0600) and FILE.pub
     #[command(after_help = "\
 Example:
   tminus keygen qa.pem
   tminus launch plan.yaml --out launch --role-key qa=qa.pem.pub")]
     Keygen(Keygen),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Deliver {
+    /// The delivery's configuration (YAML)
+    #[arg(value_name = "CONFIG")]
+    pub config: PathBuf,
+    /// Folder of the record of downloads; begun when it is not there
+    #[arg(long, value_name = "DIR")]
+    pub record: PathBuf,
+    /// The key that signs that record (PEM, from `tminus keygen` or the launch's own)
+    #[arg(long, value_name = "PEM")]
+    pub key: PathBuf,
+    /// Where it listens as one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Subcommand)]

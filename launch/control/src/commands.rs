@@ -2,6 +2,7 @@
 
 mod contract_check;
 mod contract_diff;
+pub(crate) mod deliver;
 mod gate;
 mod issue;
 mod launch;
@@ -40,6 +41,7 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::SignOff(args) => sign_off::run(&args).await,
         Command::Approve(args) => sign_off::approve(&args).await,
         Command::Seal(args) => seal::run(&args).await,
+        Command::Deliver(args) => deliver::run(&args).await,
         Command::Package {
             command: PackageCommand::Make(args),
         } => package::make(&args).await,
@@ -72,6 +74,7 @@ pub const fn wants_json(cli: &Cli) -> bool {
         Command::SignOff(args) => args.json,
         Command::Approve(args) => args.json,
         Command::Seal(args) => args.json,
+        Command::Deliver(args) => args.json,
         Command::Package {
             command: PackageCommand::Make(args),
         } => args.json,

@@ -28,6 +28,11 @@ impl Layout {
         self.out.join("packages")
     }
 
+    /// The record of what was handed out.
+    pub fn downloads(&self) -> PathBuf {
+        self.out.join("downloads")
+    }
+
     pub fn state(&self) -> PathBuf {
         self.out.join("state")
     }

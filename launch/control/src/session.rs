@@ -422,7 +422,8 @@ async fn run_unless(
     }
 }
 
-async fn signalled() -> &'static str {
+/// Resolves when the process is asked to stop; answers how.
+pub(crate) async fn signalled() -> &'static str {
     use tokio::signal::unix::{SignalKind, signal};
     let terminated = async {
         match signal(SignalKind::terminate()) {

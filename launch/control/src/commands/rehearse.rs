@@ -120,7 +120,7 @@ pub(super) async fn run(mut args: Rehearse) -> Result<Exit> {
     let packed = match &ended {
         Ok((state, book)) => {
             console.now("sealing the checklist, trying the way back, making the packages");
-            packages(state, book, &layout, &ended_with).await
+            packages(state, book, &layout, &ended_with, &console).await
         }
         Err(_) => Ok(()),
     };
@@ -138,6 +138,7 @@ async fn packages(
     book: &Book,
     layout: &Layout,
     variables: &BTreeMap<String, String>,
+    console: &Console,
 ) -> Result<()> {
     seal(book, layout)?;
     let way_back = match package::way_back(state, variables).await {
@@ -145,7 +146,19 @@ async fn packages(
         Err(why) => Err(why),
     };
     let sealer = super::seal::rehearsal_sealer(layout)?;
-    package::written(layout, book, way_back, Some(&sealer))?;
+    for file in package::written(layout, book, way_back, Some(&sealer))? {
+        console.line(&format!("package  {}", file.display()));
+    }
+    let handed = super::deliver::handed_out(layout).await?;
+    for tried in &handed.tried {
+        console.line(&format!("delivery  {tried}"));
+    }
+    console.line(&format!(
+        "          again: tminus deliver {} --record {} --key {}",
+        handed.config.display(),
+        layout.downloads().display(),
+        layout.launch_key().display()
+    ));
     Ok(())
 }
 
