@@ -7,8 +7,10 @@
 //! Deciding is pure: times are arguments, in milliseconds since 1970-01-01 UTC. Files are written only by
 //! [`triggers::Keeper`], [`tickets::Courier`] and [`feedback::Store`], each in a place of its own.
 
+pub mod feedback;
 mod files;
 pub mod paper;
+pub mod stamps;
 pub mod text;
 pub mod tickets;
 pub mod triggers;

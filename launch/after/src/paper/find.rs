@@ -155,12 +155,11 @@ fn best_four(
             for low_right in &corners[2] {
                 for low_left in &corners[3] {
                     let four = [top_left, top_right, low_right, low_left];
-                    let Some((turn, misfit, to_image)) =
+                    let Some((misfit, to_image)) =
                         turned(&four, &marks, pixels, px_per_mm, &mut way_up)
                     else {
                         continue;
                     };
-                    let _ = turn;
                     if best.is_none_or(|(known, _)| misfit < known) {
                         best = Some((misfit, to_image));
                     }
@@ -185,7 +184,7 @@ fn turned(
     pixels: &Pixels,
     px_per_mm: f64,
     lies_right: &mut bool,
-) -> Option<(usize, f64, ToImage)> {
+) -> Option<(f64, ToImage)> {
     let holes: Vec<usize> = (0..4)
         .filter(|at| has_hole(four[*at], pixels, px_per_mm))
         .collect();
@@ -205,7 +204,7 @@ fn turned(
         }
         *lies_right = true;
         if holes.len() == 1 && holes[0] == turn % 4 {
-            return Some((turn, misfit, to_image));
+            return Some((misfit, to_image));
         }
     }
     None

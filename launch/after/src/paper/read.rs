@@ -19,16 +19,20 @@ const RIM_SHARE_MIN: f64 = 0.85;
 
 /// Darkness is 0 for paper, 1 for the rim. From here on it is ink …
 const INK: f64 = 0.45;
-/// … and from here on it may be.
+/// … from here on it joins pieces of ink, where a coarse scan thins a line …
+const JOIN: f64 = 0.3;
+/// … and from here on it may be ink.
 const TRACE: f64 = 0.2;
 /// Less traces than this, and none large: the box is empty.
 const EMPTY_MAX: f64 = 0.012;
 /// A mark: so much ink, its largest piece so long (of the inside's side), and not a blackened box.
 const INK_MIN: f64 = 0.035;
 const INK_MAX: f64 = 0.60;
-const LENGTH_MIN: f64 = 0.40;
+const LENGTH_MIN: f64 = 0.55;
+/// … and so wide: what an eraser leaves of a tick is flat.
+const WIDTH_MIN: f64 = 0.35;
 /// Of everything that may be ink, so much is.
-const FIRM_MIN: f64 = 0.45;
+const FIRM_MIN: f64 = 0.25;
 
 pub(crate) fn tick(pixels: &Pixels, to_image: &ToImage, place: &CheckBox) -> Tick {
     let (state, fill) = judge(pixels, to_image, place);
@@ -65,8 +69,7 @@ fn judge(pixels: &Pixels, to_image: &ToImage, place: &CheckBox) -> (TickState, f
         TickState::Unclear
     } else if trace <= EMPTY_MAX {
         TickState::Empty
-    } else if (INK_MIN..=INK_MAX).contains(&ink) && longest(&inside) >= LENGTH_MIN && ink / trace >= FIRM_MIN
-    {
+    } else if (INK_MIN..=INK_MAX).contains(&ink) && is_large(&inside) && ink / trace >= FIRM_MIN {
         TickState::Ticked
     } else {
         TickState::Unclear
@@ -114,10 +117,9 @@ fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
     values[((values.len() - 1) as f64 * share) as usize]
 }
 
-/// The larger extent of the largest connected piece of ink, as a share of the inside's side.
-fn longest(inside: &[f64]) -> f64 {
+/// Whether one connected piece that has ink in it spans enough of the inside, both ways.
+fn is_large(inside: &[f64]) -> bool {
     let mut seen = vec![false; inside.len()];
-    let mut longest = 0;
     for start in 0..inside.len() {
         if seen[start] || inside[start] <= INK {
             continue;
@@ -132,14 +134,18 @@ fn longest(inside: &[f64]) -> f64 {
             for next_y in y.saturating_sub(1)..(y + 2).min(GRID) {
                 for next_x in x.saturating_sub(1)..(x + 2).min(GRID) {
                     let next = next_y * GRID + next_x;
-                    if !seen[next] && inside[next] > INK {
+                    if !seen[next] && inside[next] > JOIN {
                         seen[next] = true;
                         stack.push(next);
                     }
                 }
             }
         }
-        longest = longest.max((high.0 - low.0).max(high.1 - low.1) + 1);
+        let extent = |low: usize, high: usize| (high - low + 1) as f64 / GRID as f64;
+        let (wide, tall) = (extent(low.0, high.0), extent(low.1, high.1));
+        if wide.max(tall) >= LENGTH_MIN && wide.min(tall) >= WIDTH_MIN {
+            return true;
+        }
     }
-    longest as f64 / GRID as f64
+    false
 }
