@@ -28,6 +28,9 @@ use crate::stamps::{Places, Reader, ZONE_COOKIE, Zone, reader_zone, two_zones};
 const BROWSER_COOKIE: &str = "tminus_feedback";
 const COOKIE_AGE_S: u64 = 90 * 24 * 3600;
 
+/// From a request's headers and its socket to the client's address.
+pub type Address = dyn Fn(&HeaderMap, Option<SocketAddr>) -> Option<IpAddr> + Send + Sync;
+
 /// Everything from outside: time, chance, whose request it is.
 #[derive(Clone)]
 pub struct Outside {
@@ -36,7 +39,7 @@ pub struct Outside {
     /// Sixteen bytes that nobody can guess.
     pub token: Arc<dyn Fn() -> [u8; 16] + Send + Sync>,
     /// The client's address. Behind a proxy the socket's is the proxy's: give what the proxy says.
-    pub address: Arc<dyn Fn(&HeaderMap, Option<SocketAddr>) -> Option<IpAddr> + Send + Sync>,
+    pub address: Arc<Address>,
 }
 
 impl std::fmt::Debug for Outside {

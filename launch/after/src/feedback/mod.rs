@@ -12,7 +12,7 @@ mod qr;
 mod store;
 
 pub use form::TEXT_CHARACTERS_MAX;
-pub use http::{Feedback, Outside, Settings};
+pub use http::{Address, Feedback, Outside, Settings};
 pub use limits::Rate;
 pub use links::{FeedbackLinks, Invitation, LinkError, LinkKey};
 pub use qr::{LINK_BYTES_MAX, QrError, qr_svg};

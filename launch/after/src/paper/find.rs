@@ -155,8 +155,7 @@ fn best_four(
             for low_right in &corners[2] {
                 for low_left in &corners[3] {
                     let four = [top_left, top_right, low_right, low_left];
-                    let Some((misfit, to_image)) =
-                        turned(&four, &marks, pixels, px_per_mm, &mut way_up)
+                    let Some((misfit, to_image)) = turned(&four, &marks, pixels, px_per_mm, &mut way_up)
                     else {
                         continue;
                     };

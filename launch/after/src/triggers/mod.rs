@@ -172,11 +172,11 @@ pub enum TriggerError {
 pub struct Retro {
     rolled_back: BTreeSet<String>,
     /// launch -> version -> times
-    edits: BTreeMap<String, BTreeMap<String, BTreeSet<u64>>>,
+    edits: ByName<u64>,
     /// launch -> file -> (time, person)
-    downloads: BTreeMap<String, BTreeMap<String, BTreeSet<(u64, String)>>>,
+    downloads: ByName<(u64, String)>,
     /// launch -> file -> times
-    done: BTreeMap<String, BTreeMap<String, BTreeSet<u64>>>,
+    done: ByName<u64>,
     raised: BTreeSet<String>,
     kept: usize,
 }
