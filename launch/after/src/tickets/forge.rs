@@ -12,8 +12,8 @@ use crate::tickets::{Answer, Failure, Made, Secret, Ticket, TicketSink};
 /// Lists are read from the database, but perhaps from one that follows the other.
 const LIST_LAG_MS: u64 = 60_000;
 
-/// Issues of one repository on GitHub. Labels are kept only of a token that may push; without that right a
-/// lost answer is found again by nobody, so such an answer is an error that says so.
+/// Issues of one repository on GitHub. The token must be one that may push: GitHub drops the labels of others without
+/// a word, and a ticket whose answer was lost could not be found again.
 pub struct GitHub(Forge);
 
 /// Issues of one project on GitLab.

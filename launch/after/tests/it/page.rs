@@ -232,6 +232,8 @@ pub fn erase(image: &mut GrayImage, from_mm: (f64, f64), to_mm: (f64, f64), left
 #[derive(Debug, Clone, Copy)]
 pub struct Scanner {
     pub tilt_degrees: f64,
+    /// Printers shrink a page to fit.
+    pub scale: f64,
     pub quarter_turns: u8,
     pub noise: f64,
     pub specks: f64,
@@ -246,6 +248,7 @@ impl Scanner {
     pub fn plain() -> Self {
         Self {
             tilt_degrees: 0.0,
+            scale: 1.0,
             quarter_turns: 0,
             noise: 0.0,
             specks: 0.0,
@@ -260,6 +263,7 @@ impl Scanner {
         let signed = |random: &mut Rng, most: f64| (random.f64() * 2.0 - 1.0) * most;
         Self {
             tilt_degrees: signed(random, 2.0),
+            scale: 1.0,
             quarter_turns: random.u8(0..4),
             noise: random.f64() * 14.0,
             specks: if random.bool() { random.f64() * 0.02 } else { 0.0 },
@@ -307,6 +311,7 @@ pub fn scan(page: &GrayImage, scanner: Scanner, random: &mut Rng) -> GrayImage {
 
 fn tilted(page: &GrayImage, scanner: Scanner) -> GrayImage {
     let (sine, cosine) = scanner.tilt_degrees.to_radians().sin_cos();
+    let (sine, cosine) = (sine / scanner.scale, cosine / scanner.scale);
     let (width, height) = page.dimensions();
     let (middle_x, middle_y) = (f64::from(width) / 2.0, f64::from(height) / 2.0);
     let raw = page.as_raw();
