@@ -13,7 +13,7 @@ pub(crate) const RIM_MM: f64 = 0.7;
 
 const FIRST_ROW_MM: f64 = 62.0;
 const ROW_MM: f64 = 15.0;
-const COLUMN_MM: f64 = 24.0;
+const COLUMN_MM: f64 = 27.4;
 const BOXES_MAX: usize = 10;
 const LABEL_CHARACTERS_MAX: usize = 60;
 

@@ -16,6 +16,9 @@ use typst::{Library, LibraryExt as _, World};
 use typst_kit::fonts::FontStore;
 use typst_layout::PagedDocument;
 
+/// As long as a real one.
+pub const LINK: &str = "https://launch.example.org/feedback/f1.k1.eyJsIjoic2Vhc29uLTctMjAyNi0xMSIsInMiOlsi6aKE5ryUIiwi6YeR5Lid6ZuAIiwi5Zue5ruaIiwi5rKf6YCaIiwi5pW05L2TIl0sInQiOjE3OTUzNTYwMDAwMDB9.47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
+
 pub fn layout() -> Layout {
     let zone = |name: &str, zh: &str, en: &str| Zone {
         name: name.into(),
@@ -106,7 +109,7 @@ fn typeset(layout: &Layout, dpi: u32) -> GrayImage {
     fonts.push((font, info));
     fonts.extend(typst_kit::fonts::embedded());
     let main = "#import \"by-hand.typ\": by-hand\n#by-hand(json(\"boxes.json\"), \"qr.svg\")";
-    let code = tminus_after::feedback::qr_svg("https://launch.example.org/feedback/f1.AAAA.BBBB").unwrap();
+    let code = tminus_after::feedback::qr_svg(LINK).unwrap();
     let files = [
         ("by-hand.typ", TEMPLATE.to_owned()),
         ("boxes.json", layout.table().to_string()),
