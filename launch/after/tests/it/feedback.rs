@@ -123,18 +123,30 @@ fn zbarimg_reads_the_code() {
     let folder = tempfile::tempdir().unwrap();
     let png = folder.path().join("code.png");
     rasterise(&svg).save(&png).unwrap();
-    let read = std::process::Command::new("zbarimg")
-        .args(["--quiet", "--raw", "-Sdisable", "-Sqrcode.enable"])
-        .arg(&png)
-        .output()
-        .expect("zbarimg cannot be run: install zbar-tools");
-    assert_eq!(String::from_utf8_lossy(&read.stdout).trim(), url);
+    assert_eq!(zbarimg(&png), url);
     assert!(
         qr_svg(&"x".repeat(421))
             .unwrap_err()
             .to_string()
             .contains("421 bytes")
     );
+}
+
+#[test]
+fn zbarimg_reads_the_code_of_the_printed_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let png = folder.path().join("page.png");
+    crate::page::printed(200).save(&png).unwrap();
+    assert_eq!(zbarimg(&png), crate::page::LINK);
+}
+
+fn zbarimg(png: &std::path::Path) -> String {
+    let read = std::process::Command::new("zbarimg")
+        .args(["--quiet", "--raw", "-Sdisable", "-Sqrcode.enable"])
+        .arg(png)
+        .output()
+        .expect("zbarimg cannot be run: install zbar-tools");
+    String::from_utf8_lossy(&read.stdout).trim().to_owned()
 }
 
 /// Black rectangles, `M<x> <y>h<w>v<h>`, on white.
