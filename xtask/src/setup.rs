@@ -46,6 +46,11 @@ pub const EVERYTHING: &[Need] = &[
         any_of: &["pdftotext"],
     },
     Need {
+        purpose: "reading the feedback code with a scanner of others",
+        package: "zbar-tools",
+        any_of: &["zbarimg"],
+    },
+    Need {
         // The core packages bring no service: nothing is started but by the tests.
         purpose: "copies of profiles in real databases",
         package: "mariadb-server-core",
