@@ -6,3 +6,5 @@ mod document;
 mod forged;
 #[cfg(test)]
 mod launch;
+#[cfg(test)]
+mod read_back;
