@@ -129,19 +129,27 @@ pub(crate) struct Tile {
 /// renderer rounds up and the other down.
 pub(crate) fn tiles(left: &Raster, right: &Raster) -> Vec<Tile> {
     let (width, height) = (left.width.min(right.width), left.height.min(right.height));
-    let sums = summed(&blurred_difference(left, right, width, height), width, height);
-    let at = |x: usize, y: usize| sums[y * (width + 1) + x];
+    let (columns, rows) = (width.div_ceil(STRIDE_PX), height.div_ceil(STRIDE_PX));
+    let mut cells = vec![0.0_f32; columns * rows];
+    for channel in 0..3 {
+        let difference = Difference::of(left, right, width, height, channel);
+        difference.blurred(|x, y, value| {
+            cells[y / STRIDE_PX * columns + x / STRIDE_PX] += value.abs() / 3.0;
+        });
+    }
+    let cell = |x: usize, y: usize| {
+        let inside = x < columns && y < rows;
+        if inside { cells[y * columns + x] } else { 0.0 }
+    };
     let mut tiles = Vec::new();
-    for y_px in (0..height).step_by(STRIDE_PX) {
-        let bottom = (y_px + TILE_PX).min(height);
-        for x_px in (0..width).step_by(STRIDE_PX) {
-            let right = (x_px + TILE_PX).min(width);
-            let sum = at(right, bottom) - at(x_px, bottom) - at(right, y_px) + at(x_px, y_px);
-            let percent = (sum / (TILE_PX * TILE_PX) as f64 / 255.0 * 100.0) as f32;
+    for y in 0..rows {
+        for x in 0..columns {
+            let sum = cell(x, y) + cell(x + 1, y) + cell(x, y + 1) + cell(x + 1, y + 1);
+            let percent = sum / (TILE_PX * TILE_PX) as f32 / 255.0 * 100.0;
             if percent > 0.001 {
                 tiles.push(Tile {
-                    x_px,
-                    y_px,
+                    x_px: x * STRIDE_PX,
+                    y_px: y * STRIDE_PX,
                     percent,
                 });
             }
@@ -150,54 +158,91 @@ pub(crate) fn tiles(left: &Raster, right: &Raster) -> Vec<Tile> {
     tiles
 }
 
-/// The blur is linear: that of the difference is the difference of the blurred. Mean of the channels'
-/// absolute values.
-fn blurred_difference(left: &Raster, right: &Raster, width: usize, height: usize) -> Vec<f32> {
-    let kernel = kernel();
-    let mut total = vec![0.0_f32; width * height];
-    let (mut rows, mut row) = (vec![0.0_f32; width * height], vec![0.0_f32; width + 2 * REACH_PX]);
-    for channel in 0..3 {
-        // A row in which nothing differs stays zero, and most do.
-        let mut touched = vec![false; height];
+/// Pixels that are looked at together: where nothing differs nothing is computed, and that is most of a page.
+const CHUNK_PX: usize = 32;
+
+/// One picture minus the other, of one channel. The blur is linear: that of the difference is the difference of
+/// the blurred.
+struct Difference {
+    width: usize,
+    height: usize,
+    chunks: usize,
+    values: Vec<f32>,
+    /// Of each chunk of each row: whether a pixel of it differs.
+    touched: Vec<bool>,
+}
+
+impl Difference {
+    fn of(left: &Raster, right: &Raster, width: usize, height: usize, channel: usize) -> Self {
+        let chunks = width.div_ceil(CHUNK_PX);
+        let mut values = vec![0.0; width * height];
+        let mut touched = vec![false; chunks * height];
         for y in 0..height {
-            let (l, r) = (&left.rgb[y * left.width * 3..], &right.rgb[y * right.width * 3..]);
-            let mut any = false;
-            for x in 0..width {
-                let difference = i16::from(l[x * 3 + channel]) - i16::from(r[x * 3 + channel]);
-                any |= difference != 0;
-                row[x + REACH_PX] = f32::from(difference);
-            }
-            touched[y] = any;
-            let line = &mut rows[y * width..(y + 1) * width];
-            if any {
-                for (x, value) in line.iter_mut().enumerate() {
-                    let window = &row[x..=x + 2 * REACH_PX];
-                    *value = window.iter().zip(&kernel).map(|(a, k)| a * k).sum();
+            let l = &left.rgb[y * left.width * 3..][..width * 3];
+            let r = &right.rgb[y * right.width * 3..][..width * 3];
+            let pairs = l.chunks(CHUNK_PX * 3).zip(r.chunks(CHUNK_PX * 3));
+            for (chunk, (l, r)) in pairs.enumerate() {
+                if l == r {
+                    continue;
                 }
-            } else {
-                line.fill(0.0);
+                touched[y * chunks + chunk] = true;
+                let row = &mut values[y * width + chunk * CHUNK_PX..];
+                for ((value, l), r) in row.iter_mut().zip(l.as_chunks::<3>().0).zip(r.as_chunks::<3>().0) {
+                    *value = f32::from(l[channel]) - f32::from(r[channel]);
+                }
             }
         }
-        let mut sum = vec![0.0_f32; width];
-        for y in 0..height {
-            let (from, to) = (y.saturating_sub(REACH_PX), (y + REACH_PX + 1).min(height));
-            if !touched[from..to].iter().any(|t| *t) {
-                continue;
-            }
-            sum.fill(0.0);
-            for other in (from..to).filter(|other| touched[*other]) {
-                let weight = kernel[other + REACH_PX - y];
-                let line = &rows[other * width..(other + 1) * width];
-                for (s, value) in sum.iter_mut().zip(line) {
-                    *s += weight * value;
+        Self {
+            width,
+            height,
+            chunks,
+            values,
+            touched,
+        }
+    }
+
+    /// Hands out each pixel after the blur where it may not be zero.
+    fn blurred(&self, mut each: impl FnMut(usize, usize, f32)) {
+        let (kernel, width) = (kernel(), self.width);
+        // Along the rows first: a chunk takes part when it or a neighbour differs.
+        let mut along = vec![0.0_f32; self.values.len()];
+        let mut part = vec![false; self.touched.len()];
+        for y in 0..self.height {
+            let flags = &self.touched[y * self.chunks..][..self.chunks];
+            let row = &self.values[y * width..][..width];
+            for chunk in 0..self.chunks {
+                let near = chunk.saturating_sub(1)..(chunk + 2).min(self.chunks);
+                if !flags[near].iter().any(|t| *t) {
+                    continue;
+                }
+                part[y * self.chunks + chunk] = true;
+                for x in chunk * CHUNK_PX..((chunk + 1) * CHUNK_PX).min(width) {
+                    let (from, to) = (x.saturating_sub(REACH_PX), (x + REACH_PX + 1).min(width));
+                    let weights = &kernel[from + REACH_PX - x..];
+                    along[y * width + x] = row[from..to].iter().zip(weights).map(|(v, k)| v * k).sum();
                 }
             }
-            for (t, s) in total[y * width..].iter_mut().zip(&sum) {
-                *t += s.abs() / 3.0;
+        }
+        for y in 0..self.height {
+            let near = y.saturating_sub(REACH_PX)..(y + REACH_PX + 1).min(self.height);
+            for chunk in 0..self.chunks {
+                let mut sums = [0.0_f32; CHUNK_PX];
+                let mut any = false;
+                for other in near.clone().filter(|other| part[other * self.chunks + chunk]) {
+                    any = true;
+                    let weight = kernel[other + REACH_PX - y];
+                    let row = &along[other * width..][..width];
+                    for (sum, value) in sums.iter_mut().zip(&row[chunk * CHUNK_PX..]) {
+                        *sum += weight * value;
+                    }
+                }
+                let left = if any { width - chunk * CHUNK_PX } else { 0 };
+                for (x, sum) in sums.into_iter().enumerate().take(left) {
+                    each(chunk * CHUNK_PX + x, y, sum);
+                }
             }
         }
     }
-    total
 }
 
 fn kernel() -> [f32; 2 * REACH_PX + 1] {
@@ -208,17 +253,4 @@ fn kernel() -> [f32; 2 * REACH_PX + 1] {
     }
     let sum: f32 = kernel.iter().sum();
     kernel.map(|weight| weight / sum)
-}
-
-/// Sums over all that is above and left, one row and column wider: any rectangle's sum is four of them.
-fn summed(values: &[f32], width: usize, height: usize) -> Vec<f64> {
-    let mut sums = vec![0.0; (width + 1) * (height + 1)];
-    for y in 0..height {
-        let mut row = 0.0;
-        for x in 0..width {
-            row += f64::from(values[y * width + x]);
-            sums[(y + 1) * (width + 1) + x + 1] = sums[y * (width + 1) + x + 1] + row;
-        }
-    }
-    sums
 }

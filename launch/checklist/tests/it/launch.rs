@@ -30,15 +30,15 @@ pub fn whole_launch() -> Launch {
 
 /// As many items as asked for, all three kinds in turn; of every seventh nothing ran.
 pub fn long_launch(items: u32) -> Launch {
-    let (head, list) = PLAN.split_once("items:\n").unwrap();
-    let kinds: Vec<String> = list.split("  - id: ").skip(1).map(str::to_owned).collect();
-    let mut plan = format!("{head}items:\n");
+    let (head, list) = PLAN.split_once("items:").unwrap();
+    let kinds: Vec<&str> = list.split("\n  - id: ").skip(1).collect();
+    let mut plan = format!("{head}items:");
     for number in 1..=items {
         let at = (number as usize - 1) % kinds.len();
-        let kind = &kinds[at];
+        let kind = kinds[at];
         let (id, _) = kind.split_once('\n').unwrap();
         let kind = kind.replacen(id, &format!("{id}-{number}"), 1);
-        plan.push_str("  - id: ");
+        plan.push_str("\n  - id: ");
         plan.push_str(&kind.replacen(&format!("number: {}", at + 1), &format!("number: {number}"), 1));
     }
     let mut launch = Launch::start(&plan, "plans/long.yaml");

@@ -100,7 +100,7 @@ fn a_difference_of_the_html_edition_is_found() {
     let honest = html(&model).unwrap();
     let cross = "M27 27 73 73M73 27 27 73";
     for (from, to, place) in [
-        ("61.4 ms", "61 ms", "expectation move_p99_ms"),
+        ("61.4 ms", "61.5 ms", "expectation move_p99_ms"),
         ("<td>sre</td>", "<td></td>", "row of item 1"),
         ("M22 53 42 73 79 28", cross, "verdict"),
     ] {
