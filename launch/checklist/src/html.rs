@@ -130,7 +130,11 @@ impl Page {
     }
 
     fn pair(&mut self, [zh, en]: [&str; 2], html: impl AsRef<str>) {
-        self.put(format!("<dt>{zh} {}</dt><dd>{}</dd>", escape(&en.to_uppercase()), html.as_ref()));
+        self.put(format!(
+            "<dt>{zh} {}</dt><dd>{}</dd>",
+            escape(&en.to_uppercase()),
+            html.as_ref()
+        ));
     }
 
     fn head(&mut self, data: &ChecklistData) {
@@ -202,13 +206,22 @@ impl Page {
         self.pair(["开始", "started"], moment(&data.started));
         let ended = if data.finished { "ended" } else { "last entry" };
         self.pair(["结束", ended], moment(&data.ended));
-        self.pair(["计划", "plan"], format!("{} SHA-256 {}", code(&data.plan_file), short(&data.plan_sha256)));
+        self.pair(
+            ["计划", "plan"],
+            format!("{} SHA-256 {}", code(&data.plan_file), short(&data.plan_sha256)),
+        );
         for artifact in &data.artifacts {
             let digest = code(&artifact.sha256);
-            self.pair(["制品", "artifact"], format!("{} SHA-256 {digest}", escape(&artifact.name)));
+            self.pair(
+                ["制品", "artifact"],
+                format!("{} SHA-256 {digest}", escape(&artifact.name)),
+            );
         }
         let record = &data.record;
-        self.pair(["记录", "record"], format!("{} 条 entries, root {}", record.size, code(&record.root)));
+        self.pair(
+            ["记录", "record"],
+            format!("{} 条 entries, root {}", record.size, code(&record.root)),
+        );
         self.put("</dl>");
         self.put(
             "<table id=\"items\"><thead><tr><th scope=\"col\">#</th><th scope=\"col\">检查项 item</th><th scope=\"col\">负责 owner</th>\
@@ -244,7 +257,10 @@ impl Page {
         if !item.reasons.is_empty() {
             self.pair(["未勾原因", "why no tick"], lines(&item.reasons));
         }
-        self.pair(["负责", "owner"], format!("{} {}", escape(&item.owner), code(&item.plan_line)));
+        self.pair(
+            ["负责", "owner"],
+            format!("{} {}", escape(&item.owner), code(&item.plan_line)),
+        );
         let window = &item.window;
         self.pair(
             ["窗口", "window"],
@@ -260,7 +276,12 @@ impl Page {
             self.gate(gate);
         }
         if !item.sign_offs.is_empty() {
-            self.table([["签字", "sign-off"], ["声明", "statement"], ["时间", "time"], ["密钥", "key"]]);
+            self.table([
+                ["签字", "sign-off"],
+                ["声明", "statement"],
+                ["时间", "time"],
+                ["密钥", "key"],
+            ]);
             for sign_off in &item.sign_offs {
                 self.put(sign_off_row(sign_off));
             }
@@ -302,7 +323,9 @@ impl Page {
                     };
                     let marked = Drawn::from(verdict).marked(words::gate(verdict));
                     let expected = code(&expectation.expected);
-                    self.put(format!("<tr><td>{expected}</td><td>{measured}</td><td>{marked}</td></tr>"));
+                    self.put(format!(
+                        "<tr><td>{expected}</td><td>{measured}</td><td>{marked}</td></tr>"
+                    ));
                 }
                 self.put("</tbody></table>");
             }
@@ -320,14 +343,24 @@ impl Page {
             ));
         }
         if !gate.canary_steps.is_empty() {
-            self.table([["时间", "time"], ["权重", "weight"], ["判定", "verdict"], ["理由", "reason"]]);
+            self.table([
+                ["时间", "time"],
+                ["权重", "weight"],
+                ["判定", "verdict"],
+                ["理由", "reason"],
+            ]);
             for step in &gate.canary_steps {
                 self.put(step_row(step));
             }
             self.put("</tbody></table>");
         }
         if !gate.approvals.is_empty() {
-            self.table([["放行", "approval"], ["声明", "statement"], ["时间", "time"], ["密钥", "key"]]);
+            self.table([
+                ["放行", "approval"],
+                ["声明", "statement"],
+                ["时间", "time"],
+                ["密钥", "key"],
+            ]);
             for approval in &gate.approvals {
                 self.put(approval_row(approval));
             }
@@ -352,7 +385,11 @@ impl Page {
         );
         self.pair(
             ["起止", "ran"],
-            format!("<p>{}</p><p>{}</p>", moment(&evidence.started), moment(&evidence.ended)),
+            format!(
+                "<p>{}</p><p>{}</p>",
+                moment(&evidence.started),
+                moment(&evidence.ended)
+            ),
         );
         self.pair(["对象", "against"], code(&evidence.target));
         self.pair(["命令", "command"], code(&evidence.command));
@@ -376,7 +413,10 @@ impl Page {
              <p>复核对象是 PDF；本页是同一数据的另一版面。 <span lang=\"en\">What is verified is the PDF; this page shows the same data \
              in another form.</span></p><dl>",
         );
-        self.pair(["记录", "record"], format!("{} · C2SP tlog-tiles, RFC 6962 SHA-256", code(&record.origin)));
+        self.pair(
+            ["记录", "record"],
+            format!("{} · C2SP tlog-tiles, RFC 6962 SHA-256", code(&record.origin)),
+        );
         self.pair(["条数", "entries"], record.size.to_string());
         self.pair(["根", "root"], code(&record.root));
         self.pair(["记录密钥", "launch key"], code(&record.key_id));
@@ -415,11 +455,19 @@ fn short(hash: &str) -> String {
 }
 
 fn bilingual(pair: &Bilingual) -> String {
-    format!("{} <span lang=\"en\">{}</span>", escape(&pair.zh), escape(&pair.en))
+    format!(
+        "{} <span lang=\"en\">{}</span>",
+        escape(&pair.zh),
+        escape(&pair.en)
+    )
 }
 
 fn paragraphs(pair: &Bilingual) -> String {
-    format!("<p>{}</p><p lang=\"en\">{}</p>", escape(&pair.zh), escape(&pair.en))
+    format!(
+        "<p>{}</p><p lang=\"en\">{}</p>",
+        escape(&pair.zh),
+        escape(&pair.en)
+    )
 }
 
 fn lines(texts: &[String]) -> String {
@@ -466,7 +514,10 @@ fn sign_off_row(sign_off: &SignOffView) -> String {
             at(&signed.at),
         ),
         None => (
-            format!("{} 未签 not signed", Drawn::Bar.marked(words::mark(Mark::NotChecked))),
+            format!(
+                "{} 未签 not signed",
+                Drawn::Bar.marked(words::mark(Mark::NotChecked))
+            ),
             String::new(),
         ),
     };
@@ -503,11 +554,18 @@ fn chart_figure(chart: &ChartView) -> String {
     let scale = |value: f64, max: f64| if max > 0.0 { value / max } else { 0.0 };
     let mut points = String::new();
     for (x, y) in &chart.points {
-        let (x, y) = (scale(*x, chart.x_max) * 400.0, 80.0 - scale(y.max(0.0), chart.y_max) * 80.0);
+        let (x, y) = (
+            scale(*x, chart.x_max) * 400.0,
+            80.0 - scale(y.max(0.0), chart.y_max) * 80.0,
+        );
         // Writing to a string cannot fail.
         let _ = write!(points, "{x:.1},{y:.1} ");
     }
-    let (name, max, end) = (escape(&chart.name), escape(&chart.y_max_text), escape(&chart.x_max_text));
+    let (name, max, end) = (
+        escape(&chart.name),
+        escape(&chart.y_max_text),
+        escape(&chart.x_max_text),
+    );
     format!(
         "<figure class=\"chart\"><figcaption><code>{name}</code> max {max}</figcaption>\
          <svg viewBox=\"0 0 400 80\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{name}, max {max}, 0 – {end}\">\

@@ -137,7 +137,9 @@ pub(crate) fn shown(data: &ChecklistData, fonts: &FontSource) -> Result<Value, C
     let failed = |e: serde_json::Error| ChecklistError::Typeset { what: e.to_string() };
     let value = serde_json::to_value(data).map_err(failed)?;
     let mut known = BTreeMap::new();
-    Ok(words::each_text(value, &mut |text| drawable(text, &mut known, fonts)))
+    Ok(words::each_text(value, &mut |text| {
+        drawable(text, &mut known, fonts)
+    }))
 }
 
 /// The text with spaces for line ends and numbers for what no font can draw, or nobody can see.
@@ -145,7 +147,11 @@ fn drawable(text: &str, known: &mut BTreeMap<char, bool>, fonts: &FontSource) ->
     let mut drawn = String::with_capacity(text.len());
     for character in text.chars() {
         let plain = character.is_ascii() || character.is_control();
-        if plain || *known.entry(character).or_insert_with(|| fonts.can_draw(character)) {
+        if plain
+            || *known
+                .entry(character)
+                .or_insert_with(|| fonts.can_draw(character))
+        {
             words::visible(character, &mut drawn);
         } else {
             words::by_number(character, &mut drawn);

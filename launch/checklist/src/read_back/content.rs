@@ -108,7 +108,10 @@ fn inherited<'a>(document: &'a Document, page: &'a Dictionary, key: &[u8]) -> Op
         if let Ok(found) = node.get_deref(key, document) {
             return Some(found);
         }
-        node = node.get_deref(b"Parent", document).and_then(Object::as_dict).ok()?;
+        node = node
+            .get_deref(b"Parent", document)
+            .and_then(Object::as_dict)
+            .ok()?;
     }
     None
 }

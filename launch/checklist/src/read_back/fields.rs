@@ -153,7 +153,11 @@ impl Required {
         self.field("end", format!("{ended}{}", moment(&data.ended)));
         self.field(
             "plan file",
-            format!("{}SHA-256{}", data.plan_file, words::short_hash(&data.plan_sha256)),
+            format!(
+                "{}SHA-256{}",
+                data.plan_file,
+                words::short_hash(&data.plan_sha256)
+            ),
         );
         for artifact in &data.artifacts {
             self.field(

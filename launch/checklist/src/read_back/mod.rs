@@ -25,8 +25,8 @@ pub use html::{compare_html, compare_html_marks};
 /// What is let through, and how much is done at most.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
-    /// Of a tile of 16 by 16 pixels at 150 dots per inch: the mean absolute difference between the two
-    /// renderers, after a blur of 1.5 pixels, in percent of black against white.
+    /// Of a tile of 8 by 8 pixels at 150 dots per inch: the mean absolute difference between the two
+    /// renderers, after a blur of 0.7 pixels, in percent of black against white.
     pub tile_percent: f32,
     /// Pages that are read.
     pub pages: usize,
@@ -39,7 +39,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            tile_percent: 5.0,
+            tile_percent: 6.0,
             pages: 5_000,
             pictures: 12,
             findings: 200,
@@ -126,11 +126,7 @@ impl ReadBack {
     pub fn write_pictures(&self, folder: &Path) -> Result<Vec<PathBuf>, ChecklistError> {
         let failed = |path: &Path, action: &'static str| {
             let path = path.to_owned();
-            move |source: std::io::Error| ChecklistError::Io {
-                path,
-                action,
-                source,
-            }
+            move |source: std::io::Error| ChecklistError::Io { path, action, source }
         };
         if !self.pictures.is_empty() {
             std::fs::create_dir_all(folder).map_err(failed(folder, "cannot be created"))?;
@@ -348,15 +344,25 @@ fn page_marks(found: &mut ReadBack, limits: &Limits, pages: &[Page], data: &Chec
         for run in runs(page) {
             if run.missing_glyph || run.text.contains(char::REPLACEMENT_CHARACTER) {
                 let what = "a character has no glyph".to_owned();
-                found.find(limits, Check::Glyph, number, format!("\u{201c}{}\u{201d}", run.text), what);
+                found.find(
+                    limits,
+                    Check::Glyph,
+                    number,
+                    format!("\u{201c}{}\u{201d}", run.text),
+                    what,
+                );
             }
-            let beside = run.x_pt < 0.0
-                || run.y_pt < 0.0
-                || run.x_pt > page.width_pt
-                || run.y_pt > page.height_pt;
+            let beside =
+                run.x_pt < 0.0 || run.y_pt < 0.0 || run.x_pt > page.width_pt || run.y_pt > page.height_pt;
             if beside && !run.artifact && !run.text.trim().is_empty() {
                 let what = "it stands beside the page".to_owned();
-                found.find(limits, Check::Glyph, number, format!("\u{201c}{}\u{201d}", run.text), what);
+                found.find(
+                    limits,
+                    Check::Glyph,
+                    number,
+                    format!("\u{201c}{}\u{201d}", run.text),
+                    what,
+                );
             }
         }
     }
@@ -382,12 +388,7 @@ fn shapes_of(pages: &[Page], index: usize, raster: &Raster) -> Vec<ReadMark> {
         .collect()
 }
 
-fn compare_marks(
-    found: &mut ReadBack,
-    limits: &Limits,
-    wanted: &[fields::ExpectedMark],
-    read: &[ReadMark],
-) {
+fn compare_marks(found: &mut ReadBack, limits: &Limits, wanted: &[fields::ExpectedMark], read: &[ReadMark]) {
     if wanted.len() != read.len() {
         found.find(
             limits,
@@ -443,7 +444,7 @@ fn look(
     let mut named: Vec<Tile> = Vec::new();
     for tile in &over {
         let near = |other: &Tile| {
-            other.x_px.abs_diff(tile.x_px) < 3 * TILE_PX && other.y_px.abs_diff(tile.y_px) < 3 * TILE_PX
+            other.x_px.abs_diff(tile.x_px) < 6 * TILE_PX && other.y_px.abs_diff(tile.y_px) < 6 * TILE_PX
         };
         if named.len() >= TILES_OF_A_PAGE || named.iter().any(near) {
             continue;

@@ -14,10 +14,11 @@ pub(crate) const PIXELS_PER_PT: f32 = 150.0 / 72.0;
 /// A larger page is no page of a checklist; larger than A3.
 const MAX_SIDE_PT: f32 = 1300.0;
 /// Of the Gaussian that takes away how renderers smooth edges.
-const SIGMA_PX: f32 = 1.5;
-const REACH_PX: usize = 5;
-pub(crate) const TILE_PX: usize = 16;
-/// Tiles overlap by half, so that a figure on the border of two is whole in a third.
+const SIGMA_PX: f32 = 0.7;
+const REACH_PX: usize = 3;
+/// Smaller than a digit: in larger ones the paper around it hides a change.
+pub(crate) const TILE_PX: usize = 8;
+/// Tiles overlap by half, so that a change on the border of two is whole in a third.
 const STRIDE_PX: usize = TILE_PX / 2;
 
 /// Red, green, blue, row by row from the top.
@@ -56,7 +57,10 @@ impl Raster {
         if x < 0.0 || y < 0.0 {
             return 255.0;
         }
-        let [r, g, b] = self.pixel(x as usize, y as usize).unwrap_or([255; 3]).map(f64::from);
+        let [r, g, b] = self
+            .pixel(x as usize, y as usize)
+            .unwrap_or([255; 3])
+            .map(f64::from);
         0.3 * r + 0.59 * g + 0.11 * b
     }
 }

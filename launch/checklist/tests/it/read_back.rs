@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 use tminus_checklist::{
     DocumentModel, FontSource, Limits, compare_html, compare_html_marks, html, read_back, render,
@@ -12,7 +13,10 @@ use crate::launch::{Launch, PLAN, long_launch, whole_launch};
 fn run(command: &mut Command, package: &str) -> Vec<u8> {
     let program = command.get_program().to_owned();
     let output = command.output().unwrap_or_else(|e| {
-        panic!("{} cannot be started ({e}); it is in the package {package}", program.display())
+        panic!(
+            "{} cannot be started ({e}); it is in the package {package}",
+            program.display()
+        )
     });
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {said}", program.display());
@@ -24,7 +28,11 @@ fn passes(model: &DocumentModel) -> usize {
     let fonts = FontSource::system().unwrap();
     let pdf = render(model, &fonts).unwrap();
     let read = read_back(&pdf, model, &fonts, &Limits::default()).unwrap();
-    let worst = read.pages.iter().map(|p| p.worst_tile_percent).fold(0.0, f32::max);
+    let worst = read
+        .pages
+        .iter()
+        .map(|p| p.worst_tile_percent)
+        .fold(0.0, f32::max);
     println!("{} pages, worst tile {worst} %", read.pages.len());
     assert_eq!(read.findings, []);
     assert!(!read.blocks());
@@ -51,11 +59,18 @@ fn poppler_finds_the_attachments_of_the_model() {
     let model = launch.model();
     let pdf = render(&model, &FontSource::system().unwrap()).unwrap();
     std::fs::write(launch.pdf(), &pdf).unwrap();
-    let list = run(Command::new("pdfdetach").arg("-list").arg(launch.pdf()), "poppler-utils");
+    let list = run(
+        Command::new("pdfdetach").arg("-list").arg(launch.pdf()),
+        "poppler-utils",
+    );
     let list = String::from_utf8(list).unwrap();
     for (name, bytes) in model.attachments.iter().map(|a| (&a.name, &a.bytes)) {
         let line = list.lines().find(|line| line.ends_with(name.as_str()));
-        let number = line.unwrap_or_else(|| panic!("{name} is not in {list}")).split(':').next().unwrap();
+        let number = line
+            .unwrap_or_else(|| panic!("{name} is not in {list}"))
+            .split(':')
+            .next()
+            .unwrap();
         let out = launch.dir.path().join("detached");
         let mut detach = Command::new("pdfdetach");
         detach.args(["-save", number, "-o"]).arg(&out).arg(launch.pdf());
@@ -71,13 +86,22 @@ fn printed(html: &str, folder: &Path) -> (Vec<u8>, String) {
     std::fs::write(&page, html).unwrap();
     let mut chromium = Command::new("chromium");
     chromium
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage"])
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-dev-shm-usage",
+        ])
         .args(["--disable-background-networking", "--no-pdf-header-footer"])
         .arg(format!("--user-data-dir={}", folder.join("profile").display()))
         .arg(format!("--print-to-pdf={}", pdf.display()))
         .arg(format!("file://{}", page.display()));
     run(&mut chromium, "chromium");
-    let text = run(Command::new("pdftotext").arg("-raw").arg(&pdf).arg("-"), "poppler-utils");
+    let text = run(
+        Command::new("pdftotext").arg("-raw").arg(&pdf).arg("-"),
+        "poppler-utils",
+    );
     (std::fs::read(&pdf).unwrap(), String::from_utf8(text).unwrap())
 }
 
@@ -108,6 +132,29 @@ fn a_difference_of_the_html_edition_is_found() {
         let (pdf, text) = printed(&honest.replacen(from, to, 1), launch.dir.path());
         let mut found = compare_html(&text, &model);
         found.extend(compare_html_marks(&pdf, &model, &Limits::default()).unwrap());
-        assert!(found.iter().any(|f| f.place.contains(place)), "{place:?} is not in {found:#?}");
+        assert!(
+            found.iter().any(|f| f.place.contains(place)),
+            "{place:?} is not in {found:#?}"
+        );
+    }
+}
+
+/// How long it takes: `cargo test --release -p tminus-checklist --test it -- --ignored --nocapture how_long`.
+#[test]
+#[ignore = "a measurement, not a check"]
+fn how_long_forty_items_take() {
+    let model = long_launch(40).model();
+    let fonts = FontSource::system().unwrap();
+    for round in 0..3 {
+        let start = Instant::now();
+        let pdf = render(&model, &fonts).unwrap();
+        let rendered = start.elapsed();
+        let read = read_back(&pdf, &model, &fonts, &Limits::default()).unwrap();
+        let read_after = start.elapsed() - rendered;
+        println!(
+            "round {round}: {} pages, {rendered:?} to typeset, {read_after:?} to read back",
+            read.pages.len()
+        );
+        assert!(!read.blocks());
     }
 }
