@@ -9,10 +9,11 @@ use sha2::{Digest, Sha256};
 use tminus_plan::Bilingual;
 
 use crate::view::{
-    ApprovalView, CanaryStepView, ChartView, ChecklistData, EvidenceView, GateMark, GateView, ItemView, Mark,
-    NamedValue, Overall, SignOffView, SignedView, Stamp,
+    ApprovalView, CanaryStepView, ChartView, ChecklistData, EvidenceView, GateView, ItemView, Mark,
+    NamedValue, SignOffView, SignedView, Stamp,
 };
-use crate::{ChecklistError, DocumentModel, words};
+use crate::words::{self, Shape};
+use crate::{ChecklistError, DocumentModel};
 
 const STYLE: &str = include_str!("../template/checklist.css");
 
@@ -51,44 +52,7 @@ pub(crate) fn escape(text: &str) -> String {
     safe
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Drawn {
-    Tick,
-    Cross,
-    Bar,
-}
-
-impl From<Mark> for Drawn {
-    fn from(mark: Mark) -> Self {
-        match mark {
-            Mark::Ticked => Self::Tick,
-            Mark::Crossed => Self::Cross,
-            Mark::NotChecked => Self::Bar,
-        }
-    }
-}
-
-impl From<GateMark> for Drawn {
-    fn from(mark: GateMark) -> Self {
-        match mark {
-            GateMark::Passed => Self::Tick,
-            GateMark::Failed => Self::Cross,
-            GateMark::NotChecked => Self::Bar,
-        }
-    }
-}
-
-impl From<Overall> for Drawn {
-    fn from(verdict: Overall) -> Self {
-        match verdict {
-            Overall::Complete => Self::Tick,
-            Overall::Failed => Self::Cross,
-            Overall::Incomplete => Self::Bar,
-        }
-    }
-}
-
-impl Drawn {
+impl Shape {
     fn class(self) -> &'static str {
         match self {
             Self::Tick => "good",
@@ -160,7 +124,7 @@ impl Page {
             escape(&data.product),
             escape(&data.version)
         ));
-        let drawn = Drawn::from(data.verdict);
+        let drawn = Shape::from(data.verdict);
         let t = &data.totals;
         let reasons = |of: fn(&Bilingual) -> &String, join: &str| -> String {
             let all: Vec<String> = data.verdict_reasons.iter().map(|r| escape(of(r))).collect();
@@ -234,14 +198,14 @@ impl Page {
                 bilingual(&item.title),
                 escape(&item.owner),
                 escape(&item.window.hours),
-                Drawn::from(item.status).marked(words::mark(item.status)),
+                Shape::from(item.status).marked(words::mark(item.status)),
             ));
         }
         self.put("</tbody></table>");
     }
 
     fn item(&mut self, item: &ItemView) {
-        let drawn = Drawn::from(item.status);
+        let drawn = Shape::from(item.status);
         self.put(format!(
             "<article class=\"item\" id=\"item-{0}\"><header class=\"{1}\">{2}<h2>{0} {3}</h2>{4}</header><dl>",
             item.number,
@@ -300,7 +264,7 @@ impl Page {
     }
 
     fn gate(&mut self, gate: &GateView) {
-        let drawn = Drawn::from(gate.verdict);
+        let drawn = Shape::from(gate.verdict);
         self.put(format!(
             "<section class=\"gate\"><header>{}<h3>{} <span class=\"soft\">检查 check · {} · {}</span></h3>{}</header><div>",
             drawn.svg(),
@@ -321,7 +285,7 @@ impl Page {
                         "" => "未测 not measured".to_owned(),
                         measured => escape(measured),
                     };
-                    let marked = Drawn::from(verdict).marked(words::gate(verdict));
+                    let marked = Shape::from(verdict).marked(words::gate(verdict));
                     let expected = code(&expectation.expected);
                     self.put(format!(
                         "<tr><td>{expected}</td><td>{measured}</td><td>{marked}</td></tr>"
@@ -510,13 +474,13 @@ fn key(key_id: &str) -> String {
 fn sign_off_row(sign_off: &SignOffView) -> String {
     let (said, when) = match &sign_off.signed {
         Some(signed) => (
-            format!("{} {}", Drawn::Tick.svg(), statement(signed)),
+            format!("{} {}", Shape::Tick.svg(), statement(signed)),
             at(&signed.at),
         ),
         None => (
             format!(
                 "{} 未签 not signed",
-                Drawn::Bar.marked(words::mark(Mark::NotChecked))
+                Shape::Bar.marked(words::mark(Mark::NotChecked))
             ),
             String::new(),
         ),

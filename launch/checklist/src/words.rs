@@ -5,6 +5,54 @@ use serde_json::Value;
 
 use crate::view::{GateMark, Mark, Overall};
 
+/// What is drawn for a mark or a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Tick,
+    Cross,
+    Bar,
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Tick => "a tick",
+            Self::Cross => "a cross",
+            Self::Bar => "a bar",
+        })
+    }
+}
+
+impl From<Mark> for Shape {
+    fn from(mark: Mark) -> Self {
+        match mark {
+            Mark::Ticked => Self::Tick,
+            Mark::Crossed => Self::Cross,
+            Mark::NotChecked => Self::Bar,
+        }
+    }
+}
+
+impl From<GateMark> for Shape {
+    fn from(mark: GateMark) -> Self {
+        match mark {
+            GateMark::Passed => Self::Tick,
+            GateMark::Failed => Self::Cross,
+            GateMark::NotChecked => Self::Bar,
+        }
+    }
+}
+
+impl From<Overall> for Shape {
+    fn from(verdict: Overall) -> Self {
+        match verdict {
+            Overall::Complete => Self::Tick,
+            Overall::Failed => Self::Cross,
+            Overall::Incomplete => Self::Bar,
+        }
+    }
+}
+
 pub(crate) fn overall(verdict: Overall) -> [&'static str; 2] {
     match verdict {
         Overall::Complete => ["完成", "COMPLETE"],

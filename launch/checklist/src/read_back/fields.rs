@@ -1,10 +1,10 @@
 //! What the pages must say, in the order in which they must say it: from the data alone.
 
 use crate::view::{
-    ApprovalView, ChecklistData, EvidenceView, GateMark, GateView, ItemView, Mark, NamedValue, Overall,
-    SignOffView, SignedView, Stamp,
+    ApprovalView, ChecklistData, EvidenceView, GateView, ItemView, Mark, NamedValue, SignOffView, SignedView,
+    Stamp,
 };
-use crate::words;
+use crate::words::{self, Shape};
 
 use super::text::squeeze;
 
@@ -30,53 +30,6 @@ pub(crate) struct Field {
 pub(crate) struct ExpectedMark {
     pub name: String,
     pub shape: Shape,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shape {
-    Tick,
-    Cross,
-    Bar,
-}
-
-impl std::fmt::Display for Shape {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Tick => "a tick",
-            Self::Cross => "a cross",
-            Self::Bar => "a bar",
-        })
-    }
-}
-
-impl From<Mark> for Shape {
-    fn from(mark: Mark) -> Self {
-        match mark {
-            Mark::Ticked => Self::Tick,
-            Mark::Crossed => Self::Cross,
-            Mark::NotChecked => Self::Bar,
-        }
-    }
-}
-
-impl From<GateMark> for Shape {
-    fn from(mark: GateMark) -> Self {
-        match mark {
-            GateMark::Passed => Self::Tick,
-            GateMark::Failed => Self::Cross,
-            GateMark::NotChecked => Self::Bar,
-        }
-    }
-}
-
-impl From<Overall> for Shape {
-    fn from(verdict: Overall) -> Self {
-        match verdict {
-            Overall::Complete => Self::Tick,
-            Overall::Failed => Self::Cross,
-            Overall::Incomplete => Self::Bar,
-        }
-    }
 }
 
 /// The whole document: text by sections, and all marks.

@@ -1,8 +1,8 @@
 //! Which mark stands in a box, by the pixels in it.
 
 use super::content::MarkBox;
-use super::fields::Shape;
 use super::raster::{PIXELS_PER_PT, Raster};
+use crate::words::Shape;
 
 /// Points of a grid over the box, each way.
 const GRID: usize = 24;

@@ -373,7 +373,7 @@ fn page_number(index: usize) -> Option<u32> {
 }
 
 /// Page and what stands in it, of each mark in the order in which they are drawn.
-type ReadMark = (Option<u32>, Option<fields::Shape>);
+type ReadMark = (Option<u32>, Option<words::Shape>);
 
 fn shapes_of(pages: &[Page], index: usize, raster: &Raster) -> Vec<ReadMark> {
     let Some(page) = pages.get(index) else {
