@@ -39,7 +39,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            tile_percent: 6.0,
+            tile_percent: 7.0,
             pages: 5_000,
             pictures: 12,
             findings: 200,
