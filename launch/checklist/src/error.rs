@@ -16,6 +16,14 @@ pub enum ChecklistError {
     NoCjkFont { looked_for: String },
     #[error("the checklist could not be typeset: {what}")]
     Typeset { what: String },
+    #[error(
+        "the checklist has {count} {what}, more than the {max} that one document may have; split the plan"
+    )]
+    TooMuch {
+        what: &'static str,
+        count: usize,
+        max: usize,
+    },
     #[error("{}: {action}: {source}", path.display())]
     Io {
         path: PathBuf,

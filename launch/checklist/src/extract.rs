@@ -16,32 +16,38 @@ const MAX_DEPTH: u32 = 16;
 /// # Errors
 /// One sentence on why they cannot be read. Never panics, whatever the bytes are.
 pub(crate) fn attachments(pdf: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String> {
-    // The parser is not ours and the bytes are anybody's: a panic in it is an answer too. It gets a
-    // thread of its own, because nested objects recurse.
-    let read = || {
-        std::thread::scope(|scope| {
-            let worker = std::thread::Builder::new()
-                .name("pdf".to_owned())
-                .stack_size(64 * 1024 * 1024)
-                .spawn_scoped(scope, || std::panic::catch_unwind(|| read(pdf)));
-            match worker.map(std::thread::ScopedJoinHandle::join) {
-                Ok(Ok(Ok(found))) => found,
-                Ok(_) => Err("its structure cannot be read".to_owned()),
-                Err(e) => Err(format!("no thread to read it: {e}")),
-            }
-        })
-    };
-    read()
+    guarded(|| read(pdf))
 }
 
-fn read(pdf: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String> {
+/// Runs a reader of anybody's bytes: the parser is not ours, and a panic in it is an answer too. It
+/// gets a thread of its own, because nested objects recurse.
+pub(crate) fn guarded<T: Send>(read: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
+    std::thread::scope(|scope| {
+        let worker = std::thread::Builder::new()
+            .name("pdf".to_owned())
+            .stack_size(64 * 1024 * 1024)
+            .spawn_scoped(scope, || {
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))
+            });
+        match worker.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(Ok(found))) => found,
+            Ok(_) => Err("its structure cannot be read".to_owned()),
+            Err(e) => Err(format!("no thread to read it: {e}")),
+        }
+    })
+}
+
+pub(crate) fn load(pdf: &[u8]) -> Result<Document, String> {
     let options = LoadOptions {
         max_decompressed_size: Some(MAX_ATTACHMENT_BYTES),
         strict: true,
         ..LoadOptions::default()
     };
-    let document =
-        Document::load_mem_with_options(pdf, options).map_err(|e| format!("not a readable PDF: {e}"))?;
+    Document::load_mem_with_options(pdf, options).map_err(|e| format!("not a readable PDF: {e}"))
+}
+
+fn read(pdf: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String> {
+    let document = load(pdf)?;
     let root = document.catalog().map_err(|e| format!("no catalog: {e}"))?;
     let mut found = BTreeMap::new();
     let Ok(names) = child(&document, root, b"Names") else {

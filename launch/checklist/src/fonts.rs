@@ -1,6 +1,7 @@
 //! Fonts: Chinese from the system, the rest built in.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use typst::foundations::Bytes;
 use typst::text::{Font, FontInfo};
@@ -22,9 +23,10 @@ const FOLDERS: [&str; 6] = [
 ];
 const FILES: [&str; 2] = ["NotoSansCJK-Regular.ttc", "NotoSansCJK-Bold.ttc"];
 
-/// The fonts that a document may use.
+/// The fonts that a document may use; clones share them.
+#[derive(Clone)]
 pub struct FontSource {
-    pub(crate) store: FontStore,
+    pub(crate) store: Arc<FontStore>,
 }
 
 impl std::fmt::Debug for FontSource {
@@ -82,7 +84,9 @@ impl FontSource {
 
     fn with_built_in(mut store: FontStore) -> Self {
         store.extend(typst_kit::fonts::embedded());
-        Self { store }
+        Self {
+            store: Arc::new(store),
+        }
     }
 
     /// Whether any of the fonts can draw the character.

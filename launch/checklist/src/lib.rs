@@ -7,22 +7,34 @@
 //! Judging is not done here either: every verdict comes out of `tminus-plan`, when the document is made
 //! and once more, from the record, when it is verified.
 
+#[cfg(test)]
+extern crate self as tminus_checklist;
+
 mod claims;
 mod entries;
 mod error;
 mod extract;
 mod fonts;
 mod format;
+mod html;
 mod metadata;
 mod model;
+mod read_back;
 mod redact;
 mod render;
+mod typeset;
 mod verify;
 mod view;
+mod words;
 
 pub use error::ChecklistError;
 pub use fonts::FontSource;
+pub use html::html;
 pub use model::{Attachment, DocumentModel};
+pub use read_back::{
+    Check, Finding, Limits, PageRead, Picture, ReadBack, attached_files, compare_html, compare_html_marks,
+    page_texts, read_back,
+};
 pub use redact::for_customers;
 pub use render::render;
 pub use verify::{VerifyLine, VerifyReport, verify, verify_with};

@@ -9,14 +9,13 @@ use typst::syntax::{FileId, RootedPath, Source, VirtualPath, VirtualRoot};
 use typst::text::{Font, FontBook};
 use typst::utils::LazyHash;
 use typst::{Library, LibraryExt, World};
-use typst_layout::PagedDocument;
 use typst_pdf::{PdfOptions, PdfStandard, PdfStandards, Timestamp};
 
 use crate::model::{Attachment, DATA_FILE, DocumentModel};
 use crate::view::ChecklistData;
-use crate::{ChecklistError, FontSource, metadata};
+use crate::{ChecklistError, FontSource, metadata, words};
 
-const TEMPLATE: &str = include_str!("../template/checklist.typ");
+pub(crate) const TEMPLATE: &str = include_str!("../template/checklist.typ");
 
 /// The PDF's bytes. Equal for equal model and fonts.
 ///
@@ -24,10 +23,17 @@ const TEMPLATE: &str = include_str!("../template/checklist.typ");
 /// A template or font that does not do; never because of what a gate wrote into its evidence:
 /// characters that no font has are printed as `‹U+1F600›`.
 pub fn render(model: &DocumentModel, fonts: &FontSource) -> Result<Vec<u8>, ChecklistError> {
+    render_as(model, fonts, TEMPLATE)
+}
+
+/// [`render`] with another template.
+pub(crate) fn render_as(
+    model: &DocumentModel,
+    fonts: &FontSource,
+    template: &str,
+) -> Result<Vec<u8>, ChecklistError> {
     let failed = |what: String| ChecklistError::Typeset { what };
-    let world = Paper::new(model, fonts)?;
-    let compiled = typst::compile::<PagedDocument>(&world);
-    let document = compiled.output.map_err(|errors| failed(explain(&errors)))?;
+    let document = crate::typeset::typeset(model, fonts, template)?;
     let options = PdfOptions {
         ident: Smart::Custom(format!("{}/{}", model.data.record.origin, model.data.record.root)),
         creator: Smart::Custom(Some(model.data.generator.clone())),
@@ -71,7 +77,7 @@ fn moment(ms: u64) -> Option<Datetime> {
     )
 }
 
-fn explain(errors: &[SourceDiagnostic]) -> String {
+pub(crate) fn explain(errors: &[SourceDiagnostic]) -> String {
     let mut said: Vec<String> = errors.iter().take(3).map(|e| e.message.to_string()).collect();
     said.extend(
         errors
@@ -83,15 +89,19 @@ fn explain(errors: &[SourceDiagnostic]) -> String {
 }
 
 /// The few virtual files that the template may read. There is no file system behind it.
-struct Paper<'a> {
+pub(crate) struct Paper {
     library: LazyHash<Library>,
-    fonts: &'a FontSource,
+    fonts: FontSource,
     main: Source,
     files: BTreeMap<String, Bytes>,
 }
 
-impl<'a> Paper<'a> {
-    fn new(model: &DocumentModel, fonts: &'a FontSource) -> Result<Self, ChecklistError> {
+impl Paper {
+    pub(crate) fn new(
+        model: &DocumentModel,
+        fonts: &FontSource,
+        template: &str,
+    ) -> Result<Self, ChecklistError> {
         let failed = |what: String| ChecklistError::Typeset { what };
         let mut attachments = vec![Attachment {
             name: DATA_FILE.to_owned(),
@@ -100,8 +110,7 @@ impl<'a> Paper<'a> {
             bytes: data_bytes(&model.data)?,
         }];
         attachments.extend(model.attachments.iter().cloned());
-        let shown = serde_json::to_value(&model.data).map_err(|e| failed(e.to_string()))?;
-        let shown = drawable(shown, &mut BTreeMap::new(), fonts).to_string();
+        let shown = shown(&model.data, fonts)?.to_string();
         let list: Vec<_> = attachments
             .iter()
             .map(|a| serde_json::json!({"name": a.name, "mime": a.mime_type, "description": a.description}))
@@ -117,45 +126,42 @@ impl<'a> Paper<'a> {
         let main = FileId::new(RootedPath::new(VirtualRoot::Project, main));
         Ok(Self {
             library: LazyHash::new(Library::default()),
-            fonts,
-            main: Source::new(main, TEMPLATE.to_owned()),
+            fonts: fonts.clone(),
+            main: Source::new(main, template.to_owned()),
             files,
         })
     }
 }
 
-/// Replaces, in every text, line ends by spaces and what no font can draw by its number.
-fn drawable(value: Value, known: &mut BTreeMap<char, bool>, fonts: &FontSource) -> Value {
-    match value {
-        Value::String(text) => {
-            let mut drawn = String::with_capacity(text.len());
-            for character in text.chars() {
-                if character.is_ascii_graphic() || character == ' ' {
-                    drawn.push(character);
-                } else if character.is_whitespace() && character.is_ascii() {
-                    drawn.push(' ');
-                } else if *known
-                    .entry(character)
-                    .or_insert_with(|| !character.is_control() && fonts.can_draw(character))
-                {
-                    drawn.push(character);
-                } else {
-                    drawn.push_str(&format!("\u{2039}U+{:04X}\u{203a}", u32::from(character)));
-                }
-            }
-            Value::String(drawn)
-        }
-        Value::Array(values) => Value::Array(values.into_iter().map(|v| drawable(v, known, fonts)).collect()),
-        Value::Object(map) => Value::Object(
-            map.into_iter()
-                .map(|(key, v)| (key, drawable(v, known, fonts)))
-                .collect(),
-        ),
-        other => other,
-    }
+/// The data as the pages show it.
+pub(crate) fn shown(data: &ChecklistData, fonts: &FontSource) -> Result<Value, ChecklistError> {
+    let failed = |e: serde_json::Error| ChecklistError::Typeset { what: e.to_string() };
+    let value = serde_json::to_value(data).map_err(failed)?;
+    let mut known = BTreeMap::new();
+    Ok(words::each_text(value, &mut |text| {
+        drawable(text, &mut known, fonts)
+    }))
 }
 
-impl World for Paper<'_> {
+/// The text with spaces for line ends and numbers for what no font can draw, or nobody can see.
+fn drawable(text: &str, known: &mut BTreeMap<char, bool>, fonts: &FontSource) -> String {
+    let mut drawn = String::with_capacity(text.len());
+    for character in text.chars() {
+        let plain = character.is_ascii() || character.is_control();
+        if plain
+            || *known
+                .entry(character)
+                .or_insert_with(|| fonts.can_draw(character))
+        {
+            words::visible(character, &mut drawn);
+        } else {
+            words::by_number(character, &mut drawn);
+        }
+    }
+    drawn
+}
+
+impl World for Paper {
     fn library(&self) -> &LazyHash<Library> {
         &self.library
     }

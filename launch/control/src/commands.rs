@@ -17,6 +17,8 @@ use crate::cli::{Cli, Command, ContractCommand, Keygen, PackageCommand, PlanComm
 use crate::error::{Exit, Result};
 use crate::keys;
 
+pub(crate) use issue::read_back;
+
 /// Runs what was asked for.
 ///
 /// # Errors

@@ -5,9 +5,7 @@ use std::process::Command;
 use tminus_checklist::{FontSource, Overall, render};
 use tminus_plan::{Evidence, Fact};
 
-use crate::launch::Launch;
-
-const PLAN: &str = include_str!("plan.yaml");
+use crate::launch::{Launch, PLAN, whole_launch};
 
 /// The text of each page as poppler reads it: a program that shares no code with the writer.
 fn pages_of(pdf: &[u8]) -> Vec<String> {
@@ -45,21 +43,6 @@ fn text_of(pdf: &[u8]) -> String {
 fn says(text: &str, what: &str) {
     let what: String = what.split_whitespace().collect();
     assert!(text.contains(&what), "{what:?} is not in {text}");
-}
-
-fn whole_launch() -> Launch {
-    let mut launch = Launch::start(PLAN, "plans/test.yaml");
-    launch.gate(
-        "load-test",
-        "players",
-        &[("move_p99_ms", 61.4, "ms"), ("move_p50_ms", 12.25, "ms")],
-    );
-    launch.sign_off("load-test", "qa");
-    launch.gate("routes", "no-token", &[]);
-    launch.gate("canary", "rollout", &[]);
-    launch.sign_off("canary", "qa");
-    launch.finish();
-    launch
 }
 
 #[test]

@@ -10,6 +10,50 @@ use tminus_record::dsse::{Envelope, IN_TOTO};
 use tminus_record::{Record, SigningKey, VerifyingKey};
 
 pub const START_MS: u64 = 1_795_356_000_000;
+pub const PLAN: &str = include_str!("plan.yaml");
+
+/// Everything ran and was signed.
+pub fn whole_launch() -> Launch {
+    let mut launch = Launch::start(PLAN, "plans/test.yaml");
+    launch.gate(
+        "load-test",
+        "players",
+        &[("move_p99_ms", 61.4, "ms"), ("move_p50_ms", 12.25, "ms")],
+    );
+    launch.sign_off("load-test", "qa");
+    launch.gate("routes", "no-token", &[]);
+    launch.gate("canary", "rollout", &[]);
+    launch.sign_off("canary", "qa");
+    launch.finish();
+    launch
+}
+
+/// As many items as asked for, all three kinds in turn; of every seventh nothing ran.
+pub fn long_launch(items: u32) -> Launch {
+    let (head, list) = PLAN.split_once("items:").unwrap();
+    let kinds: Vec<&str> = list.split("\n  - id: ").skip(1).collect();
+    let mut plan = format!("{head}items:");
+    for number in 1..=items {
+        let at = (number as usize - 1) % kinds.len();
+        let kind = kinds[at];
+        let (id, _) = kind.split_once('\n').unwrap();
+        let kind = kind.replacen(id, &format!("{id}-{number}"), 1);
+        plan.push_str("\n  - id: ");
+        plan.push_str(&kind.replacen(&format!("number: {}", at + 1), &format!("number: {number}"), 1));
+    }
+    let mut launch = Launch::start(&plan, "plans/long.yaml");
+    for item in launch.plan.items.clone() {
+        if item.number % 7 != 0 {
+            let measured = [("move_p50_ms", f64::from(item.number) + 0.25, "ms")];
+            launch.gate(&item.id, &item.gates[0].id, &measured);
+            for role in &item.sign_offs {
+                launch.sign_off(&item.id, role);
+            }
+        }
+    }
+    launch.finish();
+    launch
+}
 
 pub struct Launch {
     pub dir: tempfile::TempDir,

@@ -7,4 +7,6 @@ mod forged;
 #[cfg(test)]
 mod launch;
 #[cfg(test)]
+mod read_back;
+#[cfg(test)]
 mod sealed;

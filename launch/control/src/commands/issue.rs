@@ -1,6 +1,6 @@
 //! What a rehearsal and a launch share: the checklist as it is issued, and how the end is told.
 
-use tminus_checklist::{DocumentModel, FontSource};
+use tminus_checklist::{DocumentModel, FontSource, Limits};
 use tminus_plan::LaunchState;
 
 use crate::console::Console;
@@ -46,6 +46,7 @@ impl Issuer for Pdf {
         let model = DocumentModel::from_record(&record.entries, record.checkpoint.as_bytes(), &record.key)
             .map_err(|e| told(&e))?;
         let pdf = tminus_checklist::render(&model, &self.fonts).map_err(|e| told(&e))?;
+        read_back(&pdf, &model, &self.fonts, &self.layout)?;
         let file = self.layout.checklist();
         write_whole(&file, &pdf)?;
         Ok(Issued {
@@ -57,6 +58,40 @@ impl Issuer for Pdf {
             bytes: pdf.len() as u64,
         })
     }
+}
+
+/// Nothing leaves that does not read as it was meant: by text, by marks, by attachments, by pixels.
+///
+/// # Errors
+/// It does not; pictures of what differs lie in the launch's state folder.
+pub(crate) fn read_back(
+    pdf: &[u8],
+    model: &DocumentModel,
+    fonts: &FontSource,
+    layout: &Layout,
+) -> Result<()> {
+    let read = tminus_checklist::read_back(pdf, model, fonts, &Limits::default())
+        .map_err(|e| from_part(Kind::Checklist, "the checklist cannot be read back", &e))?;
+    if !read.blocks() {
+        return Ok(());
+    }
+    let folder = layout.state().join("read-back");
+    let pictures = read
+        .write_pictures(&folder)
+        .map_err(|e| from_part(Kind::Checklist, "the pictures of what differs", &e))?;
+    let what = read.findings.first().map(ToString::to_string).unwrap_or_default();
+    Err(CliError::new(
+        Kind::Checklist,
+        format!(
+            "the checklist does not read as the record says, in {} places; {what}",
+            read.findings_total
+        ),
+    )
+    .hint(format!(
+        "nothing was issued, the record is whole; {} pictures are in {}",
+        pictures.len(),
+        folder.display()
+    )))
 }
 
 /// A launch that had ended before: its result once more.

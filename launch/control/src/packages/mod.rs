@@ -65,7 +65,7 @@ impl Making<'_> {
         let mut written = Vec::new();
         for role in ROLES {
             let (files, not_checked, tested) = match role {
-                "ops" => self.ops(&state)?,
+                "ops" => self.ops(&state, &full)?,
                 "security" => self.security(&disclosures)?,
                 _ => self.customer(&full, &shown, &disclosures)?,
             };
@@ -141,9 +141,10 @@ impl Making<'_> {
         fs::read(&file).map_err(|e| CliError::file("read", &file, &e))
     }
 
-    fn ops(&self, state: &LaunchState) -> Result<Content> {
+    fn ops(&self, state: &LaunchState, full: &DocumentModel) -> Result<Content> {
         let mut files = BTreeMap::from([
             ("checklist.pdf".to_owned(), self.checklist()?),
+            ("checklist.html".to_owned(), html(full)?),
             (
                 "runbook.md".to_owned(),
                 texts::runbook(state, &self.way_back).into_bytes(),
@@ -209,16 +210,24 @@ impl Making<'_> {
         };
         let mut pdf = tminus_checklist::render(&model, self.fonts)
             .map_err(|e| from_part(Kind::Checklist, "the customers' edition", &e))?;
+        crate::commands::read_back(&pdf, &model, self.fonts, self.layout)?;
         if let Some(seal) = self.seal {
             pdf = seal(pdf)?;
         }
         let files = BTreeMap::from([
             ("checklist-customer.pdf".to_owned(), pdf),
+            ("checklist-customer.html".to_owned(), html(&model)?),
             (SHOWN_FILE.to_owned(), disclosures.shown_json.clone()),
             (DISCLOSURE_FILE.to_owned(), disclosures.shown.clone()),
         ]);
         Ok((files, Vec::new(), BTreeMap::new()))
     }
+}
+
+fn html(model: &DocumentModel) -> Result<Vec<u8>> {
+    tminus_checklist::html(model)
+        .map(String::into_bytes)
+        .map_err(|e| from_part(Kind::Checklist, "the HTML edition", &e))
 }
 
 type Content = (

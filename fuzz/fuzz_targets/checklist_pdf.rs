@@ -1,0 +1,11 @@
+//! A PDF that claims to be a checklist. Whatever the bytes are, getting text and attached files out of it must not
+//! panic.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = tminus_checklist::page_texts(bytes, 100);
+    let _ = tminus_checklist::attached_files(bytes);
+});

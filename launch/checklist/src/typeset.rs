@@ -1,0 +1,78 @@
+//! The run of the typesetter: what it is given is bounded, and so is its time.
+
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use typst_layout::PagedDocument;
+
+use crate::render::{Paper, explain};
+use crate::{ChecklistError, DocumentModel, FontSource};
+
+/// Items of one document; at three to a page, more than anybody reads.
+pub(crate) const MAX_ITEMS: usize = 1_000;
+/// Files of one document: evidence, sign-offs and approvals of as many items, with repeats.
+pub(crate) const MAX_FILES: usize = 10_000;
+/// Bytes of what the pages show, as JSON. The typesetter takes some hundred times as much memory.
+pub(crate) const MAX_DATA_BYTES: usize = 16 * 1024 * 1024;
+/// A hundred times what 40 items take with an unoptimised typesetter.
+const MAX_TIME: Duration = Duration::from_secs(600);
+/// Layout recurses.
+const STACK_BYTES: usize = 64 * 1024 * 1024;
+
+/// Refuses what is too large for one document, before anything is done with it.
+pub(crate) fn bounded(model: &DocumentModel) -> Result<(), ChecklistError> {
+    let shown = crate::render::data_bytes(&model.data)?.len();
+    for (what, count, max) in [
+        ("items", model.data.items.len(), MAX_ITEMS),
+        ("attached files", model.attachments.len(), MAX_FILES),
+        ("bytes of data", shown, MAX_DATA_BYTES),
+    ] {
+        if count > max {
+            return Err(ChecklistError::TooMuch { what, count, max });
+        }
+    }
+    Ok(())
+}
+
+/// The laid out pages.
+///
+/// The shipped template has no `while` and no recursion, only loops over data that is bounded.
+/// Another template may run for ever, and the typesetter cannot be interrupted: it is left alone in
+/// its thread, which ends with the process.
+pub(crate) fn typeset(
+    model: &DocumentModel,
+    fonts: &FontSource,
+    template: &str,
+) -> Result<PagedDocument, ChecklistError> {
+    typeset_within(model, fonts, template, MAX_TIME)
+}
+
+pub(crate) fn typeset_within(
+    model: &DocumentModel,
+    fonts: &FontSource,
+    template: &str,
+    limit: Duration,
+) -> Result<PagedDocument, ChecklistError> {
+    let failed = |what: String| ChecklistError::Typeset { what };
+    bounded(model)?;
+    let world = Paper::new(model, fonts, template)?;
+    let (answer, answered) = mpsc::sync_channel(1);
+    let work = move || {
+        let compiled = typst::compile::<PagedDocument>(&world).output;
+        // Nobody may be waiting any more.
+        let _ = answer.send(compiled);
+    };
+    std::thread::Builder::new()
+        .name("typeset".to_owned())
+        .stack_size(STACK_BYTES)
+        .spawn(work)
+        .map_err(|e| failed(format!("no thread for it: {e}")))?;
+    match answered.recv_timeout(limit) {
+        Ok(compiled) => compiled.map_err(|errors| failed(explain(&errors))),
+        Err(RecvTimeoutError::Timeout) => Err(failed(format!(
+            "it took longer than {} s; a template that loops never ends",
+            limit.as_secs_f64()
+        ))),
+        Err(RecvTimeoutError::Disconnected) => Err(failed("the typesetter broke down".to_owned())),
+    }
+}
