@@ -8,8 +8,7 @@ use crate::view::{ChecklistData, EvidenceView, GateView, ItemView};
 #[must_use]
 pub fn for_customers(data: &ChecklistData, left_out: &str) -> ChecklistData {
     let mut shown = data.clone();
-    let blank = || left_out.to_owned();
-    shown.plan_file = blank();
+    left_out.clone_into(&mut shown.plan_file);
     shown.plan_commit = None;
     for item in &mut shown.items {
         item_for_customers(item, left_out);

@@ -115,7 +115,7 @@ fn anything_but_seals_behind_the_issued_document_is_refused() {
     let own = own(launch.dir.path());
     let plain = std::fs::read(launch.pdf()).unwrap();
     let page = "<</Type/Metadata/Length 0>>stream\n\nendstream";
-    let appended = |pdf: &[u8]| revise(pdf, &[(1_u32, page.as_bytes().to_vec())].into()).unwrap();
+    let appended = |pdf: &[u8]| revise(pdf, &[(5_000_u32, page.as_bytes().to_vec())].into()).unwrap();
     let pdf = sealed(&launch, &own, LATER_MS);
     for (what, bytes) in [
         ("an increment behind the seal", appended(&pdf)),

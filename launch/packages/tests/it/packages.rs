@@ -12,6 +12,8 @@ use tminus_record::SigningKey;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
+type Files = BTreeMap<String, Vec<u8>>;
+
 fn key() -> SigningKey {
     SigningKey::from_seed([7; 32])
 }
@@ -79,7 +81,7 @@ fn a_package_comes_out_of_its_zip_as_it_was_signed() {
 #[test]
 fn every_change_is_named_with_its_file() {
     let whole = package().signed(&key()).unwrap();
-    let changed = |change: &dyn Fn(&mut BTreeMap<String, Vec<u8>>)| {
+    let changed = |change: &dyn Fn(&mut Files)| {
         let mut files = whole.clone();
         change(&mut files);
         bad(&verify_package(&files, &key().verifying_key()))
