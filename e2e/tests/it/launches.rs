@@ -232,9 +232,51 @@ fn a_rehearsal_ends_with_a_checklist_in_which_every_byte_counts() {
     }
     let (code, said) = verify(&checklist);
     assert_eq!(code, 0, "put back as it was: {said}");
+    assert!(said.contains("seal 1"), "the checklist is not sealed: {said}");
+    assert_handed_out(&out);
 }
 
-/// A canary with a fault goes back to 0 %, its item is crossed, no game is lost.
+/// Three packages that verify by themselves, a way back that was run, and every download on a record of its own.
+fn assert_handed_out(out: &Path) {
+    let tminus = |arguments: &[&str], file: &Path| {
+        let output = Command::new(binary("tminus", "tminus-control"))
+            .args(arguments)
+            .arg(file)
+            .output()
+            .expect("tminus starts");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code().expect("an exit code"), said)
+    };
+    for (role, holds, says) in [
+        ("ops", "rollback.sh", "exit 0: rolled back"),
+        ("security", "verification.md", "not checked: the build"),
+        ("customer", "checklist-customer.html", "left out"),
+    ] {
+        let zip = out.join(format!("packages/{role}/{role}.zip"));
+        let (code, said) = tminus(&["package", "verify"], &zip);
+        assert_eq!(code, 0, "{role}: {said}");
+        assert!(said.contains(holds) && said.contains(says), "{role}: {said}");
+        let whole = fs::read(&zip).expect("a package");
+        let mut bad = whole.clone();
+        bad[whole.len() / 2] ^= 1;
+        fs::write(&zip, bad).expect("a package");
+        let (code, said) = tminus(&["package", "verify"], &zip);
+        assert_ne!(code, 0, "{role}: a flipped bit is accepted: {said}");
+        fs::write(&zip, whole).expect("a package");
+    }
+    // The record that security gets is enough to check the checklist that it gets.
+    let security = out.join("packages/security");
+    let (code, said) = verify(&security.join("checklist.pdf"));
+    assert_eq!(code, 0, "{said}");
+    // One package for each role, over SFTP and over the portal; another role's was not given out.
+    assert_eq!(record_size(&out.join("downloads")), 6);
+    let customers = text_of_pdf(&out.join("packages/customer/checklist-customer.pdf"));
+    assert!(
+        customers.contains("move_p99") || customers.contains("error_rate") || customers.contains("lost == 0")
+    );
+    assert!(!customers.contains("127.0.0.1"), "{customers}");
+}
+
 fn assert_rolled_back(fault: &str) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let out = folder.path().join("out");
@@ -284,7 +326,7 @@ fn kill_in_the_middle(plan: &Path, out: &Path) {
         .expect("tminus starts");
     // Two entries are written when the first gate starts; ten mean that some gates have run.
     let started = Instant::now();
-    while record_size(out) < 10 {
+    while record_size(&out.join("record")) < 10 {
         let ended = killed.try_wait().expect("its state");
         assert!(
             ended.is_none(),
@@ -323,14 +365,14 @@ fn a_rehearsal_that_was_killed_goes_on_and_runs_no_gate_twice() {
         }
     }
     // Once more: a finished rehearsal that is resumed has nothing left to do and changes nothing.
-    let size = record_size(&out);
+    let size = record_size(&out.join("record"));
     rehearse(&plan, &out, &RESUME).assert_exit(0);
-    assert_eq!(record_size(&out), size);
+    assert_eq!(record_size(&out.join("record")), size);
 }
 
 /// Entries that the record's checkpoint vouches for; 0 while there is none.
-fn record_size(out: &Path) -> u64 {
-    let checkpoint = fs::read_to_string(out.join("record/checkpoint")).unwrap_or_default();
+fn record_size(record: &Path) -> u64 {
+    let checkpoint = fs::read_to_string(record.join("checkpoint")).unwrap_or_default();
     checkpoint
         .lines()
         .nth(1)

@@ -396,11 +396,11 @@ fn a_business_counter_that_nobody_reports_is_not_enough_evidence() {
 #[test]
 fn each_source_of_counters_may_restart_by_itself() {
     let mut fed = Fed::new(&spec("business: [aborts]"));
-    let side = |requests, slow_bucket, aborts| {
+    let side = |requests, (at_100, at_110), aborts| {
         outcomes(
             Counts {
                 requests,
-                latency_us: vec![(100_000, slow_bucket), (110_000, 3)],
+                latency_us: vec![(100_000, at_100), (110_000, at_110)],
                 ..Counts::default()
             },
             "aborts",
@@ -408,15 +408,17 @@ fn each_source_of_counters_may_restart_by_itself() {
             10 * aborts,
         )
     };
-    fed.look.stable = side(1000, 500, 7);
+    fed.look.stable = side(1000, (500, 3), 7);
     fed.rollout.next(&fed.look);
     // Its histogram and its business counters began again; its requests did not.
-    fed.look.stable = side(1010, 4, 1);
+    fed.look.stable = side(1010, (499, 600), 1);
     fed.rollout.next(&fed.look);
     let measured = fed.rollout.measurements();
     assert_eq!(measured["requests_stable"].value, 1010.0);
     assert_eq!(measured["aborts_rate_stable"].value, 0.1);
+    // 999 and 603: whoever takes the difference of both looks has 500 and 600, whoever drops the second 500 and 3.
     assert_eq!(measured["p50_ms_stable"].value, 100.0);
+    assert_eq!(measured["p95_ms_stable"].value, 110.0);
 }
 
 #[test]
