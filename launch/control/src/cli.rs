@@ -135,6 +135,11 @@ Examples:
 
 The configuration names roles, keys, sign-in and links (docs/delivery.md). Serves until it is asked to stop.")]
     Deliver(Deliver),
+    /// The record of all checklists of a team: publish one, compare two, watch that none is taken back
+    Team {
+        #[command(subcommand)]
+        command: TeamCommand,
+    },
     /// Make an Ed25519 key pair for a role: FILE (private, 0600) and FILE.pub
     #[command(after_help = "\
 Example:
@@ -155,6 +160,94 @@ pub struct Deliver {
     #[arg(long, value_name = "PEM")]
     pub key: PathBuf,
     /// Where it listens as one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TeamCommand {
+    /// Put a checklist that verifies on the team's record
+    #[command(after_help = "\
+Example:
+  tminus team publish out/checklist.pdf --team /srv/team-record --name starvault-team --key team.pem
+
+The record is begun when it is not there. A checklist is entered once, however often it is published.")]
+    Publish(TeamPublish),
+    /// Show where two checklists are on the team's record, and prove that the later log continues the earlier one
+    #[command(after_help = "\
+Example:
+  tminus team compare v1.2/checklist.pdf v1.3/checklist.pdf --team /srv/team-record --json")]
+    Compare(TeamCompare),
+    /// Say whether the team's record still continues what was seen of it last; exit 1 when it forked or lost entries
+    #[command(after_help = "\
+Example, from cron on a machine of somebody else:
+  tminus team watch --team /mnt/team-record --seen ~/team.seen --key \"$(cat team.vkey)\"")]
+    Watch(TeamWatch),
+}
+
+impl TeamCommand {
+    pub const fn wants_json(&self) -> bool {
+        match self {
+            Self::Publish(args) => args.json,
+            Self::Compare(args) => args.json,
+            Self::Watch(args) => args.json,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct TeamPublish {
+    /// The checklist PDF
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Folder of the team's record
+    #[arg(long, value_name = "DIR")]
+    pub team: PathBuf,
+    /// Name of the record when it is begun; it keeps the one that it has
+    #[arg(long, value_name = "NAME", default_value = "team")]
+    pub name: String,
+    /// The team's private key (PEM, from `tminus keygen`)
+    #[arg(long, value_name = "PEM")]
+    pub key: PathBuf,
+    /// The launch's record; `record` beside the file if not given
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct TeamCompare {
+    /// A checklist PDF
+    #[arg(value_name = "FILE")]
+    pub first: PathBuf,
+    /// Another one
+    #[arg(value_name = "FILE")]
+    pub second: PathBuf,
+    /// Folder of the team's record
+    #[arg(long, value_name = "DIR")]
+    pub team: PathBuf,
+    /// The team's key to trust (a verifier key line as in the record's key.vkey)
+    #[arg(long, value_name = "VKEY")]
+    pub key: Option<String>,
+    /// One JSON object on stdout, with the proofs
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct TeamWatch {
+    /// Folder of the team's record
+    #[arg(long, value_name = "DIR")]
+    pub team: PathBuf,
+    /// File with the last checkpoint that was seen; written when the record continues it
+    #[arg(long, value_name = "FILE")]
+    pub seen: PathBuf,
+    /// The team's key to trust (a verifier key line as in the record's key.vkey)
+    #[arg(long, value_name = "VKEY")]
+    pub key: Option<String>,
+    /// One JSON object on stdout
     #[arg(long)]
     pub json: bool,
 }

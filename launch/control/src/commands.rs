@@ -11,6 +11,7 @@ mod plan;
 mod rehearse;
 pub(crate) mod seal;
 mod sign_off;
+mod team;
 mod verify;
 
 use crate::cli::{Cli, Command, ContractCommand, Keygen, PackageCommand, PlanCommand};
@@ -50,6 +51,7 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::Package {
             command: PackageCommand::Verify(args),
         } => package::verify(&args),
+        Command::Team { command } => team::run(&command),
         Command::Verify(args) => verify::run(&args),
         Command::Keygen(args) => keygen(&args),
     }
@@ -83,6 +85,7 @@ pub const fn wants_json(cli: &Cli) -> bool {
         Command::Package {
             command: PackageCommand::Verify(args),
         } => args.json,
+        Command::Team { command } => command.wants_json(),
         Command::Verify(args) => args.json,
         Command::Keygen(_) => false,
     }

@@ -20,4 +20,5 @@ pub mod packages;
 pub mod process;
 pub mod report;
 pub mod session;
+pub mod team;
 pub mod wall;

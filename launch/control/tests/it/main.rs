@@ -35,4 +35,6 @@ mod sessions;
 #[cfg(test)]
 mod sign_offs;
 #[cfg(test)]
+mod team;
+#[cfg(test)]
 mod two_releases;
