@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use lopdf::{Dictionary, Document, LoadOptions, Object};
+use tminus_seal::guarded;
 
 /// Larger than any attachment may be: a record entry is at most 64 KiB, the data some MiB.
 const MAX_ATTACHMENT_BYTES: usize = 32 * 1024 * 1024;
@@ -17,24 +18,6 @@ const MAX_DEPTH: u32 = 16;
 /// One sentence on why they cannot be read. Never panics, whatever the bytes are.
 pub(crate) fn attachments(pdf: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String> {
     guarded(|| read(pdf))
-}
-
-/// Runs a reader of anybody's bytes: the parser is not ours, and a panic in it is an answer too. It
-/// gets a thread of its own, because nested objects recurse.
-pub(crate) fn guarded<T: Send>(read: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
-    std::thread::scope(|scope| {
-        let worker = std::thread::Builder::new()
-            .name("pdf".to_owned())
-            .stack_size(64 * 1024 * 1024)
-            .spawn_scoped(scope, || {
-                std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))
-            });
-        match worker.map(std::thread::ScopedJoinHandle::join) {
-            Ok(Ok(Ok(found))) => found,
-            Ok(_) => Err("its structure cannot be read".to_owned()),
-            Err(e) => Err(format!("no thread to read it: {e}")),
-        }
-    })
 }
 
 pub(crate) fn load(pdf: &[u8]) -> Result<Document, String> {

@@ -118,6 +118,16 @@ pub fn columns(text: &str) -> usize {
     text.chars().map(|c| if is_wide(c) { 2 } else { 1 }).sum()
 }
 
+/// One claim of a report on a line of its own, with a sign that says whether it holds.
+pub fn claim(console: &Console, ok: bool, part: &str, says: &str) {
+    let sign = if ok {
+        console.paint(Paint::Good, "✓")
+    } else {
+        console.paint(Paint::Bad, "✗")
+    };
+    println!("{sign} {}  {says}", pad(part, 26));
+}
+
 /// `text` filled with spaces to `width` columns.
 pub fn pad(text: &str, width: usize) -> String {
     let missing = width.saturating_sub(columns(text));

@@ -131,30 +131,38 @@ impl Before {
     }
 }
 
-/// Parses bytes that nobody vouches for: in a thread of its own, because nested objects recurse, and a panic of the
-/// parser is an answer too.
+/// Runs a reader of anybody's bytes: the parser is not ours, and a panic in it is an answer too. It gets a thread of its
+/// own, because nested objects recurse.
+///
+/// # Errors
+/// What the reader says, or that it panicked.
+pub fn guarded<T: Send>(read: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
+    std::thread::scope(|scope| {
+        let worker = std::thread::Builder::new()
+            .name("pdf".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, || {
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))
+            });
+        match worker.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(Ok(found))) => found,
+            Ok(_) => Err("its structure cannot be read".to_owned()),
+            Err(e) => Err(format!("no thread to read it: {e}")),
+        }
+    })
+}
+
 pub(crate) fn load(pdf: &[u8]) -> Result<Document, String> {
     if pdf.len() > PDF_BYTES_MAX {
         return Err(format!("it has {} bytes, more than {PDF_BYTES_MAX}", pdf.len()));
     }
-    let read = || {
+    guarded(|| {
         let options = LoadOptions {
             max_decompressed_size: Some(STREAM_BYTES_MAX),
             strict: true,
             ..LoadOptions::default()
         };
         Document::load_mem_with_options(pdf, options).map_err(|e| e.to_string())
-    };
-    std::thread::scope(|scope| {
-        let worker = std::thread::Builder::new()
-            .name("pdf".to_owned())
-            .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, || std::panic::catch_unwind(read));
-        match worker.map(std::thread::ScopedJoinHandle::join) {
-            Ok(Ok(Ok(read))) => read,
-            Ok(_) => Err("its structure cannot be read".to_owned()),
-            Err(e) => Err(format!("no thread to read it: {e}")),
-        }
     })
 }
 

@@ -59,7 +59,7 @@ pub(crate) struct MarkBox {
 
 /// The pages of a PDF whose bytes may be anybody's.
 pub(crate) fn pages(pdf: &[u8], max_pages: usize) -> Result<Vec<Page>, String> {
-    crate::extract::guarded(|| read(pdf, max_pages))
+    tminus_seal::guarded(|| read(pdf, max_pages))
 }
 
 fn read(pdf: &[u8], max_pages: usize) -> Result<Vec<Page>, String> {

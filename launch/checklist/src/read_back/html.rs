@@ -51,7 +51,7 @@ pub fn compare_html_marks(
     let required = required(model);
     let mut found = ReadBack::default();
     let read = super::content::pages(html_pdf, limits.pages).and_then(|pages| {
-        crate::extract::guarded(move || {
+        tminus_seal::guarded(move || {
             let mut shapes = Vec::new();
             raster::each_page(html_pdf, limits.pages, |index, drawn| {
                 shapes.extend(super::shapes_of(&pages, index, &drawn));

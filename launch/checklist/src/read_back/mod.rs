@@ -199,7 +199,7 @@ pub fn read_back(
     let mut shapes = Vec::new();
     let drawn = {
         let (found, shapes) = (&mut found, &mut shapes);
-        crate::extract::guarded(move || {
+        tminus_seal::guarded(move || {
             raster::each_page(pdf, limits.pages, |index, read| {
                 shapes.extend(shapes_of(&pages, index, &read));
                 if let Some(wanted) = raster::reference(&document, index) {

@@ -13,7 +13,7 @@ use tminus_record::{VerifyingKey, note};
 
 use super::issue::fonts;
 use crate::cli::{PackageMake, PackageVerify};
-use crate::console::{Console, Paint};
+use crate::console::{Console, claim};
 use crate::engine::book::Book;
 use crate::error::{CliError, Exit, Kind, Result, from_part};
 use crate::gates::router::gateway::Admin;
@@ -156,12 +156,7 @@ pub(super) fn verify(args: &PackageVerify) -> Result<Exit> {
     } else {
         let console = Console::new();
         for line in &report.lines {
-            let sign = if line.ok {
-                console.paint(Paint::Good, "✓")
-            } else {
-                console.paint(Paint::Bad, "✗")
-            };
-            println!("{sign} {}  {}", crate::console::pad(&line.part, 26), line.says);
+            claim(&console, line.ok, &line.part, &line.says);
         }
         if args.key.is_none() && report.ok {
             println!("  the launch key is the package's own; give --key to check whose launch it was");

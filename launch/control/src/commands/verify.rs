@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tminus_record::VerifyingKey;
 
 use crate::cli::Verify;
-use crate::console::{Console, Paint};
+use crate::console::{Console, claim};
 use crate::error::{CliError, Exit, Kind, Result, from_part};
 
 pub(super) fn run(args: &Verify) -> Result<Exit> {
@@ -27,12 +27,7 @@ pub(super) fn run(args: &Verify) -> Result<Exit> {
     } else {
         let console = Console::new();
         for line in &report.lines {
-            let sign = if line.ok {
-                console.paint(Paint::Good, "✓")
-            } else {
-                console.paint(Paint::Bad, "✗")
-            };
-            println!("{sign} {}  {}", crate::console::pad(&line.part, 26), line.says);
+            claim(&console, line.ok, &line.part, &line.says);
         }
         let faults = report.lines.iter().filter(|line| !line.ok).count();
         if trusted.is_none() && report.ok {

@@ -14,8 +14,9 @@ fn split(canary: &str) -> GatewaySplit {
     }
 }
 
-/// What a shell makes of the script's words: `curl` is replaced by something that prints its arguments.
-fn run(script: &str) -> (bool, String) {
+/// What a shell makes of the script's words: `curl` is replaced by something that prints its arguments, and answers with these
+/// weights.
+fn run(script: &str, weights: &str) -> (bool, String) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("rollback.sh");
     std::fs::write(&file, script).unwrap();
@@ -25,7 +26,7 @@ fn run(script: &str) -> (bool, String) {
         "#!/bin/sh\nfor word; do printf '[%s]' \"$word\" >&2; done\necho >&2\ncase \"$*\" in *drain*|*PUT*) ;; *) cat \"$(dirname \"$0\")/weights\" ;; esac\n",
     )
     .unwrap();
-    std::fs::write(folder.path().join("weights"), weights()).unwrap();
+    std::fs::write(folder.path().join("weights"), weights).unwrap();
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(&curl, std::fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("{}:/usr/bin:/bin", folder.path().display());
@@ -40,14 +41,14 @@ fn run(script: &str) -> (bool, String) {
     (output.status.success(), text)
 }
 
-fn weights() -> String {
-    std::env::var("WEIGHTS")
-        .unwrap_or_else(|_| "{ \"default\": { \"stable\": 100, \"canary\": 0 } }".to_owned())
+/// What the gateway says afterwards, with this weight of `canary`.
+fn weights(canary: &str) -> String {
+    format!("{{ \"default\": {{ \"stable\": 100, \"canary\": {canary} }} }}")
 }
 
 #[test]
 fn it_moves_the_weight_drains_and_looks() {
-    let (ok, said) = run(&rollback_script(&split("canary"), "l-1"));
+    let (ok, said) = run(&rollback_script(&split("canary"), "l-1"), &weights("0"));
     assert!(ok, "{said}");
     for part in [
         "[PUT]",
@@ -61,9 +62,12 @@ fn it_moves_the_weight_drains_and_looks() {
 
 #[test]
 fn it_says_so_when_the_gateway_did_not_follow() {
-    // The gateway of this test always says that `canary` has 0; another side is looked for here.
-    let (ok, said) = run(&rollback_script(&split("green"), "l-1"));
-    assert!(!ok && said.contains("NOT rolled back"), "{said}");
+    for weight in ["30", "0.5", "0.01", "100"] {
+        let (ok, said) = run(&rollback_script(&split("canary"), "l-1"), &weights(weight));
+        assert!(!ok && said.contains("NOT rolled back"), "{weight}: {said}");
+    }
+    let (ok, said) = run(&rollback_script(&split("canary"), "l-1"), &weights("0.0"));
+    assert!(ok, "{said}");
 }
 
 #[test]
@@ -72,7 +76,7 @@ fn names_and_ids_cannot_become_commands() {
     let mut split = split(evil);
     split.stable.1 = "v1\nrm -rf /".to_owned();
     split.admin = "http://127.0.0.1:1}; touch /tmp/owned; ${X:-".to_owned();
-    let (_, said) = run(&rollback_script(&split, "l\n touch /tmp/owned"));
+    let (_, said) = run(&rollback_script(&split, "l\n touch /tmp/owned"), &weights("0"));
     assert!(!said.contains("uid="), "{said}");
     assert!(!std::path::Path::new("/tmp/owned").exists());
 }

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use starvault_testing::program;
 use tminus_seal::keys::{self, SealKey};
@@ -14,25 +13,18 @@ use crate::sealing::{roots, sealing};
 
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
 
-/// A token in a folder. The module reads one variable of the process, so there is one folder for all tests.
+/// A token in the folder that the process's configuration names.
 struct Token {
     folder: PathBuf,
-    _alone: MutexGuard<'static, ()>,
 }
-
-static ALONE: Mutex<()> = Mutex::new(());
 
 impl Token {
     fn new(pki: &Pki, label: &str) -> Self {
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = PathBuf::from(std::env::var("SOFTHSM2_CONF").unwrap())
             .parent()
             .unwrap()
             .to_owned();
-        let token = Self {
-            folder,
-            _alone: alone,
-        };
+        let token = Self { folder };
         token.util(&[
             "--init-token",
             "--free",
