@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::triggers::{EDITED_BY_HAND, EMERGENCY_ROLLBACK, OPERATION_DONE};
+
 pub(crate) const PAGE_MM: (f64, f64) = (210.0, 297.0);
 /// The side of a corner mark.
 pub(crate) const MARK_MM: f64 = 6.0;
@@ -91,6 +93,34 @@ impl Layout {
             });
         }
         Ok(Self { boxes })
+    }
+
+    /// The page of a checklist: what the triggers listen to.
+    pub fn of_a_checklist() -> Self {
+        let zones = [
+            (
+                OPERATION_DONE,
+                "已按操作包执行",
+                "The ops package was carried out",
+            ),
+            (
+                EMERGENCY_ROLLBACK,
+                "执行了紧急回滚",
+                "The emergency rollback was carried out",
+            ),
+            (EDITED_BY_HAND, "手工改动过版本", "A version was edited by hand"),
+        ];
+        let mut boxes = Vec::new();
+        for (row, (name, zh, en)) in zones.into_iter().enumerate() {
+            boxes.push(CheckBox {
+                zone: name.to_owned(),
+                zh: zh.to_owned(),
+                en: en.to_owned(),
+                x_mm: COLUMN_MM,
+                y_mm: FIRST_ROW_MM + ROW_MM * row as f64,
+            });
+        }
+        Self { boxes }
     }
 
     pub fn boxes(&self) -> &[CheckBox] {

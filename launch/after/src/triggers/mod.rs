@@ -16,6 +16,8 @@ pub use keeper::{Keeper, KeeperError};
 pub const EMERGENCY_ROLLBACK: &str = "emergency-rollback";
 /// The check box whose tick says that a version was edited by hand.
 pub const EDITED_BY_HAND: &str = "edited-by-hand";
+/// The check box whose tick says that the operation of the ops package was carried out.
+pub const OPERATION_DONE: &str = "operation-done";
 
 /// A name (launch, version, file, person) has at most this many characters.
 pub const NAME_CHARACTERS_MAX: usize = 300;
