@@ -230,6 +230,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_longest_open_are_told_first() {
+        let tunnels = Arc::new(Tunnels::default());
+        let mut passes: Vec<_> = (0..4).map(|_| Tunnels::enter(&tunnels)).collect();
+        // One leaves and another one comes: it has waited least.
+        drop(passes.remove(1));
+        passes.push(Tunnels::enter(&tunnels));
+        let order = Mutex::new(Vec::new());
+        let told = futures_util::future::join_all(passes.iter().map(|pass| async {
+            pass.drain.cancelled().await;
+            order.lock().unwrap().push(pass.number);
+        }));
+        let (count, _) = tokio::join!(tunnels.end_over(Duration::from_millis(80)), told);
+        assert_eq!((count, order.into_inner().unwrap()), (4, vec![0, 2, 3, 4]));
+    }
+
+    #[tokio::test]
     async fn a_drain_that_is_taken_back_tells_no_more() {
         let tunnels = Arc::new(Tunnels::default());
         let passes: Vec<_> = (0..3).map(|_| Tunnels::enter(&tunnels)).collect();

@@ -29,6 +29,8 @@ enum Stage {
 pub struct Exchange {
     backend: Arc<Backend>,
     grpc: bool,
+    /// A hash of who asked.
+    player: u64,
     arrived: Instant,
     stage: Stage,
     _request: RequestGuard,
@@ -43,6 +45,7 @@ impl Exchange {
     pub fn begin(
         backend: Arc<Backend>,
         grpc: bool,
+        player: u64,
         arrived: Instant,
         request: RequestGuard,
         access: Option<Box<(AccessLog, Asked)>>,
@@ -51,6 +54,7 @@ impl Exchange {
         Self {
             backend,
             grpc,
+            player,
             arrived,
             stage: Stage::Waiting,
             _request: request,
@@ -66,7 +70,8 @@ impl Exchange {
 
     /// The answer's headers are there. A gRPC answer is counted later, unless its status is known.
     pub fn answered(&mut self, status: u16, grpc_code: Option<u32>) {
-        let latency = self.arrived.elapsed();
+        let at = Instant::now();
+        let latency = at - self.arrived;
         if self.grpc && grpc_code.is_none() {
             self.stage = Stage::GrpcStreaming { status, latency };
         } else {
@@ -74,6 +79,8 @@ impl Exchange {
                 status,
                 grpc_code,
                 latency,
+                player: self.player,
+                at,
             });
         }
     }
@@ -85,6 +92,8 @@ impl Exchange {
                 status,
                 grpc_code: Some(grpc_code),
                 latency,
+                player: self.player,
+                at: Instant::now(),
             });
         }
     }
@@ -94,7 +103,7 @@ impl Exchange {
         if self.grpc {
             self.grpc_ended(grpc_code);
         } else {
-            self.backend.counters.truncated();
+            self.backend.counters.truncated(self.player, Instant::now());
         }
     }
 

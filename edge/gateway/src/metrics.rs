@@ -14,6 +14,8 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
+use tminus_origin::repeats::Repeats;
+use tokio::time::Instant;
 
 use crate::answers::{blames_server, code};
 use crate::weight::Weight;
@@ -46,6 +48,10 @@ pub struct Answer {
     pub grpc_code: Option<u32>,
     /// From the request's headers to the answer's headers.
     pub latency: Duration,
+    /// A hash of the player who asked.
+    pub player: u64,
+    /// When it is counted.
+    pub at: Instant,
 }
 
 impl Answer {
@@ -59,6 +65,8 @@ impl Answer {
 struct Counts {
     requests: u64,
     errors: u64,
+    errors_repeated: u64,
+    repeats: Repeats,
     cancelled: u64,
     truncated: u64,
     statuses: BTreeMap<u16, u64>,
@@ -67,29 +75,46 @@ struct Counts {
     latency_sum_us: u64,
 }
 
+impl Counts {
+    fn failed(&mut self, player: u64, after: Duration) {
+        let at_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+        self.errors += 1;
+        self.errors_repeated += u64::from(!self.repeats.is_news(player, at_ms));
+    }
+}
+
 /// The counters of one backend.
 #[derive(Debug)]
-pub struct Counters(Mutex<Counts>);
+pub struct Counters {
+    counts: Mutex<Counts>,
+    since: Instant,
+}
 
 impl Default for Counters {
     fn default() -> Self {
-        Self(Mutex::new(Counts {
+        let counts = Counts {
             requests: 0,
             errors: 0,
+            errors_repeated: 0,
+            repeats: Repeats::default(),
             cancelled: 0,
             truncated: 0,
             statuses: BTreeMap::new(),
             grpc_codes: [0; GRPC_CODES],
             latency: vec![0; LATENCY_BOUNDS_US.len()],
             latency_sum_us: 0,
-        }))
+        };
+        Self {
+            counts: Mutex::new(counts),
+            since: Instant::now(),
+        }
     }
 }
 
 impl Counters {
     // A panic while counting cannot leave a counter half written, so a poisoned lock is still good.
     fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts an answered request.
@@ -101,7 +126,11 @@ impl Counters {
         let status = usize::from(answer.status).clamp(STATUS_MIN, STATUS_MAX) as u16;
         let mut counts = self.counts();
         counts.requests += 1;
-        counts.errors += u64::from(answer.is_error());
+        if answer.is_error() {
+            counts.failed(answer.player, answer.at.duration_since(self.since));
+        } else {
+            counts.repeats.succeeded(answer.player, 1);
+        }
         *counts.statuses.entry(status).or_default() += 1;
         if let Some(code) = answer.grpc_code {
             let at = usize::try_from(code).unwrap_or(usize::MAX);
@@ -123,10 +152,10 @@ impl Counters {
 
     /// Counts an answer whose body the backend broke off; the request was counted before, and
     /// becomes an error.
-    pub fn truncated(&self) {
+    pub fn truncated(&self, player: u64, at: Instant) {
         let mut counts = self.counts();
         counts.truncated += 1;
-        counts.errors += 1;
+        counts.failed(player, at.duration_since(self.since));
     }
 
     /// All counters at one moment.
@@ -140,6 +169,7 @@ impl Counters {
             facts,
             requests: counts.requests,
             errors: counts.errors,
+            errors_repeated: counts.errors_repeated,
             cancelled: counts.cancelled,
             truncated: counts.truncated,
             statuses: counts.statuses.clone(),
@@ -181,6 +211,8 @@ pub struct BackendSnapshot {
     pub requests: u64,
     /// Those that failed on the server's side.
     pub errors: u64,
+    /// Those of them whose player had just failed, or fails all the time: no fault of their own.
+    pub errors_repeated: u64,
     /// Requests whose caller left before an answer; not among the requests.
     pub cancelled: u64,
     /// Answers whose body broke off; among the errors.
@@ -246,6 +278,12 @@ impl Snapshot {
             "counter",
             "Requests that failed on the server's side.",
             &per_backend(|b| b.errors as f64),
+        );
+        family(
+            "errors_repeated_total",
+            "counter",
+            "Errors whose player had just failed, or fails all the time.",
+            &per_backend(|b| b.errors_repeated as f64),
         );
         family(
             "cancelled_total",
@@ -421,6 +459,37 @@ mod tests {
             status,
             grpc_code,
             latency: Duration::from_micros(latency_us),
+            player: 1,
+            at: Instant::now(),
+        }
+    }
+
+    #[test]
+    fn an_error_is_repeated_when_its_player_has_just_failed() {
+        let counters = Counters::default();
+        let failed = |player, status, after_s| {
+            let answer = answer(status, None, 1);
+            let at = counters.since + Duration::from_secs(after_s);
+            counters.answered(Answer { player, at, ..answer });
+        };
+        for (player, status) in [(1, 500), (1, 200), (1, 503), (2, 500), (3, 200)] {
+            failed(player, status, 0);
+        }
+        counters.truncated(2, counters.since);
+        let told = || {
+            let snapshot = counters.snapshot(facts());
+            (snapshot.errors, snapshot.errors_repeated)
+        };
+        assert_eq!(told(), (4, 2), "the second of 1 and of 2");
+        failed(1, 500, 10);
+        assert_eq!(told(), (5, 2), "after the quiet time");
+        // Two failures and one success: the quiet time is 20 s now. Successes in between make it 10 s again.
+        for _ in 0..20 {
+            failed(1, 200, 11);
+        }
+        for (after_s, expected) in [(30, (6, 2)), (40, (7, 2)), (59, (8, 3))] {
+            failed(1, 500, after_s);
+            assert_eq!(told(), expected, "after {after_s} s");
         }
     }
 
@@ -494,6 +563,7 @@ mod tests {
         for line in [
             r#"tminus_gateway_requests_total{backend="stable",version="v1.2"} 2"#,
             r#"tminus_gateway_errors_total{backend="stable",version="v1.2"} 1"#,
+            r#"tminus_gateway_errors_repeated_total{backend="stable",version="v1.2"} 0"#,
             r#"tminus_gateway_responses_total{backend="stable",version="v1.2",status="503"} 1"#,
             r#"tminus_gateway_latency_seconds_bucket{backend="stable",version="v1.2",le="0.0001"} 1"#,
             r#"tminus_gateway_latency_seconds_bucket{backend="stable",version="v1.2",le="0.000121"} 2"#,

@@ -121,7 +121,7 @@ async fn carry(client: &Client, request: Request<Incoming>) -> Response<GatewayB
 
     let left = Left::if_asked(request.headers(), shared.limits.upstream_timeout);
     let access = access.map(|(log, asked)| Box::new((log.clone(), asked)));
-    let mut exchange = Exchange::begin(Arc::clone(&backend), grpc, arrived, guard, access);
+    let mut exchange = Exchange::begin(Arc::clone(&backend), grpc, key.second(), arrived, guard, access);
     let meaning = backend
         .transcoding
         .as_ref()

@@ -212,7 +212,10 @@ impl Metric {
 
     fn update(&mut self, stable: &Counts, canary: &Counts, stable_so_far: &[(u64, u64)]) {
         let ((canary_bad, canary_requests), (stable_bad, stable_requests)) = match &self.subject {
-            Subject::Errors => ((canary.bad(), canary.total()), (stable.bad(), stable.total())),
+            Subject::Errors => (
+                (canary.bad_apart(), canary.total()),
+                (stable.bad_apart(), stable.total()),
+            ),
             Subject::Slow { .. } => ((canary.slow, canary.requests), (stable.slow, stable.requests)),
             Subject::Quantile { quantile, margin } => {
                 // Thresholds are fixed before an increment begins: from what was there before this look.
@@ -254,10 +257,7 @@ impl Metric {
     #[must_use]
     pub fn sides(&self, canary: &Counts, stable: &Counts) -> (String, String) {
         match &self.subject {
-            Subject::Errors => (
-                share(canary.bad(), canary.total()),
-                share(stable.bad(), stable.total()),
-            ),
+            Subject::Errors => (errors(canary), errors(stable)),
             Subject::Slow { .. } => (
                 share(canary.slow, canary.requests),
                 share(stable.slow, stable.requests),
@@ -293,6 +293,15 @@ fn parts(spec: &CanarySpec, names: impl ExactSizeIterator<Item = String>) -> Vec
         .collect();
     let sum: f64 = weights.iter().sum();
     weights.into_iter().map(|weight| weight / sum).collect()
+}
+
+/// `12 of 214 (5.61 %)`, or `12 of 214 (5.61 %, besides 3 repeats)`.
+fn errors(counts: &Counts) -> String {
+    let judged = share(counts.bad_apart(), counts.total());
+    match counts.bad() - counts.bad_apart() {
+        0 => judged,
+        repeats => format!("{}, besides {repeats} repeats)", judged.trim_end_matches(')')),
+    }
 }
 
 /// `12 of 214 (5.61 %)`.

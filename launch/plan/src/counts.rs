@@ -13,6 +13,10 @@ pub struct Counts {
     pub requests: u64,
     /// Those of them that were answered with an error.
     pub errors: u64,
+    /// Those of the errors that are no fault of their own: their player had just failed, or fails all the
+    /// time. 0 where nobody tells players apart.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub errors_repeated: u64,
     /// Those of them that were answered later than the plan's `slow_ms`.
     pub slow: u64,
     /// Requests that were sent and given up without an answer. Not among `requests`.
@@ -25,6 +29,12 @@ pub struct Counts {
     /// Outcomes that the plan names, e.g. games that were aborted among the games that began.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub business: BTreeMap<String, Outcomes>,
+}
+
+// serde hands over a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Bad outcomes among all.
@@ -51,6 +61,7 @@ impl AddAssign<&Counts> for Counts {
     fn add_assign(&mut self, other: &Self) {
         self.requests = self.requests.saturating_add(other.requests);
         self.errors = self.errors.saturating_add(other.errors);
+        self.errors_repeated = self.errors_repeated.saturating_add(other.errors_repeated);
         self.slow = self.slow.saturating_add(other.slow);
         self.timeouts = self.timeouts.saturating_add(other.timeouts);
         add_buckets(&mut self.latency_us, &other.latency_us);
@@ -140,6 +151,11 @@ impl Counts {
         self.errors.min(self.requests).saturating_add(self.timeouts)
     }
 
+    /// Those of the bad outcomes that are faults of their own.
+    pub(crate) fn bad_apart(&self) -> u64 {
+        self.bad().saturating_sub(self.errors_repeated)
+    }
+
     /// What came since `before`. A counter that fell was restarted: then all of it is new. Histograms and
     /// business counters may come from another source, so each of them is asked by itself.
     pub(crate) fn since(&self, before: &Self) -> Self {
@@ -148,6 +164,7 @@ impl Counts {
         Self {
             requests: difference(self.requests, before.requests),
             errors: difference(self.errors, before.errors),
+            errors_repeated: difference(self.errors_repeated, before.errors_repeated),
             slow: difference(self.slow, before.slow),
             timeouts: difference(self.timeouts, before.timeouts),
             latency_us: buckets_since(&self.latency_us, &before.latency_us),

@@ -279,7 +279,7 @@ impl Rollout {
     fn found(&self, metric: &Metric, weight: u32) -> String {
         // The step that tipped it speaks more clearly than the whole rollout.
         let tipped_here = match &metric.subject {
-            Subject::Errors => self.in_step.1.bad() > 0,
+            Subject::Errors => self.in_step.1.bad_apart() > 0,
             Subject::Slow { .. } => self.in_step.1.slow > 0,
             Subject::Quantile { .. } => !self.in_step.1.latency_us.is_empty(),
             Subject::Business { name } => self.in_step.1.business.get(name).is_some_and(|o| o.bad > 0),

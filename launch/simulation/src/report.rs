@@ -8,6 +8,8 @@ use crate::traffic::{CANARY_SHARE, ERROR_RATE, Fault, Shape};
 
 pub const PER_MINUTE: [u32; 3] = [60, 600, 6000];
 pub const SHAPES: [Shape; 3] = [Shape::Steady, Shape::Skewed, Shape::Bursty];
+/// Where errors hang together by player; without a fault of the canary.
+pub const BY_PLAYER: [Shape; 2] = [Shape::Clustered, Shape::Broken];
 /// Length of a run without a fault: a step of a rollout.
 pub const STEP_S: u32 = 600;
 /// A fault that was not found after so long counts as missed.
@@ -40,17 +42,13 @@ impl Report {
     pub fn make(runs: u64, fault_runs: u64, seed: u64, threads: usize) -> Self {
         let mut scenarios = Vec::new();
         for per_minute in PER_MINUTE {
-            for shape in SHAPES.into_iter().chain([Shape::Clustered]) {
+            for shape in SHAPES.into_iter().chain(BY_PLAYER) {
                 scenarios.push(Scenario {
                     shape,
                     fault: Fault::None,
                     per_minute,
                     length_s: STEP_S,
-                    runs: if shape == Shape::Clustered {
-                        fault_runs
-                    } else {
-                        runs
-                    },
+                    runs,
                 });
             }
             for (shape, (_, fault)) in SHAPES
@@ -131,7 +129,7 @@ impl Report {
     /// Everything: by figure, requests a minute, shape of traffic, judge.
     #[must_use]
     pub fn json(&self) -> Value {
-        let shapes = [Shape::Steady, Shape::Skewed, Shape::Bursty, Shape::Clustered];
+        let shapes = [SHAPES.as_slice(), &BY_PLAYER].concat();
         let mut all = Map::new();
         all.insert("seed".to_owned(), self.seed.into());
         all.insert("runs".to_owned(), self.runs.into());
@@ -171,7 +169,8 @@ impl Report {
         PER_MINUTE
             .iter()
             .flat_map(|per_minute| {
-                SHAPES.map(|shape| self.rolled_back(*per_minute, shape, Fault::None, OURS))
+                let shapes = SHAPES.into_iter().chain(BY_PLAYER);
+                shapes.map(|shape| self.rolled_back(*per_minute, shape, Fault::None, OURS))
             })
             .fold(0.0, f64::max)
     }
@@ -212,7 +211,7 @@ impl Report {
             }
             text.push('\n');
         };
-        let all = [Shape::Steady, Shape::Skewed, Shape::Bursty, Shape::Clustered];
+        let all = [SHAPES.as_slice(), &BY_PLAYER].concat();
         section(
             &format!("false rollbacks, % of runs of {STEP_S} s without a fault"),
             &all,

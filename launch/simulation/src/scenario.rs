@@ -7,7 +7,7 @@ use crate::judges::{Flagger, Judge, Kayenta, Knows, Mutant, Ours, Peeked, Sprt};
 use crate::traffic::{Fault, Model, Shape, Traffic};
 
 /// In the order of all results.
-pub const JUDGES: [&str; 7] = [
+pub const JUDGES: [&str; 8] = [
     "ours",
     "kayenta",
     "flagger",
@@ -15,6 +15,7 @@ pub const JUDGES: [&str; 7] = [
     "sprt",
     "sprt_split",
     "sprt_rates",
+    "ours_every_error",
 ];
 pub const OURS: usize = 0;
 pub const SPRT: usize = 4;
@@ -48,6 +49,7 @@ fn judges(fault: Fault) -> [Box<dyn Judge>; JUDGES.len()] {
         Box::new(Sprt::new(Knows::Ratio, fault)),
         Box::new(Sprt::new(Knows::Split, fault)),
         Box::new(Sprt::new(Knows::Rates, fault)),
+        Box::new(Ours::new(Some(Mutant::EveryError))),
     ]
 }
 

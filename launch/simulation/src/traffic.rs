@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tminus_origin::repeats::Repeats;
 use tminus_plan::Counts;
 
 use crate::random::{Random, Weighted};
@@ -36,6 +37,8 @@ const HEAVY_SHARE: f64 = 0.2;
 const HEAVY_WEIGHT: f64 = 16.0;
 /// In clustered traffic one fault makes so many requests of one player fail.
 const CLUSTER: u64 = 4;
+/// Where some players are broken, so many of all requests are theirs, and all of those fail: as many as fail otherwise.
+const BROKEN_SHARE: f64 = ERROR_RATE;
 
 /// How requests come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,9 +49,10 @@ pub enum Shape {
     Skewed,
     /// Most requests come in bursts that strain both sides.
     Bursty,
-    /// Skewed, and faults hit players: an error takes several requests of one player with it. No judge of
-    /// single requests is made for it; it shows what that costs.
+    /// Skewed, and faults hit players: an error takes several requests of one player with it.
     Clustered,
+    /// Skewed, and every request of a few players fails, whatever the release: their data is bad.
+    Broken,
     /// The canary's share grows during the run, and everybody's errors grow with it.
     Rising,
 }
@@ -61,6 +65,7 @@ impl Shape {
             Self::Skewed => "skewed",
             Self::Bursty => "bursty",
             Self::Clustered => "clustered",
+            Self::Broken => "broken_players",
             Self::Rising => "rising",
         }
     }
@@ -177,6 +182,25 @@ pub struct Second {
     pub share: f64,
 }
 
+impl Shape {
+    /// Whether it is about few players with many requests each.
+    fn has_players(self) -> bool {
+        matches!(self, Self::Skewed | Self::Clustered | Self::Broken)
+    }
+}
+
+/// Somebody who is active.
+#[derive(Clone, Copy, Debug)]
+struct Player {
+    id: u64,
+    /// How many requests, against those of others.
+    weight: f64,
+    on_canary: bool,
+    broken: bool,
+    /// Requests of the side that went well until this player's last failure.
+    since: u64,
+}
+
 /// A run: traffic from a seed.
 #[derive(Clone, Debug)]
 pub struct Traffic {
@@ -184,8 +208,13 @@ pub struct Traffic {
     random: Random,
     second: u32,
     burst_from: u32,
-    players: Vec<(f64, bool)>,
-    weights: (f64, f64),
+    players: Vec<Player>,
+    /// What the active players weigh, and what those weigh who are broken; by side: stable, canary.
+    weights: [(f64, f64); 2],
+    /// As a gateway tells faults from what follows them, by side.
+    repeats: [Repeats; 2],
+    /// Requests that went well, by side.
+    well: [u64; 2],
     now: Second,
 }
 
@@ -204,14 +233,16 @@ impl Traffic {
             second: 0,
             burst_from,
             players: Vec::new(),
-            weights: (0.0, 0.0),
+            weights: [(0.0, 0.0); 2],
+            repeats: Default::default(),
+            well: [0; 2],
             now: Second {
                 stable: empty(),
                 canary: empty(),
                 share: CANARY_SHARE,
             },
         };
-        if matches!(model.shape, Shape::Skewed | Shape::Clustered) {
+        if model.shape.has_players() {
             for _ in 0..ACTIVE {
                 let player = traffic.player();
                 traffic.players.push(player);
@@ -221,21 +252,53 @@ impl Traffic {
         traffic
     }
 
-    fn player(&mut self) -> (f64, bool) {
+    fn player(&mut self) -> Player {
         let weight = if self.random.chance(HEAVY_SHARE) {
             HEAVY_WEIGHT
         } else {
             1.0
         };
-        (weight, self.random.chance(CANARY_SHARE))
+        let on_canary = self.random.chance(CANARY_SHARE);
+        Player {
+            id: self.random.next(),
+            weight,
+            on_canary,
+            broken: self.model.shape == Shape::Broken && self.random.chance(BROKEN_SHARE),
+            since: self.well[usize::from(on_canary)],
+        }
     }
 
-    fn count(&mut self, (weight, on_canary): (f64, bool), sign: f64) {
-        if on_canary {
-            self.weights.1 += sign * weight;
-        } else {
-            self.weights.0 += sign * weight;
+    fn count(&mut self, player: Player, sign: f64) {
+        let (all, broken) = &mut self.weights[usize::from(player.on_canary)];
+        *all += sign * player.weight;
+        if player.broken {
+            *broken += sign * player.weight;
         }
+    }
+
+    /// Requests of somebody of a side fail, whoever it is, by weight; answers how many of them repeat one.
+    fn fail(&mut self, on_canary: usize, broken: bool, requests: u64) -> u64 {
+        let (all, theirs) = self.weights[on_canary];
+        let weight = if broken { theirs } else { all - theirs };
+        let mut left = self.random.unit() * weight;
+        let of_side =
+            |player: &&mut Player| usize::from(player.on_canary) == on_canary && player.broken == broken;
+        let player = self.players.iter_mut().filter(of_side).find(|player| {
+            left -= player.weight;
+            left <= 0.0
+        });
+        let Some(player) = player else { return 0 };
+        let repeats = &mut self.repeats[on_canary];
+        if !broken {
+            // The player's part of what went well.
+            let well = self.well[on_canary] - player.since;
+            repeats.succeeded(player.id, (well as f64 * player.weight / weight).round() as u64);
+            player.since = self.well[on_canary];
+        }
+        let now_ms = u64::from(self.second) * 1000;
+        (0..requests)
+            .map(|_| u64::from(!repeats.is_news(player.id, now_ms)))
+            .sum()
     }
 
     /// A second before the canary has any traffic.
@@ -252,6 +315,7 @@ impl Traffic {
         for side in [&mut self.now.stable, &mut self.now.canary] {
             side.requests = 0;
             side.errors = 0;
+            side.errors_repeated = 0;
             side.latency_us.iter_mut().for_each(|bucket| bucket.1 = 0);
         }
         let strained = self.model.shape == Shape::Bursty && (self.second + self.burst_from) % 60 < BURST_S;
@@ -272,7 +336,7 @@ impl Traffic {
         };
         self.now.share = match self.model.shape {
             _ if baseline => 0.0,
-            Shape::Skewed | Shape::Clustered => self.change_players(),
+            Shape::Skewed | Shape::Clustered | Shape::Broken => self.change_players(),
             Shape::Rising => 0.02 + 0.88 * self.risen(),
             Shape::Steady | Shape::Bursty => CANARY_SHARE,
         };
@@ -286,24 +350,39 @@ impl Traffic {
             1
         };
         let (to_canary, fails) = (limit(self.now.share), [1.0, self.model.fault.error_ratio()]);
-        let fails = fails.map(|times| limit(errors * times / cluster as f64));
+        let fails = fails.map(|times| errors * times / cluster as f64);
+        // Requests of broken players fail, besides those that would.
+        let broken = self.weights.map(|(all, broken)| {
+            let share = if all > 0.0 { (broken / all).max(0.0) } else { 0.0 };
+            if baseline { 0.0 } else { share }
+        });
+        let fails: [u64; 2] =
+            std::array::from_fn(|side| limit(broken[side] + (1.0 - broken[side]) * fails[side]));
+        let broken = broken.map(limit);
         let model = Arc::clone(&self.model.latencies);
         let latencies = &model[usize::from(strained)];
         for _ in 0..arrivals {
             let number = self.random.next();
             let on_canary = usize::from(number >> 32 < to_canary);
+            let low = number & 0xffff_ffff;
+            let failed = low < fails[on_canary];
+            let requests = if failed { cluster } else { 1 };
+            let mut repeated = 0;
+            if failed && self.model.shape.has_players() {
+                repeated = self.fail(on_canary, low < broken[on_canary], requests);
+            }
+            self.well[on_canary] += u64::from(!failed);
             let side = if on_canary == 1 {
                 &mut self.now.canary
             } else {
                 &mut self.now.stable
             };
-            let failed = number & 0xffff_ffff < fails[on_canary];
-            let requests = if failed { cluster } else { 1 };
             for _ in 0..requests {
                 side.latency_us[latencies[on_canary].draw(&mut self.random)].1 += 1;
             }
             side.requests += requests;
             side.errors += if failed { requests } else { 0 };
+            side.errors_repeated += repeated;
         }
         if !baseline {
             self.second += 1;
@@ -324,6 +403,7 @@ impl Traffic {
             self.count(comes, 1.0);
             self.players[at] = comes;
         }
-        self.weights.1 / (self.weights.0 + self.weights.1)
+        let [(stable, _), (canary, _)] = self.weights;
+        canary / (stable + canary)
     }
 }

@@ -124,6 +124,16 @@ async fn metrics_count_each_request_once_at_its_backend() {
             .sum::<u64>(),
         8
     );
+    // All from one address: one fault, and what follows from it. Another player's is another fault.
+    assert_eq!(stable["errors_repeated"], 2);
+    for session in ["one", "two", "one"] {
+        gateway.get("/status/500", &[("x-session-id", session)]).await;
+    }
+    let stable = gateway.metrics("stable").await;
+    assert_eq!(
+        (&stable["errors"], &stable["errors_repeated"]),
+        (&6.into(), &3.into())
+    );
     let canary = gateway.metrics("canary").await;
     assert_eq!((&canary["requests"], &canary["errors"]), (&1.into(), &0.into()));
 

@@ -65,8 +65,9 @@
 //!
 //! # What it assumes
 //! Given the chances, outcomes are independent. One player whose every request fails makes outcomes cluster, and
-//! stickiness then counts him on one side. Counting players instead of requests is the remedy where this
-//! matters (`business` counters).
+//! stickiness then puts all of them on one side. So errors that repeat one of the same player are left out where the
+//! source tells them (`Counts::errors_repeated`); where none does, counting players instead of requests is the remedy
+//! (`business` counters).
 
 #[cfg(test)]
 mod tests;

@@ -338,6 +338,25 @@ fn the_reason_is_one_sentence_with_metric_values_margin_and_evidence() {
 }
 
 #[test]
+fn errors_that_repeat_one_are_told_and_are_no_evidence() {
+    let repeated = |counts: Counts, errors_repeated| Counts {
+        errors_repeated,
+        ..counts
+    };
+    let mut fed = Fed::new(&spec(""));
+    fed.pass(60, &answers(70, 1), &Counts::default());
+    let decision = fed.pass(119, &answers(70, 1), &repeated(answers(30, 4), 4));
+    assert!(matches!(decision.step, Step::Hold { .. }), "{}", decision.reason);
+    let reason = told(&spec(""), &answers(70, 1), &repeated(answers(30, 5), 1));
+    assert!(reason.contains("%, besides "), "{reason}");
+    // Whoever fails half of all requests is stopped, repeats or not.
+    let mut fed = Fed::new(&spec(""));
+    fed.pass(60, &answers(70, 1), &Counts::default());
+    let decision = fed.pass(119, &answers(70, 1), &repeated(answers(30, 15), 15));
+    assert!(decision.reason.starts_with("fast kill"), "{}", decision.reason);
+}
+
+#[test]
 fn a_difference_within_the_margin_is_no_reason() {
     for (more, stable, canary) in [
         (

@@ -53,6 +53,8 @@ pub enum Mutant {
     PooledExposure,
     /// The limit is not 1/alpha but 2: impatience.
     NoLimit,
+    /// Errors that repeat one count too.
+    EveryError,
 }
 
 /// Runs a [`Comparison`] from the end of the baseline on.
@@ -121,10 +123,18 @@ impl Judge for Ours {
             self.begun = true;
             self.comparison.begin();
         }
-        self.comparison.update(&second.stable, &second.canary);
+        if self.mutant == Some(Mutant::EveryError) {
+            let [stable, canary] = [&second.stable, &second.canary].map(|counts| Counts {
+                errors_repeated: 0,
+                ..counts.clone()
+            });
+            self.comparison.update(&stable, &canary);
+        } else {
+            self.comparison.update(&second.stable, &second.canary);
+        }
         let ln_alpha = ALPHA.ln();
         match self.mutant {
-            None => self.comparison.worse().is_some(),
+            None | Some(Mutant::EveryError) => self.comparison.worse().is_some(),
             Some(Mutant::PeekedScore) => self.score(second) > Z_ONE_PERCENT,
             Some(Mutant::NoLimit) => {
                 let mut metrics = self.comparison.metrics().iter();

@@ -3,7 +3,7 @@
 use tminus_plan::{CanarySpec, Look, Rollout, Step, StepSpec};
 use tminus_simulation::judges::{Mutant, spec};
 use tminus_simulation::plot;
-use tminus_simulation::report::{PER_MINUTE, Report, SHAPES, STEP_S};
+use tminus_simulation::report::{BY_PLAYER, PER_MINUTE, Report, SHAPES, STEP_S};
 use tminus_simulation::scenario::{BASELINE_S, OURS, SPRT, Scenario, run_all, run_ours};
 use tminus_simulation::traffic::{Fault, Shape, Traffic, beyond, normal_beyond};
 
@@ -39,6 +39,17 @@ fn peeking_without_paying_for_it_is_noticed() {
     for mutant in [Mutant::PeekedScore, Mutant::NoLimit] {
         let found = rollbacks(&scenario, 150, Some(mutant));
         assert!(found > 3, "{mutant:?}: {found} of 150");
+    }
+}
+
+#[test]
+fn what_repeats_a_players_error_is_no_evidence() {
+    for shape in BY_PLAYER {
+        let scenario = scenario(shape, Fault::None, 6000, STEP_S);
+        let found = rollbacks(&scenario, 100, None);
+        assert!(found <= 3, "{}: {found} of 100", shape.name());
+        let every_error = rollbacks(&scenario, 100, Some(Mutant::EveryError));
+        assert!(every_error > 3, "{}: {every_error} of 100", shape.name());
     }
 }
 

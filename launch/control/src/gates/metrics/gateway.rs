@@ -47,6 +47,10 @@ impl MetricSource for GatewayCounters {
             for (name, side) in [("stable", &stable), ("canary", &canary)] {
                 figures.insert(format!("gateway_requests_{name}"), side.requests as f64);
                 figures.insert(format!("gateway_errors_{name}"), side.errors as f64);
+                figures.insert(
+                    format!("gateway_errors_repeated_{name}"),
+                    side.errors_repeated as f64,
+                );
             }
             Ok(Seen {
                 stable: Ok(stable.counts(self.slow_ms)),

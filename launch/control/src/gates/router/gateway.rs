@@ -34,6 +34,9 @@ pub struct BackendMetrics {
     pub draining: bool,
     pub requests: u64,
     pub errors: u64,
+    /// A gateway of an older release does not tell them.
+    #[serde(default)]
+    pub errors_repeated: u64,
     #[serde(default)]
     pub open_websockets: u64,
     #[serde(default)]
@@ -57,6 +60,7 @@ impl BackendMetrics {
         Counts {
             requests: self.requests,
             errors: self.errors,
+            errors_repeated: self.errors_repeated,
             slow: Counts::slow_in(&self.latency_us_buckets, slow_ms),
             latency_us: self.latency_us_buckets.clone(),
             ..Counts::default()
