@@ -120,14 +120,26 @@ impl Paper {
             .into_iter()
             .map(|a| (a.name, Bytes::new(a.bytes)))
             .collect();
+        let on_paper = &model.on_paper;
+        let table = on_paper.by_hand.as_ref().map(|page| &page.table);
+        let has = serde_json::json!({"by-hand": table, "code": on_paper.feedback_code.is_some()});
+        files.insert("paper.json".to_owned(), Bytes::new(has.to_string().into_bytes()));
+        if let Some(svg) = &on_paper.feedback_code {
+            files.insert("feedback.svg".to_owned(), Bytes::new(svg.clone().into_bytes()));
+        }
         files.insert("data.json".to_owned(), Bytes::new(shown.into_bytes()));
         files.insert("attachments.json".to_owned(), Bytes::new(list));
+        // One file for the typesetter, which is given no other: the page's function first.
+        let text = match &on_paper.by_hand {
+            Some(page) => format!("{}\n{template}", page.template),
+            None => template.to_owned(),
+        };
         let main = VirtualPath::new("checklist.typ").map_err(|e| failed(format!("{e:?}")))?;
         let main = FileId::new(RootedPath::new(VirtualRoot::Project, main));
         Ok(Self {
             library: LazyHash::new(Library::default()),
             fonts: fonts.clone(),
-            main: Source::new(main, template.to_owned()),
+            main: Source::new(main, text),
             files,
         })
     }
