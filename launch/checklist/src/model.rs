@@ -52,8 +52,9 @@ pub struct Attachment {
 /// links talks HTTP, and this one reads files of strangers.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct OnPaper {
-    /// An SVG of the code that holds [`FeedbackView::url`]; there when that is there.
-    pub feedback_code: Option<String>,
+    /// The code that holds [`FeedbackView::url`], there when that is there: rows of modules from the top, `true` for
+    /// black, as many as are in a row.
+    pub feedback_code: Option<Vec<Vec<bool>>>,
     /// The last page; none in editions that are not filled in.
     pub by_hand: Option<ByHand>,
 }

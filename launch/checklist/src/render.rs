@@ -122,11 +122,9 @@ impl Paper {
             .collect();
         let on_paper = &model.on_paper;
         let table = on_paper.by_hand.as_ref().map(|page| &page.table);
-        let has = serde_json::json!({"by-hand": table, "code": on_paper.feedback_code.is_some()});
+        let code = on_paper.feedback_code.as_deref().map(runs);
+        let has = serde_json::json!({"by-hand": table, "code": code});
         files.insert("paper.json".to_owned(), Bytes::new(has.to_string().into_bytes()));
-        if let Some(svg) = &on_paper.feedback_code {
-            files.insert("feedback.svg".to_owned(), Bytes::new(svg.clone().into_bytes()));
-        }
         files.insert("data.json".to_owned(), Bytes::new(shown.into_bytes()));
         files.insert("attachments.json".to_owned(), Bytes::new(list));
         // One file for the typesetter, which is given no other: the page's function first.
@@ -143,6 +141,22 @@ impl Paper {
             files,
         })
     }
+}
+
+/// A code as a pen draws it: its side with the quiet zone around it, and runs of black modules as column, row and length.
+fn runs(rows: &[Vec<bool>]) -> Value {
+    const QUIET: usize = 4;
+    let mut runs = Vec::new();
+    for (y, row) in rows.iter().enumerate() {
+        let mut x = 0;
+        for run in row.chunk_by(|l, r| l == r) {
+            if run[0] {
+                runs.push([x + QUIET, y + QUIET, run.len()]);
+            }
+            x += run.len();
+        }
+    }
+    serde_json::json!({"side": rows.len() + 2 * QUIET, "runs": runs})
 }
 
 /// The data as the pages show it.

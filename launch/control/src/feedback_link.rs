@@ -1,7 +1,7 @@
 //! The link by which those who were there say how it went: its key, the link at the end of a launch, and what paper
 //! has of it: the code, and the page that is filled in by hand.
 
-use tminus_after::feedback::{FeedbackLinks, Invitation, LinkError, LinkKey, qr_svg};
+use tminus_after::feedback::{FeedbackLinks, Invitation, LinkError, LinkKey, qr_rows};
 use tminus_after::paper;
 use tminus_checklist::{ByHand, ChecklistData, OnPaper};
 use tminus_plan::Plan;
@@ -73,8 +73,8 @@ pub(crate) fn customer(data: &ChecklistData) -> Result<OnPaper> {
     })
 }
 
-fn code(url: &str) -> Result<String> {
-    qr_svg(url).map_err(|e| {
+fn code(url: &str) -> Result<Vec<Vec<bool>>> {
+    qr_rows(url).map_err(|e| {
         from_part(Kind::Plan, "the link for feedback", &e).hint("shorten `feedback:` in the plan")
     })
 }

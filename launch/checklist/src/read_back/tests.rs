@@ -116,7 +116,8 @@ fn a_field_that_a_template_leaves_out_is_named() {
 
 #[test]
 fn the_timeline_the_link_and_the_page_by_hand_are_read_back() {
-    let model = launch::asking_launch().model_on_paper();
+    let mut model = launch::asking_launch().model_on_paper();
+    model.data.timeline.rows[0].late = "+1 h".to_owned();
     let read = altered(&model, "// The checklist.", "// The checklist.");
     assert_eq!(read.findings, []);
     for (from, to, place) in [
@@ -161,7 +162,10 @@ fn the_timeline_the_link_and_the_page_by_hand_are_read_back() {
             "for span in r.others_h { ran-bar",
         ),
         ("planned-bar(r.planned_h, t.hours)", ""),
-        ("if paper.code { \"feedback.svg\" }", "none"),
+        (
+            "if paper.code != none { code-picture(paper.by-hand.qr.side_mm * 1mm) }",
+            "none",
+        ),
     ] {
         let read = altered(&model, from, to);
         finds(&read, Check::Raster, "tile at");
@@ -174,7 +178,7 @@ fn the_code_of_another_link_is_found_by_the_look_of_the_page() {
     let model = launch.model_on_paper();
     let mut other = model.clone();
     let elsewhere = launch::LINK.replace("launch.example.org", "launch.example.com");
-    other.on_paper.feedback_code = Some(tminus_after::feedback::qr_svg(&elsewhere).unwrap());
+    other.on_paper.feedback_code = Some(tminus_after::feedback::qr_rows(&elsewhere).unwrap());
     let pdf = crate::render(&other, fonts()).unwrap();
     let read = read_back(&pdf, &model, fonts(), &Limits::default()).unwrap();
     assert!(read.findings.iter().all(|f| f.check == Check::Raster));

@@ -324,7 +324,7 @@ impl Launch {
         let mut model = self.model();
         let link = model.data.feedback.as_ref();
         model.on_paper = OnPaper {
-            feedback_code: link.map(|link| tminus_after::feedback::qr_svg(&link.url).unwrap()),
+            feedback_code: link.map(|link| tminus_after::feedback::qr_rows(&link.url).unwrap()),
             by_hand: Some(ByHand {
                 template: tminus_after::paper::TEMPLATE.to_owned(),
                 table: tminus_after::paper::Layout::of_a_checklist().table(),
