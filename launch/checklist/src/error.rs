@@ -24,6 +24,11 @@ pub enum ChecklistError {
         count: usize,
         max: usize,
     },
+    #[error("the document has {there}, and {lacks}")]
+    Code {
+        there: &'static str,
+        lacks: &'static str,
+    },
     #[error("{}: {action}: {source}", path.display())]
     Io {
         path: PathBuf,

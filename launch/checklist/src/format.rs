@@ -119,6 +119,11 @@ pub(crate) fn glossary() -> Vec<UnitView> {
         ("percent, %", "百分之一", "one part in a hundred"),
         ("rate, share", "比率，0 到 1", "a share of the whole, from 0 to 1"),
         ("1/s", "每秒次数", "per second"),
+        (
+            "e",
+            "灰度版更差的证据：越大越差，到所写上限即回滚",
+            "evidence that the canary is worse; at the stated limit it is rolled back",
+        ),
         ("bytes", "字节", "bytes"),
         (
             "T+12 h",

@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 use tminus_plan::Bilingual;
 
 use crate::view::{
-    ApprovalView, CanaryStepView, ChartView, ChecklistData, EvidenceView, GateView, ItemView, Mark,
-    NamedValue, SignOffView, SignedView, Stamp,
+    ApprovalView, CanaryStepView, ChartView, ChecklistData, EvidenceView, FeedbackView, GateView, ItemView,
+    Mark, NamedValue, SignOffView, SignedView, Stamp, TimelineRow, TimelineView,
 };
 use crate::words::{self, Shape};
 use crate::{ChecklistError, DocumentModel};
@@ -27,6 +27,7 @@ pub fn html(model: &DocumentModel) -> Result<String, ChecklistError> {
     let data = &model.data;
     page.head(data);
     page.cover(data);
+    page.timeline(&data.timeline);
     for item in &data.items {
         page.item(item);
     }
@@ -202,6 +203,47 @@ impl Page {
             ));
         }
         self.put("</tbody></table>");
+    }
+
+    fn timeline(&mut self, timeline: &TimelineView) {
+        self.put(
+            "<article class=\"item\"><header><h2>时间线 <span lang=\"en\">Timeline</span></h2></header>\
+             <p>横轴为计划小时；演练按时钟倍率换算。 <span lang=\"en\">The axis is in hours of the plan; a rehearsal is stretched \
+             by its clock.</span></p>",
+        );
+        let legend = [
+            ("plan", "计划窗口", "planned window"),
+            ("ran", "检查运行", "checks ran"),
+            ("other", "其他尝试", "other attempts"),
+        ];
+        let legend = legend.map(|(class, zh, en)| {
+            let sample = bar(class, (0.0, 1.0), 1.0);
+            format!("<li><svg class=\"sample\" viewBox=\"0 0 1000 76\" preserveAspectRatio=\"none\" aria-hidden=\"true\">{sample}</svg> {zh} <span lang=\"en\">{en}</span></li>")
+        });
+        self.put(format!("<ul class=\"plain values\">{}</ul>", legend.concat()));
+        let labels: String = timeline
+            .labels_h
+            .iter()
+            .map(|hour| format!("<span>{hour} h</span>"))
+            .collect();
+        self.put(format!(
+            "<table class=\"timeline\"><thead><tr><th scope=\"col\">检查项 item</th><th scope=\"col\"><div class=\"axis\">{labels}</div></th>\
+             <th scope=\"col\">时间 time</th></tr></thead><tbody>"
+        ));
+        for row in &timeline.rows {
+            self.put(timeline_row(row, timeline));
+        }
+        self.put("</tbody></table></article>");
+    }
+
+    fn feedback(&mut self, feedback: &FeedbackView) {
+        let url = escape(&feedback.url);
+        let asked: Vec<String> = feedback.sections.iter().map(|section| escape(section)).collect();
+        self.put(format!(
+            "</tbody></table></article>\n<article class=\"item\"><header><h2>这次上线怎么样？ <span lang=\"en\">How did it go?</span></h2></header>\
+             <p>{}</p><p><a href=\"{url}\" rel=\"noopener noreferrer\"><code>{url}</code></a></p>",
+            asked.join(" · ")
+        ));
     }
 
     fn item(&mut self, item: &ItemView) {
@@ -401,8 +443,12 @@ impl Page {
                 escape(&unit.en)
             ));
         }
+        match &data.feedback {
+            Some(feedback) => self.feedback(feedback),
+            None => self.put("</tbody></table>"),
+        }
         self.put(format!(
-            "</tbody></table></article></main>\n<footer><p>{} · {}</p><p class=\"water\">{}</p></footer>\n</body>\n</html>",
+            "</article></main>\n<footer><p>{} · {}</p><p class=\"water\">{}</p></footer>\n</body>\n</html>",
             escape(&data.generator),
             escape(&data.format),
             escape(&words::water_mark(data)),
@@ -511,6 +557,50 @@ fn step_row(step: &CanaryStepView) -> String {
         escape(&step.reason),
         step.entry
     )
+}
+
+/// What the bars show is the row's text too.
+fn timeline_row(row: &TimelineRow, timeline: &TimelineView) -> String {
+    let mut bars = String::new();
+    for hour in &timeline.labels_h {
+        let x = 1000.0 * hour / timeline.hours;
+        // Writing to a string cannot fail.
+        let _ = write!(bars, "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"0\" y2=\"76\"/>");
+    }
+    bars += &bar("plan", row.planned_h, timeline.hours);
+    for (class, spans) in [("other", &row.others_h), ("ran", &row.ran_h)] {
+        bars.extend(spans.iter().map(|span| bar(class, *span, timeline.hours)));
+    }
+    let ran = match row.ran.as_str() {
+        "" => "未运行 not run".to_owned(),
+        ran => format!("<strong>{}</strong>", escape(ran)),
+    };
+    let late = match row.late.as_str() {
+        "" => String::new(),
+        late => format!(" · 超窗 late {}", escape(late)),
+    };
+    format!(
+        "<tr><td><strong>{} {}</strong> <span lang=\"en\">{}</span></td>\
+         <td class=\"bars\"><svg viewBox=\"0 0 1000 76\" preserveAspectRatio=\"none\" aria-hidden=\"true\">{bars}</svg></td>\
+         <td><span class=\"soft\">{}</span><br>{ran}{late}</td></tr>",
+        row.number,
+        escape(&row.title.zh),
+        escape(&row.title.en),
+        escape(&row.planned),
+    )
+}
+
+/// In a picture of 1000 by 76, as on paper: planned above, ran below.
+fn bar(class: &str, (from_h, to_h): (f64, f64), hours: f64) -> String {
+    let at = |hour: f64| (1000.0 * hour / hours).clamp(0.0, 1000.0);
+    let width = (at(to_h) - at(from_h)).max(8.0);
+    let x = at(from_h).min(1000.0 - width);
+    let (y, height) = match class {
+        "plan" => (9, 25),
+        "other" => (51, 7),
+        _ => (42, 25),
+    };
+    format!("<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y}\" width=\"{width:.1}\" height=\"{height}\"/>")
 }
 
 /// As on paper; the figures of the axes are its text.

@@ -22,6 +22,7 @@ mod model;
 mod read_back;
 mod redact;
 mod render;
+mod timeline;
 mod typeset;
 mod verify;
 mod view;
@@ -30,7 +31,7 @@ mod words;
 pub use error::ChecklistError;
 pub use fonts::FontSource;
 pub use html::html;
-pub use model::{Attachment, DocumentModel};
+pub use model::{Attachment, ByHand, DocumentModel, OnPaper};
 pub use read_back::{
     Check, Finding, Limits, PageRead, Picture, ReadBack, attached_files, compare_html, compare_html_marks,
     page_texts, read_back,
@@ -40,6 +41,6 @@ pub use render::render;
 pub use verify::{VerifyLine, VerifyReport, verify, verify_with};
 pub use view::{
     ApprovalView, AttemptView, CanaryStepView, ChartView, ChecklistData, EvidenceView, ExpectationView,
-    GateMark, GateView, ItemView, Mark, NamedDigest, NamedValue, Overall, RecordView, RoleView, SignOffView,
-    SignedView, Stamp, TotalsView, UnitView, WindowView,
+    FeedbackView, GateMark, GateView, ItemView, Mark, NamedDigest, NamedValue, Overall, RecordView, RoleView,
+    SignOffView, SignedView, Stamp, TimelineRow, TimelineView, TotalsView, UnitView, WindowView,
 };

@@ -12,10 +12,11 @@ use tminus_record::{Record, VerifyingKey, merkle};
 use crate::ChecklistError;
 use crate::entries::{Entry, Signers, read_all};
 use crate::format::{self, Zones};
+use crate::timeline::timeline;
 use crate::view::{
     ApprovalView, AttemptView, CanaryStepView, ChartView, ChecklistData, EvidenceView, ExpectationView,
-    GateMark, GateView, ItemView, Mark, NamedDigest, NamedValue, Overall, RecordView, RoleView, SignOffView,
-    SignedView, TotalsView, WindowView,
+    FeedbackView, GateMark, GateView, ItemView, Mark, NamedDigest, NamedValue, Overall, RecordView, RoleView,
+    SignOffView, SignedView, TotalsView, WindowView,
 };
 
 /// Version of the document's data.
@@ -47,12 +48,33 @@ pub struct Attachment {
     pub bytes: Vec<u8>,
 }
 
+/// What only paper has. Whoever makes the document brings it: the crate that reads pages back from a scanner and makes
+/// links talks HTTP, and this one reads files of strangers.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OnPaper {
+    /// The code that holds [`FeedbackView::url`], there when that is there: rows of modules from the top, `true` for
+    /// black, as many as are in a row.
+    pub feedback_code: Option<Vec<Vec<bool>>>,
+    /// The last page; none in editions that are not filled in.
+    pub by_hand: Option<ByHand>,
+}
+
+/// The page that is filled in by hand and read back by a machine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ByHand {
+    /// Defines the Typst function `by-hand(table, code, behind:, about:, link:)`.
+    pub template: String,
+    /// Where marks and check boxes are: what the machine looks at too.
+    pub table: serde_json::Value,
+}
+
 /// Everything that goes into the PDF.
 #[derive(Debug, Clone)]
 pub struct DocumentModel {
     pub data: ChecklistData,
     /// Envelopes as the record holds them and the signed checkpoint. [`crate::render`] adds `data`.
     pub attachments: Vec<Attachment>,
+    pub on_paper: OnPaper,
 }
 
 impl DocumentModel {
@@ -106,7 +128,11 @@ impl DocumentModel {
             description: "The record's signed checkpoint before this document was issued".to_owned(),
             bytes: checkpoint.to_vec(),
         });
-        Ok(Self { data, attachments })
+        Ok(Self {
+            data,
+            attachments,
+            on_paper: OnPaper::default(),
+        })
     }
 }
 
@@ -159,6 +185,7 @@ pub(crate) fn derive(
         plan_sha256: state.plan_sha256.clone(),
         plan_commit: state.plan_commit.clone(),
         totals,
+        timeline: timeline(&state),
         items: state
             .items_with_plan()
             .map(|(item, at)| context.item(item, at))
@@ -173,8 +200,24 @@ pub(crate) fn derive(
             .collect(),
         record,
         glossary: format::glossary(),
+        feedback: feedback(&state),
     };
     Ok((data, entries.iter().filter_map(attachment).collect()))
+}
+
+/// A record may say anything; only what a browser opens as a page is a link.
+fn feedback(state: &LaunchState) -> Option<FeedbackView> {
+    let url = state.feedback_url.as_ref()?;
+    let web = url.starts_with("https://") || url.starts_with("http://");
+    web.then(|| FeedbackView {
+        url: short(url),
+        sections: state
+            .plan
+            .feedback
+            .iter()
+            .flat_map(|f| f.sections.clone())
+            .collect(),
+    })
 }
 
 /// Entries that carry the document: the plan, every evidence, every sign-off and approval.

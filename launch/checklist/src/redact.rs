@@ -10,6 +10,9 @@ pub fn for_customers(data: &ChecklistData, left_out: &str) -> ChecklistData {
     let mut shown = data.clone();
     left_out.clone_into(&mut shown.plan_file);
     shown.plan_commit = None;
+    for row in &mut shown.timeline.rows {
+        row.others_h.clear();
+    }
     for item in &mut shown.items {
         item_for_customers(item, left_out);
     }

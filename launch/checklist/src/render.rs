@@ -120,17 +120,43 @@ impl Paper {
             .into_iter()
             .map(|a| (a.name, Bytes::new(a.bytes)))
             .collect();
+        let on_paper = &model.on_paper;
+        let table = on_paper.by_hand.as_ref().map(|page| &page.table);
+        let code = on_paper.feedback_code.as_deref().map(runs);
+        let has = serde_json::json!({"by-hand": table, "code": code});
+        files.insert("paper.json".to_owned(), Bytes::new(has.to_string().into_bytes()));
         files.insert("data.json".to_owned(), Bytes::new(shown.into_bytes()));
         files.insert("attachments.json".to_owned(), Bytes::new(list));
+        // One file for the typesetter, which is given no other: the page's function first.
+        let text = match &on_paper.by_hand {
+            Some(page) => format!("{}\n{template}", page.template),
+            None => template.to_owned(),
+        };
         let main = VirtualPath::new("checklist.typ").map_err(|e| failed(format!("{e:?}")))?;
         let main = FileId::new(RootedPath::new(VirtualRoot::Project, main));
         Ok(Self {
             library: LazyHash::new(Library::default()),
             fonts: fonts.clone(),
-            main: Source::new(main, template.to_owned()),
+            main: Source::new(main, text),
             files,
         })
     }
+}
+
+/// A code as a pen draws it: its side with the quiet zone around it, and runs of black modules as column, row and length.
+fn runs(rows: &[Vec<bool>]) -> Value {
+    const QUIET: usize = 4;
+    let mut runs = Vec::new();
+    for (y, row) in rows.iter().enumerate() {
+        let mut x = 0;
+        for run in row.chunk_by(|l, r| l == r) {
+            if run[0] {
+                runs.push([x + QUIET, y + QUIET, run.len()]);
+            }
+            x += run.len();
+        }
+    }
+    serde_json::json!({"side": rows.len() + 2 * QUIET, "runs": runs})
 }
 
 /// The data as the pages show it.

@@ -14,6 +14,8 @@ pub(crate) const MAX_ITEMS: usize = 1_000;
 pub(crate) const MAX_FILES: usize = 10_000;
 /// Bytes of what the pages show, as JSON. The typesetter takes some hundred times as much memory.
 pub(crate) const MAX_DATA_BYTES: usize = 16 * 1024 * 1024;
+/// The largest code has 31,329 modules.
+const MAX_ON_PAPER_BYTES: usize = 1024 * 1024;
 /// A hundred times what 40 items take with an unoptimised typesetter.
 const MAX_TIME: Duration = Duration::from_secs(600);
 /// Layout recurses.
@@ -21,17 +23,41 @@ const STACK_BYTES: usize = 64 * 1024 * 1024;
 
 /// Refuses what is too large for one document, before anything is done with it.
 pub(crate) fn bounded(model: &DocumentModel) -> Result<(), ChecklistError> {
+    let code = model.on_paper.feedback_code.iter().flatten();
+    let by_hand = model.on_paper.by_hand.as_ref();
+    let on_paper = code.map(Vec::len).sum::<usize>()
+        + by_hand.map_or(0, |page| page.template.len() + page.table.to_string().len());
     let shown = crate::render::data_bytes(&model.data)?.len();
     for (what, count, max) in [
         ("items", model.data.items.len(), MAX_ITEMS),
         ("attached files", model.attachments.len(), MAX_FILES),
         ("bytes of data", shown, MAX_DATA_BYTES),
+        (
+            "modules of a code and bytes of a page by hand",
+            on_paper,
+            MAX_ON_PAPER_BYTES,
+        ),
     ] {
         if count > max {
             return Err(ChecklistError::TooMuch { what, count, max });
         }
     }
     Ok(())
+}
+
+/// Link and code go together: an edition that forgets one says so before anybody holds it.
+fn complete(model: &DocumentModel) -> Result<(), ChecklistError> {
+    match (&model.data.feedback, &model.on_paper.feedback_code) {
+        (Some(_), None) => Err(ChecklistError::Code {
+            there: "a link for feedback",
+            lacks: "no code for it",
+        }),
+        (None, Some(_)) => Err(ChecklistError::Code {
+            there: "a code for feedback",
+            lacks: "no link that it could hold",
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The laid out pages.
@@ -55,6 +81,7 @@ pub(crate) fn typeset_within(
 ) -> Result<PagedDocument, ChecklistError> {
     let failed = |what: String| ChecklistError::Typeset { what };
     bounded(model)?;
+    complete(model)?;
     let world = Paper::new(model, fonts, template)?;
     let (answer, answered) = mpsc::sync_channel(1);
     let work = move || {

@@ -36,10 +36,15 @@ pub struct ChecklistData {
     #[serde(default)]
     pub plan_commit: Option<String>,
     pub totals: TotalsView,
+    #[serde(default)]
+    pub timeline: TimelineView,
     pub items: Vec<ItemView>,
     pub roles: Vec<RoleView>,
     pub record: RecordView,
     pub glossary: Vec<UnitView>,
+    /// None when the launch asks nobody how it went.
+    #[serde(default)]
+    pub feedback: Option<FeedbackView>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +97,43 @@ pub struct TotalsView {
     pub ticked: u32,
     pub crossed: u32,
     pub not_checked: u32,
+}
+
+/// The plan's windows and when gates ran, on one axis.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TimelineView {
+    /// Hours of the plan, from one end of the axis to the other.
+    pub hours: f64,
+    /// Evenly from 0 to `hours`.
+    pub labels_h: Vec<f64>,
+    /// One for each item.
+    pub rows: Vec<TimelineRow>,
+}
+
+/// Hours are of the plan, on the axis; texts say what lies beyond it too.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TimelineRow {
+    pub number: u32,
+    pub title: Bilingual,
+    /// `T+0–12 h`
+    pub planned: String,
+    pub planned_h: (f64, f64),
+    /// From the first to the last moment of the runs that verdicts rest on; empty when there is none.
+    pub ran: String,
+    pub ran_h: Vec<(f64, f64)>,
+    /// Other attempts: superseded, broken off, could not run.
+    pub others_h: Vec<(f64, f64)>,
+    /// `+1.5 h`: so long after the window's end; empty when in time.
+    pub late: String,
+}
+
+/// Where those who were there say how it went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedbackView {
+    /// A signed link: whoever has it may answer.
+    pub url: String,
+    /// What it asks about.
+    pub sections: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

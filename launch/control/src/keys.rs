@@ -81,6 +81,30 @@ pub fn write_private(file: &Path, bytes: &[u8]) -> Result<()> {
         .map_err(|e| CliError::file("write", file, &e))
 }
 
+/// 32 bytes that only their owner may read, in hexadecimal; made (0600) when there is no such file.
+///
+/// # Errors
+/// The file cannot be read or written, holds something else, or others may read it.
+pub fn secret(file: &Path) -> Result<[u8; 32]> {
+    if !file.exists() {
+        write_private(file, format!("{}\n", hex::encode(seed())).as_bytes())?;
+    }
+    let failed = |what: &str| CliError::new(Kind::Environment, format!("{} {what}", file.display()));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let found = std::fs::metadata(file).map_err(|e| CliError::file("read", file, &e))?;
+        if found.permissions().mode() & 0o077 != 0 {
+            return Err(failed("can be read by others").hint(format!("chmod 600 {}", file.display())));
+        }
+    }
+    let text = std::fs::read_to_string(file).map_err(|e| CliError::file("read", file, &e))?;
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(text.trim(), &mut bytes)
+        .map_err(|_| failed("does not hold 32 bytes in hexadecimal"))?;
+    Ok(bytes)
+}
+
 /// A public key as PEM (SubjectPublicKeyInfo), as `openssl pkey -pubin` reads it.
 pub fn public_pem(key: &VerifyingKey) -> String {
     let der = [&SPKI_PREFIX[..], &key.to_bytes()].concat();
@@ -158,6 +182,29 @@ mod tests {
         assert!(said.contains("never overwritten"), "{said}");
         std::fs::remove_file(&public_file).unwrap();
         assert!(generate(&file).is_err());
+    }
+
+    #[test]
+    fn a_secret_is_made_once_for_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("feedback.key");
+        let made = secret(&file).unwrap();
+        assert_eq!(secret(&file).unwrap(), made);
+        assert_eq!(std::fs::read_to_string(&file).unwrap().trim(), hex::encode(made));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = |mode| std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(
+                std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+                0o600
+            );
+            mode(0o640);
+            assert!(secret(&file).unwrap_err().to_string().contains("read by others"));
+            mode(0o600);
+        }
+        std::fs::write(&file, "00").unwrap();
+        assert!(secret(&file).unwrap_err().to_string().contains("32 bytes"));
     }
 
     #[test]

@@ -49,6 +49,11 @@ impl Layout {
         self.keys().join("launch.pem")
     }
 
+    /// Signs and checks the links for feedback.
+    pub fn feedback_key(&self) -> PathBuf {
+        self.keys().join("feedback.key")
+    }
+
     /// Tells `tminus sign-off` where the running launch listens.
     pub fn control(&self) -> PathBuf {
         self.state().join("control.json")

@@ -12,6 +12,7 @@ pub mod console;
 pub mod dashboard;
 pub mod engine;
 pub mod error;
+pub(crate) mod feedback_link;
 pub mod fleet;
 pub mod gates;
 pub mod keys;

@@ -74,6 +74,9 @@ pub fn print(state: &LaunchState, layout: &Layout, console: &Console) {
         state.entries
     );
     println!("check it   tminus verify {}", layout.checklist().display());
+    if let Some(url) = &state.feedback_url {
+        println!("feedback   {url}");
+    }
     println!();
     println!("{}", totals_line(state));
 }
@@ -120,6 +123,7 @@ pub fn to_json(state: &LaunchState, book: &Book, layout: &Layout, exit: Exit) ->
         "totals": { "ticked": totals.ticked, "crossed": totals.crossed, "not_checked": totals.not_checked },
         "canary_final_weight_percent": weight,
         "games_lost": measured("games_lost"),
+        "feedback_url": state.feedback_url,
         "record": { "size": book.size(), "root": book.root_hex() },
         "out": {
             "dir": layout.out,

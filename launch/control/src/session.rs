@@ -237,8 +237,11 @@ pub fn begin(book: &mut Book, layout: &Layout, what: Beginning<'_>) -> Result<()
             .collect(),
     );
     let now = SystemWall.now_ms();
+    let launch_id = launch_id(now, &layout.out);
+    // What would keep the link from being made is said now, not in two days.
+    crate::feedback_link::url(layout, &what.plan.plan, &launch_id, now)?;
     book.append(Fact::LaunchStarted {
-        launch_id: launch_id(now, &layout.out),
+        launch_id,
         at_ms: now,
         plan_sha256: hex::encode(Sha256::digest(what.plan.yaml.as_bytes())),
         plan_yaml: what.plan.yaml.clone(),

@@ -83,6 +83,9 @@ pub enum Fact {
         ticked: u32,
         crossed: u32,
         not_checked: u32,
+        /// Where those who were there say how it went: a signed link, good for whoever has it. None when the plan asks nobody.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        feedback_url: Option<String>,
     },
     /// Always the last entry.
     ChecklistIssued {

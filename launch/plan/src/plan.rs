@@ -15,6 +15,9 @@ pub struct Plan {
     /// IANA name of the place whose time stamps are shown beside UTC, e.g. `Asia/Shanghai`.
     pub timezone: Option<String>,
     pub artifacts: Vec<ArtifactRef>,
+    /// None: nobody is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feedback: Option<FeedbackSpec>,
     /// In the order of the file.
     pub items: Vec<Item>,
     /// The plan's file as the caller named it.
@@ -29,6 +32,16 @@ pub struct ArtifactRef {
     pub name: String,
     /// May hold variables.
     pub path: String,
+    pub line: u32,
+}
+
+/// Where those who were there say how it went, and about what they are asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FeedbackSpec {
+    /// `https://launch.example.org`, without a slash at its end.
+    pub url: String,
+    /// Distinct, at least one.
+    pub sections: Vec<String>,
     pub line: u32,
 }
 

@@ -30,6 +30,9 @@ pub struct LaunchState {
     pub items: Vec<ItemState>,
     /// Entry index and time of `LaunchFinished`.
     pub finished: Option<(u64, u64)>,
+    /// As in [`Fact::LaunchFinished`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feedback_url: Option<String>,
     /// Entry index and time of `ChecklistIssued`.
     pub checklist: Option<(u64, u64)>,
     /// Number of entries read.

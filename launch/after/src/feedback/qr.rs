@@ -36,3 +36,18 @@ pub fn qr_svg(url: &str) -> Result<String, QrError> {
         .light_color(colours.1)
         .build())
 }
+
+/// The same code as rows of modules from the top, `true` for black, without the quiet zone of four modules around it: for
+/// whoever draws it himself.
+///
+/// # Errors
+/// The link is too long.
+pub fn qr_rows(url: &str) -> Result<Vec<Vec<bool>>, QrError> {
+    let code = code(url)?;
+    let dark: Vec<bool> = code
+        .to_colors()
+        .into_iter()
+        .map(|c| c == qrcode::Color::Dark)
+        .collect();
+    Ok(dark.chunks(code.width().max(1)).map(<[bool]>::to_vec).collect())
+}

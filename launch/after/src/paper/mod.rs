@@ -16,7 +16,8 @@ pub use layout::{CheckBox, Layout, LayoutError, Mark, Zone};
 
 use crate::triggers::{EDITED_BY_HAND, Event};
 
-/// The Typst function `by-hand(boxes, qr-path)`; `boxes` is [`Layout::table`], `qr-path` an image or `none`.
+/// The Typst function `by-hand(boxes, code, behind:, about:, link:)`; `boxes` is [`Layout::table`], `code` the path of an
+/// image, content or `none`, the others content or `none`.
 pub const TEMPLATE: &str = include_str!("../../template/by-hand.typ");
 
 /// A scan has at most this many pixels: A4 at 300 dpi has 8.7 million.

@@ -1,8 +1,10 @@
 //! What the pages must say, in the order in which they must say it: from the data alone.
 
+use serde_json::Value;
+
 use crate::view::{
     ApprovalView, ChecklistData, EvidenceView, GateView, ItemView, Mark, NamedValue, SignOffView, SignedView,
-    Stamp,
+    Stamp, TimelineView,
 };
 use crate::words::{self, Shape};
 
@@ -40,14 +42,25 @@ pub(crate) struct Required {
 }
 
 impl Required {
-    /// `files`: names of all attached files.
-    pub(crate) fn of(data: &ChecklistData, files: &[&str]) -> Self {
+    /// `files`: names of all attached files. `by_hand`: what the page of that name is drawn from, where there is one.
+    pub(crate) fn of(data: &ChecklistData, files: &[&str], by_hand: Option<&Value>) -> Self {
         let mut required = Self::default();
         required.cover(data);
+        required.timeline(&data.timeline);
         for item in &data.items {
             required.item(item);
         }
         required.last_page(data, files);
+        match by_hand {
+            None => {
+                required.feedback(data);
+                required.generator(data);
+            }
+            Some(table) => {
+                required.generator(data);
+                required.by_hand(data, table);
+            }
+        }
         required
     }
 
@@ -328,7 +341,67 @@ impl Required {
                 format!("{}{}{}", unit.unit, unit.zh, unit.en),
             );
         }
+    }
+
+    fn generator(&mut self, data: &ChecklistData) {
         self.field("generator", format!("{}·{}", data.generator, data.format));
+    }
+
+    fn feedback(&mut self, data: &ChecklistData) {
+        if let Some(feedback) = &data.feedback {
+            self.section(
+                "feedback".to_owned(),
+                Some("这次上线怎么样？How did it go?".to_owned()),
+            );
+            self.field("what it asks about", feedback.sections.join("·"));
+            self.field("link", &feedback.url);
+        }
+    }
+
+    fn by_hand(&mut self, data: &ChecklistData, table: &Value) {
+        self.section("page by hand".to_owned(), Some("手工填写·By hand".to_owned()));
+        for check_box in table["boxes"].as_array().into_iter().flatten() {
+            let text = |key: &str| check_box[key].as_str().unwrap_or_default();
+            self.field(
+                format!("box {}", text("zone")),
+                format!("{}{}", text("zh"), text("en")),
+            );
+        }
+        self.field(
+            "whose page it is",
+            format!(
+                "This page belongs to{}{}·{}",
+                data.product, data.version, data.launch_id
+            ),
+        );
+        if let Some(feedback) = &data.feedback {
+            self.field("code", "怎么样？How did it go?");
+            self.field("what it asks about", feedback.sections.join("·"));
+            self.field("link", &feedback.url);
+        }
+    }
+
+    fn timeline(&mut self, timeline: &TimelineView) {
+        self.section("timeline".to_owned(), Some("时间线Timeline".to_owned()));
+        let labels: String = timeline.labels_h.iter().map(|hour| format!("{hour}h")).collect();
+        self.field("hours of the axis", labels);
+        for row in &timeline.rows {
+            let ran = match row.ran.as_str() {
+                "" => "未运行 not run",
+                ran => ran,
+            };
+            let late = match row.late.as_str() {
+                "" => String::new(),
+                late => format!("·超窗late{late}"),
+            };
+            self.field(
+                format!("row of item {}", row.number),
+                format!(
+                    "{}{}{}{}{ran}{late}",
+                    row.number, row.title.zh, row.title.en, row.planned
+                ),
+            );
+        }
     }
 }
 

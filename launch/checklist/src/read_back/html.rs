@@ -35,7 +35,8 @@ fn required(model: &DocumentModel) -> Required {
     let data = serde_json::from_value(words::each_text(value, &mut { visible }));
     // Texts for texts: it reads back as it was.
     let data = data.unwrap_or_else(|_| model.data.clone());
-    Required::of(&data, &super::file_names(model))
+    // Nobody fills in a screen.
+    Required::of(&data, &super::file_names(model), None)
 }
 
 /// The marks of the printed edition, by its pixels.

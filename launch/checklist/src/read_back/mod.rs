@@ -182,7 +182,8 @@ pub fn read_back(
         }
     };
     let data = shown(&model.data, fonts)?;
-    let required = Required::of(&data, &file_names(model));
+    let by_hand = model.on_paper.by_hand.as_ref().map(|page| &page.table);
+    let required = Required::of(&data, &file_names(model), by_hand);
     texts(&mut found, limits, &pages, &required);
     page_marks(&mut found, limits, &pages, &data);
     let document = crate::typeset::typeset(model, fonts, crate::render::TEMPLATE)?;

@@ -30,7 +30,8 @@ fn altered_text(model: &DocumentModel, from: &str, to: &str) -> ReadBack {
     assert!(TEMPLATE.contains(from), "{from:?} is not in the template");
     let pdf = render_as(model, fonts(), &TEMPLATE.replacen(from, to, 1)).unwrap();
     let (mut read, limits) = (ReadBack::default(), Limits::default());
-    let required = Required::of(&shown(&model.data, fonts()).unwrap(), &file_names(model));
+    let by_hand = model.on_paper.by_hand.as_ref().map(|page| &page.table);
+    let required = Required::of(&shown(&model.data, fonts()).unwrap(), &file_names(model), by_hand);
     let pages = content::pages(&pdf, 100).unwrap();
     texts(&mut read, &limits, &pages, &required);
     page_marks(&mut read, &limits, &pages, &model.data);
@@ -111,6 +112,88 @@ fn a_field_that_a_template_leaves_out_is_named() {
     ] {
         finds(&altered_text(&model, from, to), Check::Text, place);
     }
+}
+
+#[test]
+fn the_timeline_the_link_and_the_page_by_hand_are_read_back() {
+    let mut model = launch::asking_launch().model_on_paper();
+    model.data.timeline.rows[0].late = "+1 h".to_owned();
+    let read = altered(&model, "// The checklist.", "// The checklist.");
+    assert_eq!(read.findings, []);
+    for (from, to, place) in [
+        ("#timeline(d.timeline)", "", "timeline, heading"),
+        ("[*#r.ran*#if", "[#if", "timeline, row of item 1"),
+        ("quiet(size: 1em)[#r.planned]", "[]", "timeline, row of item 3"),
+        ("· 超窗 late #r.late", "", "timeline, row of item 1"),
+        ("[#hour h]", "[#hour]", "timeline, hours of the axis"),
+        (
+            "#if paper.by-hand != none {",
+            "#if false {",
+            "page by hand, heading",
+        ),
+        (
+            "*#d.product #d.version* · #mono(d.launch_id, size: 0.9em)]",
+            "]",
+            "page by hand, whose page it is",
+        ),
+        (
+            "\\ #mono(d.feedback.url, size: 6pt)])\n}",
+            "])\n}",
+            "page by hand, link",
+        ),
+        (
+            "#text(size: 8.4pt, asked)",
+            "",
+            "page by hand, what it asks about",
+        ),
+    ] {
+        finds(&altered_text(&model, from, to), Check::Text, place);
+    }
+    let mut other = model.clone();
+    let page = other.on_paper.by_hand.as_mut().unwrap();
+    page.template = page.template.replacen("[#item.zh \\ ", "[\\ ", 1);
+    let pdf = crate::render(&other, fonts()).unwrap();
+    let read = read_back(&pdf, &model, fonts(), &Limits::default()).unwrap();
+    finds(&read, Check::Text, "page by hand, box emergency-rollback");
+    // A reader of text sees no difference.
+    for (from, to) in [
+        (
+            "for span in r.ran_h { ran-bar",
+            "for span in r.others_h { ran-bar",
+        ),
+        ("planned-bar(r.planned_h, t.hours)", ""),
+        (
+            "if paper.code != none { code-picture(paper.by-hand.qr.side_mm * 1mm) }",
+            "none",
+        ),
+    ] {
+        let read = altered(&model, from, to);
+        finds(&read, Check::Raster, "tile at");
+    }
+}
+
+#[test]
+fn the_code_of_another_link_is_found_by_the_look_of_the_page() {
+    let launch = launch::asking_launch();
+    let model = launch.model_on_paper();
+    let mut other = model.clone();
+    let elsewhere = launch::LINK.replace("launch.example.org", "launch.example.com");
+    other.on_paper.feedback_code = Some(tminus_after::feedback::qr_rows(&elsewhere).unwrap());
+    let pdf = crate::render(&other, fonts()).unwrap();
+    let read = read_back(&pdf, &model, fonts(), &Limits::default()).unwrap();
+    assert!(read.findings.iter().all(|f| f.check == Check::Raster));
+    finds(&read, Check::Raster, "tile at");
+}
+
+#[test]
+fn a_link_without_its_code_and_a_code_without_its_link_are_refused() {
+    let mut model = launch::asking_launch().model_on_paper();
+    let code = model.on_paper.feedback_code.take();
+    let error = crate::render(&model, fonts()).unwrap_err().to_string();
+    assert!(error.contains("no code for it"), "{error}");
+    (model.data.feedback, model.on_paper.feedback_code) = (None, code);
+    let error = crate::render(&model, fonts()).unwrap_err().to_string();
+    assert!(error.contains("no link"), "{error}");
 }
 
 #[test]
@@ -315,10 +398,12 @@ fn a_template_that_loops_is_given_up() {
         let error = crate::typeset::typeset_within(&model, fonts(), template, limit).unwrap_err();
         assert!(error.to_string().contains(says), "{error}");
     }
+    let scripts = [TEMPLATE, tminus_after::paper::TEMPLATE];
     for word in ["while ", "range(", "import ", "include "] {
         assert!(
-            !TEMPLATE
-                .lines()
+            !scripts
+                .iter()
+                .flat_map(|script| script.lines())
                 .any(|l| !l.trim_start().starts_with("//") && l.contains(word)),
             "{word}"
         );

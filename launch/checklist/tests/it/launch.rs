@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
-use tminus_checklist::{DocumentModel, FontSource, render};
+use tminus_checklist::{ByHand, DocumentModel, FontSource, OnPaper, render};
 use tminus_plan::{ArtifactDigest, Evidence, Fact, Measurement, Plan, RolloutVerdict, Subject, to_statement};
 use tminus_record::dsse::{Envelope, IN_TOTO};
 use tminus_record::{Record, SigningKey, VerifyingKey};
@@ -15,16 +15,7 @@ pub const PLAN: &str = include_str!("plan.yaml");
 /// Everything ran and was signed.
 pub fn whole_launch() -> Launch {
     let mut launch = Launch::start(PLAN, "plans/test.yaml");
-    launch.gate(
-        "load-test",
-        "players",
-        &[("move_p99_ms", 61.4, "ms"), ("move_p50_ms", 12.25, "ms")],
-    );
-    launch.sign_off("load-test", "qa");
-    launch.gate("routes", "no-token", &[]);
-    launch.gate("canary", "rollout", &[]);
-    launch.sign_off("canary", "qa");
-    launch.finish();
+    launch.run_whole();
     launch
 }
 
@@ -63,6 +54,25 @@ pub struct Launch {
     roles: BTreeMap<String, SigningKey>,
     now_ms: u64,
     pub rollout_reasons: Vec<String>,
+    /// What the launch's end puts on record.
+    pub feedback_url: Option<String>,
+}
+
+/// As long as a real one.
+pub const LINK: &str = "https://launch.example.org/feedback/f1.k1.eyJsIjoiMjAyNjExMjItMTQwMDAwLTNmOWEiLCJzIjpbIuWOi-a1iyBsb2FkIiwi5Y-R5biDIHJlbGVhc2UiLCLlm57mu5ogcm9sbGJhY2siLCLmo4Dmn6XljZUgY2hlY2tsaXN0Il0sInQiOjE3OTUzNTYwMDAwMDB9.47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
+
+/// Everything ran, and those who were there are asked.
+pub fn asking_launch() -> Launch {
+    let asks = "items:";
+    let plan = PLAN.replacen(
+        asks,
+        &format!("feedback: {{ url: \"https://launch.example.org\" }}\n{asks}"),
+        1,
+    );
+    let mut launch = Launch::start(&plan, "plans/test.yaml");
+    launch.feedback_url = Some(LINK.to_owned());
+    launch.run_whole();
+    launch
 }
 
 fn sha256(bytes: &[u8]) -> String {
@@ -88,6 +98,7 @@ impl Launch {
             roles,
             now_ms: START_MS,
             rollout_reasons: Vec::new(),
+            feedback_url: None,
         };
         launch.fact(&Fact::LaunchStarted {
             launch_id: "20261122-140000-starvault-v1.3".to_owned(),
@@ -109,6 +120,19 @@ impl Launch {
                 .collect(),
         });
         launch
+    }
+
+    fn run_whole(&mut self) {
+        self.gate(
+            "load-test",
+            "players",
+            &[("move_p99_ms", 61.4, "ms"), ("move_p50_ms", 12.25, "ms")],
+        );
+        self.sign_off("load-test", "qa");
+        self.gate("routes", "no-token", &[]);
+        self.gate("canary", "rollout", &[]);
+        self.sign_off("canary", "qa");
+        self.finish();
     }
 
     pub fn key(&self) -> VerifyingKey {
@@ -287,11 +311,26 @@ impl Launch {
             ticked,
             crossed,
             not_checked,
+            feedback_url: self.feedback_url.clone(),
         });
     }
 
     pub fn model(&self) -> DocumentModel {
         DocumentModel::of_record(&self.record).unwrap()
+    }
+
+    /// The model of the edition that is filled in: the link's code, if there is one, and the page by hand.
+    pub fn model_on_paper(&self) -> DocumentModel {
+        let mut model = self.model();
+        let link = model.data.feedback.as_ref();
+        model.on_paper = OnPaper {
+            feedback_code: link.map(|link| tminus_after::feedback::qr_rows(&link.url).unwrap()),
+            by_hand: Some(ByHand {
+                template: tminus_after::paper::TEMPLATE.to_owned(),
+                table: tminus_after::paper::Layout::of_a_checklist().table(),
+            }),
+        };
+        model
     }
 
     pub fn pdf(&self) -> PathBuf {

@@ -7,6 +7,8 @@ mod forged;
 #[cfg(test)]
 mod launch;
 #[cfg(test)]
+mod on_paper;
+#[cfg(test)]
 mod read_back;
 #[cfg(test)]
 mod sealed;

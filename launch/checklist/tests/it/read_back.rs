@@ -10,7 +10,7 @@ use tminus_checklist::{
 
 use crate::launch::{Launch, PLAN, long_launch, whole_launch};
 
-fn run(command: &mut Command, package: &str) -> Vec<u8> {
+pub fn run(command: &mut Command, package: &str) -> Vec<u8> {
     let program = command.get_program().to_owned();
     let output = command.output().unwrap_or_else(|e| {
         panic!(
@@ -81,7 +81,7 @@ fn poppler_finds_the_attachments_of_the_model() {
 }
 
 /// The HTML as Chromium prints it: the file, and its text as poppler reads it.
-fn printed(html: &str, folder: &Path) -> (Vec<u8>, String) {
+pub fn printed(html: &str, folder: &Path) -> (Vec<u8>, String) {
     let (page, pdf) = (folder.join("checklist.html"), folder.join("printed.pdf"));
     std::fs::write(&page, html).unwrap();
     let mut chromium = Command::new("chromium");

@@ -37,14 +37,20 @@ pub(super) struct Pdf {
 }
 
 impl Issuer for Pdf {
+    fn feedback_url(&self, state: &LaunchState, at_ms: u64) -> Result<Option<String>> {
+        crate::feedback_link::url(&self.layout, &state.plan, &state.launch_id, at_ms)
+    }
+
     fn issue(&self, record: &Snapshot) -> Result<Issued> {
         use sha2::Digest as _;
         let told = |e: &tminus_checklist::ChecklistError| {
             from_part(Kind::Checklist, "the checklist", e)
                 .hint("the record is whole: mend the cause, then --resume")
         };
-        let model = DocumentModel::from_record(&record.entries, record.checkpoint.as_bytes(), &record.key)
-            .map_err(|e| told(&e))?;
+        let mut model =
+            DocumentModel::from_record(&record.entries, record.checkpoint.as_bytes(), &record.key)
+                .map_err(|e| told(&e))?;
+        model.on_paper = crate::feedback_link::internal(&model.data)?;
         let pdf = tminus_checklist::render(&model, &self.fonts).map_err(|e| told(&e))?;
         read_back(&pdf, &model, &self.fonts, &self.layout)?;
         let file = self.layout.checklist();

@@ -50,6 +50,14 @@ pub trait Issuer: Send + Sync {
     /// # Errors
     /// It cannot be typeset or written.
     fn issue(&self, record: &Snapshot) -> Result<Issued>;
+
+    /// The link by which those who were there say how it went, for a launch that ends now; none when its plan asks nobody.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    fn feedback_url(&self, _state: &LaunchState, _at_ms: u64) -> Result<Option<String>> {
+        Ok(None)
+    }
 }
 
 /// What the engine works with.
@@ -367,11 +375,18 @@ impl Engine {
 
     fn finish(&mut self, state: &LaunchState) -> Result<()> {
         let totals = state.totals();
+        let at_ms = self.wall.now_ms();
+        // A launch that went well does not fail on this.
+        let feedback_url = self.issuer.feedback_url(state, at_ms).unwrap_or_else(|error| {
+            self.say(state, &format!("no link for feedback: {error}"));
+            None
+        });
         self.book.append(Fact::LaunchFinished {
-            at_ms: self.wall.now_ms(),
+            at_ms,
             ticked: totals.ticked,
             crossed: totals.crossed,
             not_checked: totals.not_checked,
+            feedback_url,
         })?;
         Ok(())
     }

@@ -59,7 +59,9 @@ impl Making<'_> {
         let state = self.book.state()?;
         let full = self.document()?;
         let shown = for_customers(&full.data, LEFT_OUT);
-        let secret = secret(&self.layout.keys().join("disclosure.key"))?;
+        let secret = crate::keys::secret(&self.layout.keys().join("disclosure.key")).map_err(|e| {
+            e.hint("packages that are out cannot be added to without it; move it away to begin anew")
+        })?;
         let disclosures = Disclosures::new(&full.data, &shown, &secret)?;
         let launch = self.launch(&state);
         let mut written = Vec::new();
@@ -121,8 +123,10 @@ impl Making<'_> {
         };
         let before = &snapshot.entries[..snapshot.entries.len().saturating_sub(1)];
         let checkpoint = self.book.checkpoint_before_last().ok_or_else(not_ended)?;
-        DocumentModel::from_record(before, checkpoint.as_bytes(), &snapshot.key)
-            .map_err(|e| from_part(Kind::Checklist, "the checklist", &e))
+        let mut model = DocumentModel::from_record(before, checkpoint.as_bytes(), &snapshot.key)
+            .map_err(|e| from_part(Kind::Checklist, "the checklist", &e))?;
+        model.on_paper = crate::feedback_link::internal(&model.data)?;
+        Ok(model)
     }
 
     fn launch(&self, state: &LaunchState) -> LaunchRef {
@@ -207,6 +211,7 @@ impl Making<'_> {
                 .filter(|attached| attached.name == "record/checkpoint")
                 .cloned()
                 .collect(),
+            on_paper: crate::feedback_link::customer(shown)?,
         };
         let mut pdf = tminus_checklist::render(&model, self.fonts)
             .map_err(|e| from_part(Kind::Checklist, "the customers' edition", &e))?;
@@ -309,24 +314,6 @@ fn gather(folder: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>) ->
         }
     }
     Ok(())
-}
-
-/// The launch's secret for salts: made once, for its owner alone.
-fn secret(file: &Path) -> Result<[u8; 32]> {
-    if !file.exists() {
-        let made: [u8; 32] = crate::keys::seed();
-        crate::keys::write_private(file, hex::encode(made).as_bytes())?;
-    }
-    let text = fs::read_to_string(file).map_err(|e| CliError::file("read", file, &e))?;
-    let mut bytes = [0; 32];
-    hex::decode_to_slice(text.trim(), &mut bytes).map_err(|_| {
-        CliError::new(
-            Kind::Environment,
-            format!("{} does not hold 32 bytes in hexadecimal", file.display()),
-        )
-        .hint("packages that are out cannot be added to without it; move it away to begin anew")
-    })?;
-    Ok(bytes)
 }
 
 #[cfg(unix)]

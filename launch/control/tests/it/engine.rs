@@ -3,7 +3,9 @@ use std::sync::Arc;
 
 use tminus_control::console::Console;
 use tminus_control::engine::book::Book;
-use tminus_control::error::{Exit, Kind};
+use tminus_control::engine::book::Snapshot;
+use tminus_control::engine::{Issued, Issuer};
+use tminus_control::error::{CliError, Exit, Kind, Result};
 use tminus_control::layout::Layout;
 use tminus_control::report;
 use tminus_control::session::{self, Found, Wish};
@@ -279,4 +281,38 @@ async fn a_variable_of_the_plan_reaches_the_gate() {
     let mut running = engine(folder.path(), open(folder.path()), Arc::new(runner()), true);
     running.engine.variables.insert("program".into(), "true".into());
     assert!(running.engine.run().await.is_ok());
+}
+
+/// Issues as another does, and has an answer of its own for the link.
+struct Asks {
+    issuer: Arc<dyn Issuer>,
+    link: Option<&'static str>,
+}
+
+impl Issuer for Asks {
+    fn issue(&self, record: &Snapshot) -> Result<Issued> {
+        self.issuer.issue(record)
+    }
+
+    fn feedback_url(&self, state: &LaunchState, _: u64) -> Result<Option<String>> {
+        assert_eq!(state.finished, None);
+        match self.link {
+            Some(link) => Ok(Some(link.to_owned())),
+            None => Err(CliError::new(Kind::Environment, "the key is damaged")),
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_a_launch_has_the_link_for_feedback_and_does_not_fail_on_it() {
+    for link in [Some("https://launch.example.org/feedback/f1"), None] {
+        let folder = tempfile::tempdir().unwrap();
+        begin(folder.path(), &plan(PLAN), true);
+        let mut running = engine(folder.path(), open(folder.path()), Arc::new(runner()), true);
+        let issuer = Arc::clone(&running.engine.issuer);
+        running.engine.issuer = Arc::new(Asks { issuer, link });
+        let state = running.engine.run().await.unwrap();
+        assert_eq!(state.feedback_url.as_deref(), link);
+        assert!(state.finished.is_some() && state.checklist.is_some());
+    }
 }

@@ -487,6 +487,9 @@ mod tests {
         }
         let traffic = properties(&schema, "/$defs/gate-canary/properties/traffic/properties");
         assert_eq!(traffic, names(TRAFFIC));
+        assert_eq!(properties(&schema, "/properties"), names(super::super::FIELDS));
+        let feedback = properties(&schema, "/properties/feedback/properties");
+        assert_eq!(feedback, names(super::super::feedback::FIELDS));
         let to_come = &schema["$defs"]["gate-to-come"]["properties"]["kind"]["enum"];
         assert_eq!(
             names(to_come.as_array().unwrap().iter().filter_map(Value::as_str)),

@@ -2,6 +2,7 @@
 
 mod canary;
 mod deadlines;
+mod feedback;
 mod fields;
 mod gates;
 mod gateway;
@@ -20,6 +21,7 @@ use crate::spec::GateKind;
 
 pub use gateway::gateway_route;
 
+const FIELDS: [&str; 6] = ["name", "version", "timezone", "artifacts", "feedback", "items"];
 const ITEMS_MAX: usize = 100;
 const ARTIFACTS_MAX: usize = 100;
 const ROLES_MAX: usize = 20;
@@ -29,12 +31,7 @@ const HOURS_MAX: f64 = 8760.0;
 pub(crate) fn plan(yaml: &str, file: &str) -> Result<Plan, PlanError> {
     let root = node::read(yaml, file)?;
     let context = Context::new(file);
-    let fields = Fields::new(
-        &context,
-        &root,
-        "the plan",
-        &["name", "version", "timezone", "artifacts", "items"],
-    )?;
+    let fields = Fields::new(&context, &root, "the plan", &FIELDS)?;
     let name = fields.text("name")?;
     let version = fields.text("version")?;
     let timezone = fields
@@ -53,6 +50,10 @@ pub(crate) fn plan(yaml: &str, file: &str) -> Result<Plan, PlanError> {
             "the artifact",
         )?,
     };
+    let feedback = fields
+        .get("feedback")
+        .map(|node| feedback::feedback(&context, node))
+        .transpose()?;
     let nodes = context.list(fields.required("items")?, "items", ITEMS_MAX)?;
     let items = unique(
         &context,
@@ -85,6 +86,7 @@ pub(crate) fn plan(yaml: &str, file: &str) -> Result<Plan, PlanError> {
         version,
         timezone,
         artifacts,
+        feedback,
         items,
         file: file.to_owned(),
         variables: context.take_variables(),

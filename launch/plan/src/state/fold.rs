@@ -66,6 +66,7 @@ fn start(index: u64, fact: Fact) -> Result<LaunchState, FoldError> {
         role_keys,
         items,
         finished: None,
+        feedback_url: None,
         checklist: None,
         entries: 1,
         last_at_ms: at_ms,
@@ -297,6 +298,7 @@ pub(super) fn apply(state: &mut LaunchState, index: u64, fact: &Fact) -> Result<
             ticked,
             crossed,
             not_checked,
+            feedback_url,
         } => {
             let totals = state.totals();
             if (*ticked, *crossed, *not_checked) != (totals.ticked, totals.crossed, totals.not_checked) {
@@ -307,6 +309,7 @@ pub(super) fn apply(state: &mut LaunchState, index: u64, fact: &Fact) -> Result<
                 ));
             }
             state.finished = Some((index, *at_ms));
+            state.feedback_url.clone_from(feedback_url);
         }
         Fact::ChecklistIssued { at_ms, .. } => {
             if state.finished.is_none() {

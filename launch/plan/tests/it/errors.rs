@@ -58,6 +58,46 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("same field twice", "version: v1", "version: v1\nversion: v2"),
     ("number where text belongs", "version: v1", "version: 1.0"),
     (
+        "feedback without an address",
+        "version: v1",
+        "version: v1\nfeedback: { sections: [load] }",
+    ),
+    (
+        "feedback to no web address",
+        "version: v1",
+        "version: v1\nfeedback: { url: launch.example.org }",
+    ),
+    (
+        "feedback with a user",
+        "version: v1",
+        "version: v1\nfeedback: { url: \"https://me:pw@launch.example.org\" }",
+    ),
+    (
+        "feedback with a query",
+        "version: v1",
+        "version: v1\nfeedback: { url: \"https://launch.example.org/?a=b\" }",
+    ),
+    (
+        "feedback asks nothing",
+        "version: v1",
+        "version: v1\nfeedback: { url: \"https://a.example\", sections: [] }",
+    ),
+    (
+        "feedback asks twice",
+        "version: v1",
+        "version: v1\nfeedback: { url: \"https://a.example\", sections: [load, load] }",
+    ),
+    (
+        "feedback asks more than a code holds",
+        "version: v1",
+        "version: v1\nfeedback: { url: \"https://a.example\", sections: [一二三四五六七八九十一二三四五, 二二三四五六七八九十一二三四五, 三二三四五六七八九十一二三四五] }",
+    ),
+    (
+        "feedback in an unknown field",
+        "version: v1",
+        "version: v1\nfeedback: { url: \"https://a.example\", section: [load] }",
+    ),
+    (
         "text where a number belongs",
         "duration_s: 60",
         "duration_s: long",

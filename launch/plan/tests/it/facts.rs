@@ -45,6 +45,7 @@ fn every_fact() -> Vec<Fact> {
             ticked: 5,
             crossed: 0,
             not_checked: 4,
+            feedback_url: Some(text("https://launch.example.org/feedback/f1.k1.e30.AA")),
         },
         Fact::ChecklistIssued {
             at_ms: 8,
@@ -69,6 +70,20 @@ fn every_fact_survives_its_statement() {
             "the same bytes again"
         );
     }
+}
+
+#[test]
+fn the_end_of_a_launch_that_asks_nobody_reads_and_writes_as_it_always_did() {
+    let before = r#"{"_type":"https://in-toto.io/Statement/v1","predicate":{"at_ms":7,"crossed":0,"not_checked":4,"ticked":5},"predicateType":"urn:tminus:launch-finished:v1","subject":[]}"#;
+    let (fact, subject) = from_statement(before.as_bytes()).unwrap();
+    let Fact::LaunchFinished { feedback_url, .. } = &fact else {
+        panic!("{fact:?}")
+    };
+    assert_eq!(feedback_url, &None);
+    assert_eq!(
+        String::from_utf8(to_statement(&fact, &subject).unwrap()).unwrap(),
+        before
+    );
 }
 
 #[test]

@@ -217,6 +217,7 @@ fn contradictions_name_their_entry() {
         ticked,
         crossed: 0,
         not_checked: 3 - ticked,
+        feedback_url: None,
     };
     refused(
         with(passed.clone(), [finished(1)]),

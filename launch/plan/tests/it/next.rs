@@ -135,6 +135,7 @@ fn a_launch_ends_when_nothing_is_due_or_when_its_time_is_over() {
         ticked: 2,
         crossed: 0,
         not_checked: 1,
+        feedback_url: None,
     });
     check(facts.clone(), 3 * HALF_DAY_MS, &[Action::IssueChecklist]);
     facts.push(Fact::ChecklistIssued {
@@ -219,6 +220,7 @@ fn a_launch_that_is_interrupted_anywhere_comes_to_the_same_end() {
                         ticked: totals.ticked,
                         crossed: totals.crossed,
                         not_checked: totals.not_checked,
+                        feedback_url: None,
                     });
                 }
                 Action::IssueChecklist => facts.push(Fact::ChecklistIssued {

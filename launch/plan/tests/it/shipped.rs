@@ -63,3 +63,26 @@ fn the_plans_for_other_services_and_routers_read() {
         Plan::parse(text, file).unwrap_or_else(|error| panic!("{error}"));
     }
 }
+
+#[test]
+fn a_plan_that_asks_how_it_went_has_sections_of_its_own_or_the_usual_ones() {
+    let with = |feedback: &str| {
+        let text = HTTP_SERVICE.replacen("\nitems:", &format!("\nfeedback: {feedback}\nitems:"), 1);
+        Plan::parse(&text, "plan.yaml")
+            .unwrap_or_else(|error| panic!("{error}"))
+            .feedback
+            .unwrap()
+    };
+    assert_eq!(Plan::parse(HTTP_SERVICE, "plan.yaml").unwrap().feedback, None);
+    let usual = with("{ url: \"https://launch.example.org/team/\" }");
+    assert_eq!(usual.url, "https://launch.example.org/team");
+    assert_eq!(
+        usual.sections,
+        ["压测 load", "发布 release", "回滚 rollback", "检查单 checklist"]
+    );
+    let own = with("{ url: \"http://[::1]:8099\", sections: [sound, 画面] }");
+    assert_eq!(
+        (own.url.as_str(), own.sections),
+        ("http://[::1]:8099", vec!["sound".to_owned(), "画面".to_owned()])
+    );
+}
