@@ -100,11 +100,19 @@ pub fn stamp(at_ms: u64, zone: Option<&Zone>) -> String {
     )
 }
 
-/// What was raised and where its tickets stand, from the files of whoever runs or ran.
+/// What was raised, oldest first, and where its tickets stand.
+#[derive(Debug)]
+pub struct Kept {
+    pub raised: Vec<Raised>,
+    /// One for each sink of the configuration.
+    pub outboxes: Vec<(&'static str, Outbox)>,
+}
+
+/// Reads it from the files of whoever runs or ran.
 ///
 /// # Errors
 /// A file cannot be read or holds something else.
-pub fn kept(config: &AfterConfig) -> Result<(Vec<Raised>, Vec<(&'static str, Outbox)>)> {
+pub fn kept(config: &AfterConfig) -> Result<Kept> {
     let told = |e: &(dyn std::error::Error + 'static)| from_part(Kind::Environment, "the state", e);
     let raised = Ledger::peek(&config.file(triggers::LEDGER_FILE)).map_err(|e| told(&e))?;
     let mut outboxes = Vec::new();
@@ -112,5 +120,5 @@ pub fn kept(config: &AfterConfig) -> Result<(Vec<Raised>, Vec<(&'static str, Out
         let outbox = Courier::peek(&carrier::outbox(&config.state, sink.name())).map_err(|e| told(&e))?;
         outboxes.push((sink.name(), outbox));
     }
-    Ok((raised, outboxes))
+    Ok(Kept { raised, outboxes })
 }

@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 use crate::after::inbox::Inbox;
 use crate::after::scan::{Page, Read, pages};
 use crate::after::sources::{self, Launch};
-use crate::after::{self, AfterConfig, Listeners, Outside, Prepared, carrier, is_held, kept, stamp, words};
+use crate::after::{
+    self, AfterConfig, Kept, Listeners, Outside, Prepared, carrier, is_held, kept, stamp, words,
+};
 use crate::cli::after::{
     AfterCheck, AfterCommand, AfterEvent, AfterScan, AfterServe, EventKind, TicketsAgain, TicketsCommand,
     TicketsList,
@@ -261,7 +263,7 @@ fn page_json(page: &Page, unclear: &[String], trouble: Option<&str>) -> Value {
 
 fn list(args: &TicketsList) -> Result<Exit> {
     let config = load(&args.config)?;
-    let (raised, outboxes) = kept(&config)?;
+    let Kept { raised, outboxes } = kept(&config)?;
     let mut shown = Vec::new();
     for it in &raised {
         let id = &it.decision.id;
@@ -301,7 +303,7 @@ fn list(args: &TicketsList) -> Result<Exit> {
 
 fn again(args: &TicketsAgain) -> Result<Exit> {
     let config = load(&args.config)?;
-    let (raised, outboxes) = kept(&config)?;
+    let Kept { raised, outboxes } = kept(&config)?;
     let id = &carrier::by_prefix(&raised, &args.id)?.decision.id;
     let mut ordered = Vec::new();
     for (sink, outbox) in &outboxes {

@@ -1,6 +1,7 @@
 //! What happens after a launch, from the command line and from outside, against real listeners.
 
-use std::process::Command;
+use std::io::BufRead as _;
+use std::process::{Command, Stdio};
 
 use tminus_after::feedback::{FeedbackLinks, Invitation, LinkKey};
 use tminus_after::tickets::State;
@@ -297,7 +298,7 @@ async fn three_edits_within_72_hours_are_one_ticket_and_two_are_none() {
     let running = stage.start().await;
     let now = now_ms();
     stage.edited("v2", now - 100 * HOUR_MS);
-    stage.edited("v2", now - 90 * HOUR_MS);
+    stage.edited("v2", now - 80 * HOUR_MS);
     stage.edited("v2", now - 10 * HOUR_MS);
     stage.edited("v2", now - 10 * HOUR_MS);
     stage.edited("v3", now - 9 * HOUR_MS);
@@ -433,6 +434,83 @@ async fn a_sink_that_is_down_gets_its_ticket_later_and_once() {
 }
 
 #[tokio::test]
+async fn an_end_while_a_ticket_is_on_its_way_makes_no_second_one() {
+    let stage = Stage::served(true).await;
+    stage.configure("owners: [dev]\n");
+    stage.desk.trouble(&[Trouble::Hold]);
+    let running = stage.start().await;
+    stage.desk.held.notified().await;
+    // The courier ends where it stands.
+    running.stop().await;
+    let running = stage.start().await;
+    running
+        .until("it is known that it was on its way", |seen| {
+            let mut entries = seen.tickets.values().flatten();
+            entries.any(|entry| {
+                entry
+                    .trouble
+                    .as_deref()
+                    .is_some_and(|why| why.contains("the process ended"))
+            })
+        })
+        .await;
+    stage.later(6 * MINUTE_MS);
+    running.until_made(1).await;
+    let issues = stage.desk.issues.lock().unwrap();
+    assert_eq!(issues.len(), 1);
+    let body = issues[0].body.to_string();
+    assert!(body.contains("\"dev\"") && !body.contains("\"qa\""), "{body}");
+    drop(issues);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_program_serves_until_it_is_asked_to_stop_and_a_killed_one_leaves_nothing_held() {
+    let stage = Stage::served(false).await;
+    let serve = || {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tminus"))
+            .args(["after", "serve", "--json", "--config"])
+            .arg(stage.config_file())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        std::io::BufReader::new(child.stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        (child, serde_json::from_str::<serde_json::Value>(&line).unwrap())
+    };
+    let (mut child, told) = serve();
+    assert_eq!((&told["ok"], &told["sinks"][0]), (&true.into(), &"jira".into()));
+    assert!(
+        text(told["admin"].as_str().unwrap(), &[])
+            .await
+            .contains(&stage.launch)
+    );
+    assert_eq!(stage.told(&["event", "emergency-rollback"])["served"], true);
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let (mut child, told) = serve();
+    let status = format!("{}api/status", told["admin"].as_str().unwrap());
+    let began = std::time::Instant::now();
+    while stage.desk.issue_count() == 0 {
+        assert!(began.elapsed().as_secs() < 60, "{}", text(&status, &[]).await);
+        tokio::task::yield_now().await;
+    }
+    let pid = i32::try_from(child.id()).unwrap();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(pid).unwrap(),
+        rustix::process::Signal::TERM,
+    )
+    .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(stage.told(&["event", "emergency-rollback"])["served"], false);
+    assert_eq!(stage.desk.issue_count(), 1);
+}
+
+#[tokio::test]
 async fn a_ticket_that_was_given_up_is_tried_again_by_order() {
     let stage = Stage::served(true).await;
     private(&stage.path("sink.token"), "of-somebody-else");
@@ -501,7 +579,7 @@ async fn every_kind_of_sink_gets_its_ticket_and_none_is_no_loss() {
          gitlab: {{ url: \"http://{gitlab}\", project: ours/deep/ops, token_file: sink.token, mentions: {{ sre: night }} }}\n  \
          webhook: {{ url: \"http://{webhook}/hook/secret-path\", key_file: sink.token }}\n"
     );
-    stage.configure_with(&tickets, "owners: [dev, sre]\n");
+    stage.configure_with(&tickets, "");
     let running = stage.start().await;
     running.until_made(3).await;
     assert_eq!(
@@ -509,7 +587,7 @@ async fn every_kind_of_sink_gets_its_ticket_and_none_is_no_loss() {
         [1, 1, 1]
     );
     let gitlab = desks[1].issues.lock().unwrap()[0].body.to_string();
-    assert!(gitlab.contains("@night") && gitlab.contains("dev"), "{gitlab}");
+    assert!(gitlab.contains("@night") && gitlab.contains("qa"), "{gitlab}");
     running.stop().await;
 }
 
@@ -571,7 +649,7 @@ fn a_mistake_in_the_configuration_is_told_with_its_line() {
         ("lunch: .\n", 1, "lunch"),
         ("launch: .\nzone: CET+1\n", 2, "IANA"),
         ("launch: .\nlisten: 8090\n", 2, "127.0.0.1:8090"),
-        ("launch: .\ntrusted_proxies: [10.0.0.0/8, proxy]\n", 2, "proxy"),
+        ("launch: .\ntrusted_proxies: [10.0.0.0/8, proxy]\n", 2, "network"),
         ("launch: .\ntickets:\n  slack: {}\n", 3, "slack"),
         (
             "launch: .\ntickets:\n  jira:\n    url: http://jira.example\n    email: a@b.c\n    project: OPS\n    token_file: t\n",
