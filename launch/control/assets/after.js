@@ -10,10 +10,10 @@
   const link = document.getElementById("link");
   const EVERY_MS = 5000;
 
-  // The browser's own zone, unless another one was chosen.
+  // The browser's own zone, unless another one was chosen. UTC is shown anyway.
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const unset = !/(?:^|;\s*)tminus_zone=/.test(document.cookie);
-  if (unset && zone && /^[A-Za-z0-9/_+-]{1,64}$/.test(zone)) {
+  if (unset && zone && !/UTC$/.test(zone) && /^[A-Za-z0-9/_+-]{1,64}$/.test(zone)) {
     document.cookie = `tminus_zone=${zone}; Path=/; Max-Age=31536000; SameSite=Lax`;
   }
 

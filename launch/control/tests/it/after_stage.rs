@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use image::{GrayImage, Luma};
+use tminus_after::feedback::{FeedbackLinks, Invitation, LinkKey};
 use tminus_after::paper::Layout;
 use tminus_control::after::{self, AfterConfig, Listeners, Outside, Serving};
 use tminus_handoff::{Channel, Download, DownloadLog as _, RecordLog, Who};
@@ -238,6 +239,36 @@ pub fn said(output: &Output) -> String {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     )
+}
+
+/// Follows nothing.
+pub fn client() -> reqwest::Client {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap()
+}
+
+/// A page that is there.
+pub async fn text(url: &str, headers: &[(&str, &str)]) -> String {
+    let mut request = client().get(url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status(), 200, "{url}");
+    answer.text().await.unwrap()
+}
+
+/// The path of a form, as a checklist prints it.
+pub fn link(launch: &str) -> String {
+    let links = FeedbackLinks::new(vec![LinkKey::new("k1", &FEEDBACK_KEY).unwrap()]).unwrap();
+    let invitation = Invitation {
+        launch: launch.to_owned(),
+        sections: vec!["预演 Rehearsal".into(), "<b>Canary</b>".into()],
+        issued_at_ms: now_ms(),
+    };
+    format!("feedback/{}", links.token(&invitation).unwrap())
 }
 
 impl Running {

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod after;
 #[cfg(test)]
+mod after_outside;
+#[cfg(test)]
 mod after_stage;
 #[cfg(test)]
 mod api_server;
