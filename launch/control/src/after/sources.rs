@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use tminus_after::text::one_line;
 use tminus_after::triggers::{EMERGENCY_ROLLBACK, Event};
 use tminus_handoff::PREDICATE_TYPE;
 use tminus_plan::{Fact, LaunchState, RolloutVerdict};
@@ -17,6 +18,7 @@ use crate::engine::book::read_entry;
 /// A writer that appends at this moment makes a record look damaged; one that does for so many looks is.
 const TRIES: u32 = 3;
 const CHECKPOINT_BYTES_MAX: u64 = 4096;
+const WHO_CHARACTERS_MAX: usize = 200;
 /// What a canary's evidence says when it was rolled back.
 const ROLLED_BACK: &str = "rolled_back";
 
@@ -225,7 +227,8 @@ fn download(
     Ok(Some(Event::Downloaded {
         launch: launch.to_owned(),
         file: ops.file.clone(),
-        who: who.to_owned(),
+        // Others choose their own names; one that is too long must not stop the rest.
+        who: one_line(if who.is_empty() { "unknown" } else { who }, WHO_CHARACTERS_MAX),
         at_ms,
     }))
 }

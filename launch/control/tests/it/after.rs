@@ -33,9 +33,9 @@ async fn a_page_ticked_by_hand_becomes_one_ticket_whatever_is_repeated() {
     stage.told(&["event", "emergency-rollback"]);
     stage.edited_thrice("marker");
     running.until_made(2).await;
-    let issues = stage.desk.issues.lock().unwrap();
+    let issues = stage.bodies();
     assert_eq!(issues.len(), 2);
-    let body = issues[0].body.to_string();
+    let body = issues[0].to_string();
     assert!(
         body.contains("emergency rollback") && body.contains(&stage.launch),
         "{body}"
@@ -45,7 +45,6 @@ async fn a_page_ticked_by_hand_becomes_one_ticket_whatever_is_repeated() {
         body.contains("5b10ac8d82e05b22cc7d4ef5") && body.contains("\"qa\""),
         "{body}"
     );
-    drop(issues);
     running.stop().await;
 }
 
@@ -83,10 +82,8 @@ async fn three_edits_within_72_hours_are_one_ticket_and_two_are_none() {
     stage.edited_thrice("marker");
     running.until_made(1).await;
     let titles = |stage: &Stage| {
-        let issues = stage.desk.issues.lock().unwrap();
-        let titles = issues
-            .iter()
-            .map(|issue| issue.body["fields"]["summary"].as_str().unwrap().to_owned());
+        let bodies = stage.bodies().into_iter();
+        let titles = bodies.map(|body| body["fields"]["summary"].as_str().unwrap().to_owned());
         titles.collect::<Vec<_>>()
     };
     assert!(titles(&stage)[0].contains("marker"), "{:?}", titles(&stage));
@@ -115,7 +112,8 @@ async fn a_download_that_nothing_follows_within_two_hours_is_one_ticket() {
 
     // While it runs: the record grows.
     let taken = start + 3 * HOUR_MS;
-    stage.download("ops.zip", "night-shift", taken).await;
+    let long = format!("night-shift{}", "x".repeat(400));
+    stage.download("ops.zip", &long, taken).await;
     stage.later(2 * HOUR_MS - MINUTE_MS);
     stage.edited_thrice("another marker");
     running.until_made(2).await;
@@ -128,14 +126,13 @@ async fn a_download_that_nothing_follows_within_two_hours_is_one_ticket() {
     stage.later(HOUR_MS);
     stage.edited_thrice("a third marker");
     running.until_made(4).await;
-    let issues = stage.desk.issues.lock().unwrap();
+    let issues = stage.bodies();
     assert_eq!(issues.len(), 4);
-    let body = issues[2].body.to_string();
+    let body = issues[2].to_string();
     assert!(
         body.contains("ops.zip") && body.contains("token:night-shift"),
         "{body}"
     );
-    drop(issues);
     running.stop().await;
 }
 
@@ -149,10 +146,9 @@ async fn an_operation_in_time_needs_no_ticket() {
     stage.later(3 * HOUR_MS);
     stage.edited_thrice("marker");
     running.until_made(1).await;
-    let issues = stage.desk.issues.lock().unwrap();
+    let issues = stage.bodies();
     assert_eq!(issues.len(), 1);
-    assert!(issues[0].body.to_string().contains("marker"));
-    drop(issues);
+    assert!(issues[0].to_string().contains("marker"));
     running.stop().await;
 }
 
@@ -234,11 +230,10 @@ async fn an_end_while_a_ticket_is_on_its_way_makes_no_second_one() {
         .await;
     stage.later(6 * MINUTE_MS);
     running.until_made(1).await;
-    let issues = stage.desk.issues.lock().unwrap();
+    let issues = stage.bodies();
     assert_eq!(issues.len(), 1);
-    let body = issues[0].body.to_string();
+    let body = issues[0].to_string();
     assert!(body.contains("\"dev\"") && !body.contains("\"qa\""), "{body}");
-    drop(issues);
     running.stop().await;
 }
 

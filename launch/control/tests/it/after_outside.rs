@@ -182,7 +182,7 @@ async fn a_box_that_cannot_be_told_is_for_a_person_and_the_clear_ones_are_handed
 
 #[tokio::test]
 async fn a_scanned_pdf_is_read_page_by_page() {
-    starvault_testing::program("pdftoppm", "poppler-utils");
+    let _ = starvault_testing::program("pdftoppm", "poppler-utils");
     let stage = Stage::new(false).await;
     let file = stage.path("-scan.pdf");
     let by_hand = page(&["emergency-rollback"], &[]);

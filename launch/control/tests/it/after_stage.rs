@@ -213,6 +213,12 @@ impl Stage {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
+    /// What the ticket system was sent, in its order.
+    pub fn bodies(&self) -> Vec<serde_json::Value> {
+        let issues = self.desk.issues.lock().unwrap();
+        issues.iter().map(|issue| issue.body.clone()).collect()
+    }
+
     /// Three edits of a version of this name, at times of their own: a decision that comes after all before it.
     pub fn edited_thrice(&self, version: &str) {
         let now_ms = now_ms();
