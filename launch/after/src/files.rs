@@ -136,6 +136,20 @@ impl JsonFile {
     }
 }
 
+/// What a [`JsonFile`] of somebody else holds now, without its lock: it is replaced whole, so it is read whole.
+pub(crate) fn peek<T: serde::de::DeserializeOwned>(
+    path: &Path,
+    limit: u64,
+) -> Result<Option<T>, FileTrouble> {
+    read_limited(path, limit)?
+        .map(|bytes| serde_json::from_slice(&bytes))
+        .transpose()
+        .map_err(|error| FileTrouble::Damaged {
+            path: path.to_owned(),
+            why: error.to_string(),
+        })
+}
+
 impl std::fmt::Debug for JsonFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("JsonFile").field(&self.path).finish()

@@ -5,7 +5,7 @@
 //! ticket elsewhere ([`tickets`]). Every time shown to a reader carries its zone ([`stamps`]).
 //!
 //! Deciding is pure: times are arguments, in milliseconds since 1970-01-01 UTC. Files are written only by
-//! [`triggers::Keeper`], [`tickets::Courier`] and [`feedback::Store`], each in a place of its own.
+//! [`triggers::Keeper`], [`triggers::Ledger`], [`tickets::Courier`] and [`feedback::Store`], each in a place of its own.
 
 pub mod feedback;
 mod files;

@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, with help that teaches by example. Parses only.
 
+pub mod after;
 pub mod contract_check;
 pub mod contract_diff;
 
@@ -135,6 +136,11 @@ Examples:
 
 The configuration names roles, keys, sign-in and links (docs/delivery.md). Serves until it is asked to stop.")]
     Deliver(Deliver),
+    /// What goes on after a launch: feedback, scanned pages, what was done by hand, retrospectives and their tickets
+    After {
+        #[command(subcommand)]
+        command: after::AfterCommand,
+    },
     /// The record of all checklists of a team: publish one, compare two, watch that none is taken back
     Team {
         #[command(subcommand)]

@@ -1,5 +1,6 @@
 //! What each command does. Each answers how it ended; errors go up to `main`.
 
+mod after;
 mod contract_check;
 mod contract_diff;
 pub(crate) mod deliver;
@@ -45,6 +46,7 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::Approve(args) => sign_off::approve(&args).await,
         Command::Seal(args) => seal::run(&args).await,
         Command::Deliver(args) => deliver::run(&args).await,
+        Command::After { command } => after::run(&command).await,
         Command::Package {
             command: PackageCommand::Make(args),
         } => package::make(&args).await,
@@ -79,6 +81,7 @@ pub const fn wants_json(cli: &Cli) -> bool {
         Command::Approve(args) => args.json,
         Command::Seal(args) => args.json,
         Command::Deliver(args) => args.json,
+        Command::After { command } => command.wants_json(),
         Command::Package {
             command: PackageCommand::Make(args),
         } => args.json,

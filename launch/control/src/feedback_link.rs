@@ -11,7 +11,7 @@ use crate::keys;
 use crate::layout::Layout;
 
 /// The only key of a launch; `tminus_after` can check with more.
-const KEY_ID: &str = "k1";
+pub(crate) const KEY_ID: &str = "k1";
 
 /// Signs and checks the links of a launch. The key is the launch's own: made when it is missing, and never shown.
 ///

@@ -4,6 +4,7 @@
 //! dashboard. Judges nothing: verdicts, what is due next and rollout decisions are `tminus-plan`'s,
 //! taken from the record alone. The library is there for `main` and for this crate's tests.
 
+pub mod after;
 pub mod board;
 pub mod cli;
 pub mod commands;

@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Takes connections until `stop`, then waits for those that there are. One too many is closed at once. What `serve`
 /// makes of a connection ends when its [`Cut`] is cut.
-pub(crate) async fn accept<S, F>(
+pub async fn accept<S, F>(
     what: &'static str,
     listener: TcpListener,
     connections_max: usize,
@@ -70,7 +70,7 @@ pub(crate) async fn accept<S, F>(
 
 /// A stream that can be ended from outside, even while its peer takes nothing.
 #[derive(Debug)]
-pub(crate) struct Cut<S> {
+pub struct Cut<S> {
     inner: S,
     token: CancellationToken,
     cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -86,7 +86,7 @@ impl<S> Cut<S> {
     }
 
     /// What ends it.
-    pub(crate) fn token(&self) -> CancellationToken {
+    pub fn token(&self) -> CancellationToken {
         self.token.clone()
     }
 

@@ -17,6 +17,7 @@ mod sftp;
 mod shelf;
 
 pub use config::{ConfigError, DeliveryConfig};
+pub use connections::{Cut, accept};
 pub use download::{Appending, Channel, Download, DownloadLog, LogError, PREDICATE_TYPE, RecordLog, Who};
 pub use error::DeliveryError;
 pub use serve::{Delivery, Listeners, serve};

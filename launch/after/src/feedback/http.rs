@@ -58,7 +58,7 @@ pub struct Settings {
     pub listeners: usize,
     /// Cookies over HTTPS only.
     pub secure: bool,
-    pub places: Option<Places>,
+    pub places: Option<Arc<Places>>,
     pub zone: Option<Zone>,
 }
 
@@ -141,6 +141,11 @@ impl Feedback {
         Router::new()
             .route("/feedback/events", get(events))
             .with_state(self.clone())
+    }
+
+    /// The launches that were answered for, by name.
+    pub fn launches(&self) -> Vec<String> {
+        self.0.store().launches().map(str::to_owned).collect()
     }
 
     /// Figures of a launch, section by section.
@@ -359,7 +364,7 @@ fn stamp(inner: &Inner, caller: &Caller, at_ms: u64) -> String {
         browser: caller.zone.as_deref(),
         configured: inner.settings.zone.as_ref(),
     };
-    let zone = reader_zone(reader, inner.settings.places.as_ref());
+    let zone = reader_zone(reader, inner.settings.places.as_deref());
     let at = i64::try_from(at_ms)
         .ok()
         .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());

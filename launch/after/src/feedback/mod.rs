@@ -15,5 +15,6 @@ pub use form::TEXT_CHARACTERS_MAX;
 pub use http::{Address, Feedback, Outside, Settings};
 pub use limits::Rate;
 pub use links::{FeedbackLinks, Invitation, LinkError, LinkKey};
+pub use page::Language;
 pub use qr::{LINK_BYTES_MAX, QrError, qr_rows, qr_svg};
 pub use store::{Answer, Figures, STORE_BYTES_MAX, Store, StoreError};

@@ -7,21 +7,23 @@ use crate::feedback::form::{Filled, FormTrouble, TEXT_CHARACTERS_MAX};
 use crate::feedback::links::Invitation;
 use crate::text::{html, one_line};
 
+/// The two that pages are in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Language {
+pub enum Language {
     Zh,
     En,
 }
 
 impl Language {
-    pub(crate) const fn tag(self) -> &'static str {
+    pub const fn tag(self) -> &'static str {
         match self {
             Self::Zh => "zh",
             Self::En => "en",
         }
     }
 
-    pub(crate) fn of_tag(tag: &str) -> Option<Self> {
+    /// `zh-Hans` is `zh`; other languages are none.
+    pub fn of_tag(tag: &str) -> Option<Self> {
         match tag
             .split(['-', '_'])
             .next()
@@ -36,7 +38,7 @@ impl Language {
     }
 
     /// The better liked of the two in an `Accept-Language` (RFC 9110, 12.5.4), else English.
-    pub(crate) fn accepted(header: &str) -> Self {
+    pub fn accepted(header: &str) -> Self {
         let mut best = (0.0, Self::En);
         for part in header.split(',').take(32) {
             let mut pieces = part.split(';').map(str::trim);
@@ -53,7 +55,7 @@ impl Language {
         best.1
     }
 
-    const fn pick(self, zh: &'static str, en: &'static str) -> &'static str {
+    pub const fn pick(self, zh: &'static str, en: &'static str) -> &'static str {
         match self {
             Self::Zh => zh,
             Self::En => en,

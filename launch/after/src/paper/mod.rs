@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use layout::{CheckBox, Layout, LayoutError, Mark, Zone};
 
-use crate::triggers::{EDITED_BY_HAND, Event};
+use crate::triggers::{EDITED_BY_HAND, Event, OPERATION_DONE};
 
 /// The Typst function `by-hand(boxes, code, behind:, about:, link:)`; `boxes` is [`Layout::table`], `code` the path of an
 /// image, content or `none`, the others content or `none`.
@@ -122,21 +122,40 @@ pub struct PageEvents {
     pub unclear: Vec<String>,
 }
 
-/// `at_ms` is when the page was filled in: the same page scanned twice must say the same, or it counts twice.
-pub fn events(ticks: &[Tick], launch: &str, version: &str, at_ms: u64) -> PageEvents {
+/// What a page is about: its ticks do not say it. The same page scanned twice must be about the same times, or what it
+/// says counts twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct About<'a> {
+    pub launch: &'a str,
+    /// Of `edited-by-hand`.
+    pub version: &'a str,
+    pub edited_at_ms: u64,
+    /// The ops package of `operation-done`, named as in [`Event::Downloaded`].
+    pub ops_package: &'a str,
+    pub done_at_ms: u64,
+}
+
+/// What the ticks of a page say.
+pub fn events(ticks: &[Tick], about: &About<'_>) -> PageEvents {
     let mut page = PageEvents::default();
+    let launch = || about.launch.to_owned();
     for tick in ticks {
-        match tick.state {
-            TickState::Empty => {}
-            TickState::Unclear => page.unclear.push(tick.zone.clone()),
-            TickState::Ticked if tick.zone == EDITED_BY_HAND => page.events.push(Event::EditedByHand {
-                launch: launch.to_owned(),
-                version: version.to_owned(),
-                at_ms,
+        match (tick.state, tick.zone.as_str()) {
+            (TickState::Empty, _) => {}
+            (TickState::Unclear, zone) => page.unclear.push(zone.to_owned()),
+            (TickState::Ticked, EDITED_BY_HAND) => page.events.push(Event::EditedByHand {
+                launch: launch(),
+                version: about.version.to_owned(),
+                at_ms: about.edited_at_ms,
             }),
-            TickState::Ticked => page.events.push(Event::Ticked {
-                launch: launch.to_owned(),
-                zone: tick.zone.clone(),
+            (TickState::Ticked, OPERATION_DONE) => page.events.push(Event::OperationDone {
+                launch: launch(),
+                file: about.ops_package.to_owned(),
+                at_ms: about.done_at_ms,
+            }),
+            (TickState::Ticked, zone) => page.events.push(Event::Ticked {
+                launch: launch(),
+                zone: zone.to_owned(),
             }),
         }
     }

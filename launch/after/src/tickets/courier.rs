@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::files::{FileTrouble, JsonFile};
+use crate::files::{FileTrouble, JsonFile, peek};
 use crate::tickets::{Entry, Failure, Made, Outbox, OutboxError, Pace, State, Taken, Ticket, TicketSink};
 
 const BYTES_MAX: u64 = 64 << 20;
@@ -74,6 +74,14 @@ impl Courier {
             clock,
             chance,
         })
+    }
+
+    /// What another process keeps in the file now; empty when there is none.
+    ///
+    /// # Errors
+    /// The file cannot be read or holds something else.
+    pub fn peek(path: &Path) -> Result<Outbox, FileTrouble> {
+        Ok(peek(path, BYTES_MAX)?.unwrap_or_default())
     }
 
     /// Takes a ticket in; it is durable when this returns.

@@ -64,7 +64,7 @@ impl Ticket {
         let (title, text) = match &decision.reason {
             Reason::EmergencyRollback => (
                 format!("Retrospective: emergency rollback in launch {launch}"),
-                "The emergency rollback is ticked on this launch's checklist.",
+                "The emergency rollback was carried out: it is ticked on the page by hand, or the launch's record says so.",
             ),
             Reason::EditedByHand { version, edits_at_ms } => {
                 facts.push(fact("version", version));

@@ -4,6 +4,7 @@
 //! id depends on what it is about alone, so that whatever sees it twice can tell.
 
 mod keeper;
+mod ledger;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub use keeper::{Keeper, KeeperError};
+pub use ledger::{LEDGER_MAX, Ledger, LedgerError, Raised};
 
 /// The check box whose tick says that the emergency rollback was used.
 pub const EMERGENCY_ROLLBACK: &str = "emergency-rollback";

@@ -1,7 +1,7 @@
 use fastrand::Rng;
 use image::{GrayImage, Luma};
 use tminus_after::paper::{
-    DetectError, Layout, LayoutError, ScanError, Tick, TickState, Zone, detect, events, read_scan,
+    About, DetectError, Layout, LayoutError, ScanError, Tick, TickState, Zone, detect, events, read_scan,
 };
 use tminus_after::triggers::Event;
 
@@ -324,10 +324,18 @@ fn a_read_page_becomes_events_and_questions() {
     let read = [
         tick("emergency-rollback", TickState::Ticked),
         tick("edited-by-hand", TickState::Ticked),
+        tick("operation-done", TickState::Ticked),
         tick("late", TickState::Unclear),
         tick("paged", TickState::Empty),
     ];
-    let page = events(&read, "s7", "v2", 5);
+    let about = About {
+        launch: "s7",
+        version: "v2",
+        edited_at_ms: 5,
+        ops_package: "ops.zip",
+        done_at_ms: 7,
+    };
+    let page = events(&read, &about);
     assert_eq!(page.unclear, ["late"]);
     let expected = [
         Event::Ticked {
@@ -338,6 +346,11 @@ fn a_read_page_becomes_events_and_questions() {
             launch: "s7".into(),
             version: "v2".into(),
             at_ms: 5,
+        },
+        Event::OperationDone {
+            launch: "s7".into(),
+            file: "ops.zip".into(),
+            at_ms: 7,
         },
     ];
     assert_eq!(page.events, expected);

@@ -184,7 +184,7 @@ async fn guard(request: Request, next: Next) -> Response {
     response
 }
 
-fn is_local(headers: &HeaderMap) -> bool {
+pub(crate) fn is_local(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok());
     let host_is_local = text(header::HOST).is_some_and(|host| {
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name);

@@ -115,12 +115,12 @@ async fn a_signature_goes_to_the_records_owner_and_its_answer_comes_back() {
 }
 
 /// Server-sent events of an answer, one by one.
-struct Events {
+pub struct Events {
     pieces: futures_util::stream::BoxStream<'static, Vec<u8>>,
     text: String,
 }
 
-trait IntoEvents {
+pub trait IntoEvents {
     fn bytes_stream_of(self) -> Events;
 }
 
@@ -138,12 +138,12 @@ impl IntoEvents for reqwest::Response {
 }
 
 impl Events {
-    async fn next_event(&mut self) -> String {
+    pub async fn next_event(&mut self) -> String {
         loop {
             if let Some(end) = self.text.find("\n\n") {
                 let event = self.text[..end].to_owned();
                 self.text.drain(..end + 2);
-                if event.starts_with("data:") {
+                if event.contains("data:") {
                     return event;
                 }
                 continue;
