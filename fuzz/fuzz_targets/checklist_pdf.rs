@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(init: starvault_fuzz::leave_the_guard_alone(), |bytes: &[u8]| {
     let _ = tminus_checklist::page_texts(bytes, 100);
     let _ = tminus_checklist::attached_files(bytes);
 });

@@ -6,18 +6,29 @@ use crate::{build, setup};
 
 /// Everything after the command goes to the measuring program; see `cargo xtask bench --help`.
 pub fn run(arguments: &[String]) -> anyhow::Result<u8> {
-    // It meets no server of the game, and so builds none; it meets other proxies.
-    let gateway_alone = arguments.first().is_some_and(|name| name == "gateway");
-    let mut building = build::cargo()?;
-    building.args(["build", "--release", "--locked", "--package", "tminus-gateway"]);
-    if gateway_alone {
-        setup::ensure(setup::OTHER_PROXIES)?;
-    } else {
-        building.args(["--package", "starvault-server"]);
-    }
-    let built = building.status().context("cannot start cargo")?;
-    if !built.success() {
-        bail!("the build failed ({built}); its errors stand above");
+    let name = arguments.first().map(String::as_str);
+    // These meet no server of the game, and so build none: one meets other proxies, one no program of ours at all.
+    let programs: &[&str] = match name {
+        Some("gateway") => {
+            setup::ensure(setup::OTHER_PROXIES)?;
+            &["gateway"]
+        }
+        Some("checklist") => {
+            setup::ensure(setup::CHECKLIST_BENCH)?;
+            &[]
+        }
+        _ => &["gateway", "server"],
+    };
+    if !programs.is_empty() {
+        let mut building = build::cargo()?;
+        building.args(["build", "--release", "--locked", "--package", "tminus-gateway"]);
+        if programs.contains(&"server") {
+            building.args(["--package", "starvault-server"]);
+        }
+        let built = building.status().context("cannot start cargo")?;
+        if !built.success() {
+            bail!("the build failed ({built}); its errors stand above");
+        }
     }
     let release = build::target_directory()?.join("release");
     let mut command = build::cargo()?;
@@ -35,10 +46,11 @@ pub fn run(arguments: &[String]) -> anyhow::Result<u8> {
         .args(arguments);
     let asks_for_help = arguments.is_empty() || arguments.iter().any(|one| one == "--help" || one == "-h");
     if !asks_for_help {
-        if !gateway_alone {
-            command.arg("--server").arg(release.join("starvault"));
+        for (program, file) in [("server", "starvault"), ("gateway", "tminus-gateway")] {
+            if programs.contains(&program) {
+                command.arg(format!("--{program}")).arg(release.join(file));
+            }
         }
-        command.arg("--gateway").arg(release.join("tminus-gateway"));
     }
     let status = command.status().context("cannot start cargo")?;
     match status.code() {

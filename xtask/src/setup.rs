@@ -27,14 +27,25 @@ pub const CJK_FONT: Need = Need {
     ],
 };
 
+const CHROMIUM: Need = Need {
+    purpose: "pages in a real browser",
+    package: "chromium",
+    any_of: &["chromium"],
+};
+
+const SOFTHSM: Need = Need {
+    purpose: "seals by a token of PKCS #11",
+    package: "softhsm2",
+    any_of: &["softhsm2-util"],
+};
+
+/// What `cargo xtask bench checklist` needs.
+pub const CHECKLIST_BENCH: &[Need] = &[CJK_FONT, CHROMIUM, SOFTHSM];
+
 /// What `cargo xtask test` needs on top of Rust.
 pub const EVERYTHING: &[Need] = &[
     CJK_FONT,
-    Need {
-        purpose: "the play page in a real browser",
-        package: "chromium",
-        any_of: &["chromium"],
-    },
+    CHROMIUM,
     Need {
         purpose: "driving that browser",
         package: "chromium-driver",
@@ -78,11 +89,7 @@ pub const EVERYTHING: &[Need] = &[
         package: "nghttp2-client",
         any_of: &["h2load"],
     },
-    Need {
-        purpose: "seals by a token of PKCS #11",
-        package: "softhsm2",
-        any_of: &["softhsm2-util"],
-    },
+    SOFTHSM,
     Need {
         purpose: "reading sealed documents with an independent program",
         package: "qpdf",

@@ -6,6 +6,7 @@
 
 mod article;
 mod bare;
+mod checklist;
 mod client;
 mod engine;
 mod gateway;
@@ -26,6 +27,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+
+/// That of the programs whose parts are measured in this process.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Parser)]
 #[command(
@@ -55,6 +60,17 @@ enum What {
     Transcode(Options),
     /// The gateway beside nginx and haproxy: requests of HTTP/1.1, calls of gRPC, frames of WebSockets.
     Gateway(gateway::GatewayOptions),
+    /// A checklist of 40 items: typeset beside Chromium's print of its HTML edition, sealed, verified, downloaded.
+    Checklist(checklist::ChecklistOptions),
+    /// One document in a process of its own. Started by `checklist`, as the next two.
+    #[command(hide = true)]
+    ChecklistOnce(checklist::OnceOptions),
+    /// Seals by a key in a token.
+    #[command(hide = true)]
+    ChecklistSeals(checklist::SealsOptions),
+    /// The portal that is downloaded from.
+    #[command(hide = true)]
+    ChecklistPortal(checklist::PortalOptions),
     /// The baseline of `rooms`: passes bytes on, nothing else. Started by it.
     #[command(hide = true)]
     BareRelay(bare::BareOptions),
@@ -104,10 +120,11 @@ fn run(cli: Cli) -> anyhow::Result<bool> {
         What::Verify(options) => (verify::run(&options)?, options.all.json),
         What::Transcode(options) => (transcode::run()?, options.json),
         What::Gateway(options) => (gateway::run(&options)?, options.json),
-        What::BareRelay(options) => {
-            bare::serve(&options)?;
-            return Ok(true);
-        }
+        What::Checklist(options) => (checklist::run(&options)?, options.json),
+        What::ChecklistOnce(options) => return checklist::once(&options).map(|()| true),
+        What::ChecklistSeals(options) => return checklist::seals(&options).map(|()| true),
+        What::ChecklistPortal(options) => return checklist::serve(&options).map(|()| true),
+        What::BareRelay(options) => return bare::serve(&options).map(|()| true),
     };
     if json {
         println!("{}", report.to_json());

@@ -71,10 +71,16 @@ pub fn gateway(program: &Path, upstream: SocketAddr) -> anyhow::Result<Program> 
 
 /// This very program in another part of its own.
 pub fn own(program: &Path, part: &str) -> anyhow::Result<Program> {
+    own_with(program, part, |_| ())
+}
+
+/// As [`own`], with more on its command line.
+pub fn own_with(program: &Path, part: &str, more: impl FnOnce(&mut Command)) -> anyhow::Result<Program> {
     let folder = tempfile::tempdir()?;
     let ready = folder.path().join("ready.json");
     let mut command = with_many_files();
     command.arg(program).arg(part).arg("--ready-file").arg(&ready);
+    more(&mut command);
     start(command, ready, "address", Some(folder))
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use lopdf::{Document, Object};
+use lopdf::{Document, ObjectId};
 
 use crate::ChecklistError;
 use crate::view::{ChecklistData, Overall};
@@ -15,27 +15,24 @@ const PREFIX: &str = "tminus";
 
 /// The document with the properties in its XMP packet.
 pub(crate) fn added(pdf: &[u8], data: &ChecklistData) -> Result<Vec<u8>, ChecklistError> {
-    let failed = |what: String| ChecklistError::Typeset {
-        what: format!("the metadata: {what}"),
-    };
-    let document = Document::load_mem(pdf).map_err(|e| failed(e.to_string()))?;
-    let id = document
-        .catalog()
-        .and_then(|root| root.get(b"Metadata"))
-        .and_then(Object::as_reference)
-        .map_err(|e| failed(e.to_string()))?;
-    let packet = document
-        .get_object(id)
-        .and_then(Object::as_stream)
-        .and_then(lopdf::Stream::get_plain_content)
-        .map_err(|e| failed(e.to_string()))?;
-    let packet = String::from_utf8(packet).map_err(|e| failed(e.to_string()))?;
-    let packet = with_properties(&packet, &properties(data))
-        .ok_or_else(|| failed("another packet than expected".to_owned()))?;
-    let mut stream = format!("<</Type/Metadata/Subtype/XML/Length {}>>\nstream\n", packet.len()).into_bytes();
-    stream.extend_from_slice(packet.as_bytes());
-    stream.extend_from_slice(b"\nendstream");
-    tminus_seal::revise(pdf, &BTreeMap::from([(id.0, stream)])).map_err(|e| failed(e.to_string()))
+    tminus_seal::revise_with(pdf, |document| {
+        let (id, packet) = packet(document).map_err(|e| e.to_string())?;
+        let packet = String::from_utf8(packet).map_err(|e| e.to_string())?;
+        let packet = with_properties(&packet, &properties(data)).ok_or("another packet than expected")?;
+        let mut stream =
+            format!("<</Type/Metadata/Subtype/XML/Length {}>>\nstream\n", packet.len()).into_bytes();
+        stream.extend_from_slice(packet.as_bytes());
+        stream.extend_from_slice(b"\nendstream");
+        Ok(BTreeMap::from([(id.0, stream)]))
+    })
+    .map_err(|e| ChecklistError::Typeset {
+        what: format!("the metadata: {e}"),
+    })
+}
+
+fn packet(document: &Document) -> lopdf::Result<(ObjectId, Vec<u8>)> {
+    let id = document.catalog()?.get(b"Metadata")?.as_reference()?;
+    Ok((id, document.get_object(id)?.as_stream()?.get_plain_content()?))
 }
 
 /// Name, description, value.

@@ -1,6 +1,7 @@
 //! Typesetting: the template, the data and the attachments in, PDF/A-3a and PDF/UA-1 out.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use serde_json::Value;
 use typst::diag::{FileError, FileResult, SourceDiagnostic};
@@ -43,8 +44,9 @@ pub(crate) fn render_as(
         ..PdfOptions::default()
     };
     let pdf = typst_pdf::pdf(&document, &options).map_err(|errors| failed(explain(&errors)));
-    // One document per process as a rule; a server must not keep every launch in memory.
-    typst::comemo::evict(0);
+    // What neither this document nor the one before it needed is forgotten: a server must not keep every launch in
+    // memory, and reading back lays the same pages out again.
+    typst::comemo::evict(1);
     metadata::added(&pdf?, &model.data)
 }
 
@@ -88,9 +90,11 @@ pub(crate) fn explain(errors: &[SourceDiagnostic]) -> String {
     said.join("; ")
 }
 
+/// What the language of templates brings; it takes a while to make, and is the same for all documents.
+static LIBRARY: LazyLock<LazyHash<Library>> = LazyLock::new(|| LazyHash::new(Library::default()));
+
 /// The few virtual files that the template may read. There is no file system behind it.
 pub(crate) struct Paper {
-    library: LazyHash<Library>,
     fonts: FontSource,
     main: Source,
     files: BTreeMap<String, Bytes>,
@@ -135,7 +139,6 @@ impl Paper {
         let main = VirtualPath::new("checklist.typ").map_err(|e| failed(format!("{e:?}")))?;
         let main = FileId::new(RootedPath::new(VirtualRoot::Project, main));
         Ok(Self {
-            library: LazyHash::new(Library::default()),
             fonts: fonts.clone(),
             main: Source::new(main, text),
             files,
@@ -189,7 +192,7 @@ fn drawable(text: &str, known: &mut BTreeMap<char, bool>, fonts: &FontSource) ->
 
 impl World for Paper {
     fn library(&self) -> &LazyHash<Library> {
-        &self.library
+        &LIBRARY
     }
 
     fn book(&self) -> &LazyHash<FontBook> {

@@ -1,6 +1,6 @@
 //! Reading a ZIP that nobody vouches for yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Cursor, Read as _};
 
 use zip::ZipArchive;
@@ -37,6 +37,10 @@ pub fn unpack(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, UnpackError> {
     if zip.len() > FILES_MAX {
         return Err(UnpackError::Files(zip.len()));
     }
+    let directory = usize::try_from(zip.central_directory_start());
+    if let Some(name) = twice(directory.ok().and_then(|at| bytes.get(at..)).unwrap_or_default()) {
+        return Err(UnpackError::Twice(name));
+    }
     let mut files = BTreeMap::new();
     let mut left = BYTES_MAX;
     for i in 0..zip.len() {
@@ -50,9 +54,26 @@ pub fn unpack(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, UnpackError> {
         // What the header says of the size is its own word.
         file.take(left.saturating_add(1)).read_to_end(&mut content)?;
         left = left.checked_sub(content.len() as u64).ok_or(UnpackError::Bytes)?;
-        if files.insert(name.clone(), content).is_some() {
-            return Err(UnpackError::Twice(name));
-        }
+        files.insert(name, content);
     }
     Ok(files)
+}
+
+/// A name that a central directory has twice. The reader keeps the last one of a name and says nothing; other programs
+/// unpack the first, so one ZIP could hold two packages.
+fn twice(mut directory: &[u8]) -> Option<String> {
+    let mut names = BTreeSet::new();
+    // APPNOTE.TXT 4.3.12: 46 bytes, then name, extra field and comment.
+    while let Some((head, rest)) = directory.split_first_chunk::<46>() {
+        if !head.starts_with(b"PK\x01\x02") {
+            break;
+        }
+        let length = |at: usize| usize::from(u16::from_le_bytes([head[at], head[at + 1]]));
+        let name = rest.get(..length(28))?;
+        if !names.insert(name) {
+            return Some(String::from_utf8_lossy(name).into_owned());
+        }
+        directory = rest.get(length(28) + length(30) + length(32)..)?;
+    }
+    None
 }

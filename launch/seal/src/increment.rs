@@ -21,9 +21,23 @@ const STACK_BYTES: usize = 64 * 1024 * 1024;
 /// # Errors
 /// The document cannot be read, is encrypted, or keeps its cross-references in a stream.
 pub fn revise(pdf: &[u8], objects: &BTreeMap<u32, Vec<u8>>) -> Result<Vec<u8>, SealError> {
+    revise_with(pdf, |_| Ok(objects.clone()))
+}
+
+/// [`revise`] with objects that follow from the document: it is read once, which is most of the work.
+///
+/// # Errors
+/// As [`revise`], and what `objects` says.
+pub fn revise_with(
+    pdf: &[u8],
+    objects: impl FnOnce(&Document) -> Result<BTreeMap<u32, Vec<u8>>, String>,
+) -> Result<Vec<u8>, SealError> {
     let before = Before::read(pdf)?;
-    let mut out = pdf.to_vec();
-    out.extend_from_slice(&before.increment(pdf, objects).bytes);
+    let objects = objects(&before.document).map_err(SealError::Document)?;
+    let increment = before.increment(pdf, &objects).bytes;
+    let mut out = Vec::with_capacity(pdf.len() + increment.len());
+    out.extend_from_slice(pdf);
+    out.extend_from_slice(&increment);
     Ok(out)
 }
 

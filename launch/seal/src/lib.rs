@@ -19,7 +19,7 @@ mod write;
 
 pub use certificate::{Certificate, Roots};
 pub use error::SealError;
-pub use increment::{guarded, revise};
+pub use increment::{guarded, revise, revise_with};
 pub use sealing::{Sealed, Sealing, seal};
 pub use timestamp::Authority;
 pub use verify::{SealReport, SealView, StampView, verify_seals};

@@ -83,6 +83,8 @@ pub(crate) struct Form {
     /// `<` to `>` of the signature, both included.
     pub contents: Range<usize>,
     pub number: usize,
+    /// The document before the seal, as it was read.
+    pub before: lopdf::Document,
 }
 
 impl Form {
@@ -118,13 +120,20 @@ impl Form {
             root_text(root, &fields, field, (number == 1).then_some(signature)).map_err(wrong)?,
         );
         let increment = before.increment(pdf, &objects);
-        Self::placed(pdf, &increment, signature.0, number)
+        Self::placed(pdf, &increment, signature.0, number, before.document)
     }
 
     /// Finds the places to fill in, and fills `ByteRange` in.
-    fn placed(pdf: &[u8], increment: &Increment, signature: u32, number: usize) -> Result<Self, SealError> {
+    fn placed(
+        pdf: &[u8],
+        increment: &Increment,
+        signature: u32,
+        number: usize,
+        before: lopdf::Document,
+    ) -> Result<Self, SealError> {
         let lost = || SealError::Document("the seal's own increment cannot be found again".to_owned());
-        let mut bytes = pdf.to_vec();
+        let mut bytes = Vec::with_capacity(pdf.len() + increment.bytes.len());
+        bytes.extend_from_slice(pdf);
         bytes.extend_from_slice(&increment.bytes);
         let object = *increment.offsets.get(&signature).ok_or_else(lost)?;
         let open = find(&bytes, object, b"/Contents<").ok_or_else(lost)? + b"/Contents".len();
@@ -143,6 +152,7 @@ impl Form {
             bytes,
             contents: open..close,
             number,
+            before,
         })
     }
 
@@ -154,7 +164,7 @@ impl Form {
         digest.finalize().into()
     }
 
-    fn filled(mut self, cms: &[u8]) -> Vec<u8> {
+    pub(crate) fn filled(mut self, cms: &[u8]) -> Vec<u8> {
         let digits = hex::encode(cms);
         let start = self.contents.start + 1;
         self.bytes[start..start + digits.len()].copy_from_slice(digits.as_bytes());

@@ -9,7 +9,7 @@ use x509_cert::spki::AlgorithmIdentifierOwned;
 use crate::certificate::Certificate;
 use crate::signature;
 
-const TST_INFO: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.1.4");
+pub(crate) const TST_INFO: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.1.4");
 /// Answers are some KiB.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
@@ -23,9 +23,9 @@ pub trait Authority {
 }
 
 #[derive(Sequence)]
-struct MessageImprint {
-    algorithm: AlgorithmIdentifierOwned,
-    hashed: OctetString,
+pub(crate) struct MessageImprint {
+    pub(crate) algorithm: AlgorithmIdentifierOwned,
+    pub(crate) hashed: OctetString,
 }
 
 #[derive(Sequence)]

@@ -5,6 +5,8 @@ mod document;
 #[cfg(test)]
 mod forged;
 #[cfg(test)]
+mod independent;
+#[cfg(test)]
 mod launch;
 #[cfg(test)]
 mod on_paper;

@@ -45,6 +45,7 @@ fn any_two_checklists_prove_that_they_are_of_one_log() {
         publish(&team, "shop-team", &key(), &checklist(4)).unwrap(),
         (4, false)
     );
+    let leaves = tminus_record::verify(&team, None).unwrap().leaves();
     for (a, b) in [(0_u8, 6_u8), (6, 0), (2, 3), (5, 5)] {
         let digests = [hex::encode([a; 32]), hex::encode([b; 32])];
         let found = compare(&team, Some(&key().verifying_key()), [&digests[0], &digests[1]]).unwrap();
@@ -58,6 +59,10 @@ fn any_two_checklists_prove_that_they_are_of_one_log() {
         let roots = hashes(&[found.earlier.root.clone(), found.later.root.clone()]);
         let (old, new) = (found.earlier.index + 1, found.later.index + 1);
         merkle::verify_consistency(old, new, &hashes(&found.consistency), &roots[0], &roots[1]).unwrap();
+        for (entry, size, root) in [(&found.earlier, old, roots[0]), (&found.later, new, roots[1])] {
+            let leaf = leaves[usize::try_from(entry.index).unwrap()];
+            merkle::verify_inclusion(&leaf, entry.index, size, &hashes(&entry.inclusion), &root).unwrap();
+        }
     }
     let missing = hex::encode([99; 32]);
     let known = hex::encode([1; 32]);
@@ -94,6 +99,9 @@ fn a_watcher_is_told_of_a_fork_and_of_removed_entries() {
     let other = path("other");
     published(&other, [0, 1, 9, 3, 4, 5]);
     assert_eq!(look(&other), Watched::Forked { seen: 5, size: 6 });
+    let newest = path("newest");
+    published(&newest, [0, 1, 2, 3, 9]);
+    assert_eq!(look(&newest), Watched::Forked { seen: 5, size: 5 });
     // What was seen is not forgotten over it.
     assert_eq!(look(&team), Watched::Continues { seen: 5, size: 5 });
 

@@ -9,6 +9,7 @@ use tminus_packages::{
     PackageReport, SHOWN_FILE, UnpackError, unpack, verify_package,
 };
 use tminus_record::SigningKey;
+use tminus_record::dsse::{Envelope, IN_TOTO};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
@@ -159,6 +160,86 @@ fn names_that_lead_elsewhere_are_neither_packed_nor_unpacked() {
     let bytes = zip.finish().unwrap().into_inner();
     assert!(matches!(unpack(&bytes), Err(UnpackError::Name(_))));
     assert!(unpack(b"PK\x03\x04 no zip").is_err());
+}
+
+#[test]
+fn a_name_that_is_too_long_is_neither_packed_nor_unpacked() {
+    for (length, fits) in [(200, true), (201, false)] {
+        let name = "n".repeat(length);
+        let mut package = package();
+        package.files.insert(name.clone(), Vec::new());
+        assert_eq!(package.signed(&key()).is_ok(), fits, "{length}");
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        zip.start_file(name, SimpleFileOptions::default()).unwrap();
+        let bytes = zip.finish().unwrap().into_inner();
+        assert_eq!(unpack(&bytes).is_ok(), fits, "{length}");
+    }
+}
+
+#[test]
+fn a_folder_of_a_good_name_is_no_file_of_a_package() {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    zip.add_symlink("link", "target", SimpleFileOptions::default())
+        .unwrap();
+    let mut bytes = zip.finish().unwrap().into_inner();
+    assert!(matches!(unpack(&bytes), Err(UnpackError::Name(name)) if name == "link"));
+    // The same entry as a plain file: upper half of the external attributes of the central directory.
+    let at = bytes
+        .windows(4)
+        .position(|window| window == b"PK\x01\x02")
+        .unwrap();
+    bytes[at + 38..at + 42].copy_from_slice(&(0o100_644_u32 << 16).to_le_bytes());
+    assert_eq!(unpack(&bytes).unwrap()["link"], b"target");
+}
+
+#[test]
+fn the_same_name_twice_is_told() {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for name in ["good.txt", "evil.txt"] {
+        zip.start_file(name, SimpleFileOptions::default()).unwrap();
+        zip.write_all(name.as_bytes()).unwrap();
+    }
+    let mut bytes = zip.finish().unwrap().into_inner();
+    let places: Vec<usize> = (0..bytes.len() - 8)
+        .filter(|at| bytes[*at..].starts_with(b"evil.txt") && bytes[at - 1] == 0)
+        .collect();
+    for at in places {
+        bytes[at..at + 4].copy_from_slice(b"good");
+    }
+    // Readers take the one or the other of the two; we take neither.
+    let found = unpack(&bytes);
+    assert!(
+        matches!(&found, Err(UnpackError::Twice(name)) if name == "good.txt"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn what_the_launch_key_signed_for_another_purpose_is_no_manifest() {
+    let mut files = package().signed(&key()).unwrap();
+    let signed = Envelope::from_bytes(&files[MANIFEST_FILE]).unwrap();
+    let mut statement: Value = serde_json::from_slice(&signed.payload).unwrap();
+    statement["predicateType"] = json!("urn:tminus:download:v1");
+    let other = Envelope::sign(IN_TOTO, statement.to_string().into_bytes(), &key());
+    files.insert(MANIFEST_FILE.to_owned(), other.to_bytes());
+    let found = bad(&verify_package(&files, &key().verifying_key()));
+    assert!(found[0].1.contains("is a `urn:tminus:download:v1`"), "{found:?}");
+}
+
+#[test]
+fn a_disclosure_that_is_not_in_order_is_a_fault_of_the_package() {
+    let with = |change: &dyn Fn(&mut Package)| {
+        let mut package = package();
+        change(&mut package);
+        bad(&verify_package(
+            &package.signed(&key()).unwrap(),
+            &key().verifying_key(),
+        ))
+    };
+    let gone = with(&|package| drop(package.files.remove(SHOWN_FILE)));
+    assert!(gone[0].1.contains("what is shown cannot be compared"), "{gone:?}");
+    let other = with(&|package| package.disclosure_root = "0".repeat(64));
+    assert!(other[0].1.contains("the signed one is 0000"), "{other:?}");
 }
 
 #[test]
