@@ -270,6 +270,18 @@ fn assert_handed_out(out: &Path) {
     assert_eq!(code, 0, "{said}");
     // One package for each role, over SFTP and over the portal; another role's was not given out.
     assert_eq!(record_size(&out.join("downloads")), 6);
+    // What comes after it can be served as it lies there, and nothing is due: the rehearsal took its packages itself.
+    let (code, said) = tminus(&["after", "check"], &out.join("after.yaml"));
+    assert_eq!(code, 0, "{said}");
+    let ignored = fs::read_to_string(out.join("after.yaml")).expect("the configuration");
+    assert_eq!(
+        (
+            ignored.matches("token:").count(),
+            ignored.matches("key:SHA256:").count()
+        ),
+        (3, 3),
+        "{ignored}"
+    );
     let customers = text_of_pdf(&out.join("packages/customer/checklist-customer.pdf"));
     assert!(
         customers.contains("move_p99") || customers.contains("error_rate") || customers.contains("lost == 0")

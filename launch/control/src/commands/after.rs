@@ -1,11 +1,13 @@
 //! `tminus after serve`, `scan`, `event`, `tickets` and `check`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tminus_after::paper::{About, Layout, TickState, events};
 use tminus_after::tickets::State;
 use tminus_after::triggers::{EMERGENCY_ROLLBACK, Event, Rules};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::after::inbox::Inbox;
@@ -19,9 +21,12 @@ use crate::cli::after::{
     TicketsList,
 };
 use crate::error::{CliError, Exit, Kind, Result, from_part};
+use crate::layout;
 use crate::session;
 use crate::wall::{SystemWall, Wall as _};
 
+/// The form of a rehearsal opens within this.
+const FORM_MAX: Duration = Duration::from_secs(30);
 /// Two machines' clocks differ by less.
 const AHEAD_MS_MAX: u64 = 5 * 60_000;
 
@@ -92,6 +97,54 @@ fn launch_of(config: &AfterConfig) -> Result<Launch> {
         )
         .hint("`launch` in the configuration names the folder of the launch")
     })
+}
+
+/// Writes the configuration with which what comes after a rehearsal is served, serves it for a moment on free ports,
+/// and opens the form behind the code on the checklist's last page. Nothing is answered. Nobody follows up a rehearsal's own
+/// downloads: `ignore` names who made them.
+///
+/// # Errors
+/// The form does not open.
+pub(crate) async fn tried(layout: &layout::Layout, feedback_url: &str, ignore: &[String]) -> Result<PathBuf> {
+    let failed = |why: &dyn std::fmt::Display| {
+        CliError::new(
+            Kind::Environment,
+            format!("the form behind the checklist's code does not open: {why}"),
+        )
+    };
+    let url = reqwest::Url::parse(feedback_url).map_err(|e| failed(&e))?;
+    let mut yaml = "# What comes after this rehearsal: tminus after serve --config after.yaml\nlaunch: .\nplain_http: true\n"
+        .to_owned();
+    if let Some(port) = url.port().filter(|_| url.host_str() == Some("localhost")) {
+        yaml += &format!("listen: 127.0.0.1:{port}\n");
+    }
+    // JSON is YAML, and quotes what has to be.
+    yaml += &format!("ignore_downloads_by: {}\n", json!(ignore));
+    let file = layout.out.join("after.yaml");
+    layout::write_whole(&file, yaml.as_bytes())?;
+    let config = load(&file)?;
+    let free = async || TcpListener::bind(("127.0.0.1", 0)).await.map_err(|e| failed(&e));
+    let listeners = Listeners {
+        public: free().await?,
+        admin: free().await?,
+    };
+    let stop = CancellationToken::new();
+    let serving = after::serve(&config, Outside::default(), listeners, stop.clone()).await?;
+    let asked = crate::gates::http::client()
+        .map_err(|e| failed(&e.why))?
+        .get(format!("http://{}{}", serving.public, url.path()))
+        .timeout(FORM_MAX)
+        .send()
+        .await;
+    stop.cancel();
+    serving.finished().await?;
+    let status = asked
+        .map_err(|e| failed(&crate::gates::http::words(&e)))?
+        .status();
+    if status != reqwest::StatusCode::OK {
+        return Err(failed(&status));
+    }
+    Ok(file)
 }
 
 /// A time that the triggers can take.

@@ -7,9 +7,10 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use tminus_handoff::{Delivery, DeliveryConfig, Listeners, RecordLog, SystemClock};
+use tminus_handoff::{Delivery, DeliveryConfig, Listeners, RecordLog, SystemClock, Who};
 use tminus_record::SigningKey;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -102,6 +103,8 @@ pub(crate) struct HandedOut {
     pub config: PathBuf,
     /// Each way that was tried, with what came of it.
     pub tried: Vec<String>,
+    /// Who took them, as the record of downloads calls it.
+    pub taken_by: Vec<String>,
 }
 
 /// Serves the packages on loopback and takes each of them, as its reader would: over the portal with a token and, where
@@ -148,6 +151,16 @@ pub(crate) async fn handed_out(layout: &Layout) -> Result<HandedOut> {
     };
     let delivery = started(config, listeners, &layout.downloads(), &key, &stop).await?;
     let mut tried = Vec::new();
+    let mut taken_by: Vec<String> = tokens
+        .keys()
+        .map(|id| Who::Token((*id).to_owned()).to_string())
+        .collect();
+    taken_by.extend(
+        sftp_keys
+            .values()
+            .filter_map(|key| fingerprint(key))
+            .map(|key| Who::Key(key).to_string()),
+    );
     for role in ROLES {
         let packed = layout.packages().join(role).join(format!("{role}.zip"));
         let expected =
@@ -174,7 +187,17 @@ pub(crate) async fn handed_out(layout: &Layout) -> Result<HandedOut> {
     Ok(HandedOut {
         config: config_file,
         tried,
+        taken_by,
     })
+}
+
+/// As `ssh-keygen -l` writes it.
+fn fingerprint(public: &str) -> Option<String> {
+    let blob = base64::engine::general_purpose::STANDARD
+        .decode(public.split(' ').nth(1)?)
+        .ok()?;
+    let digest = base64::engine::general_purpose::STANDARD_NO_PAD.encode(Sha256::digest(blob));
+    Some(format!("SHA256:{digest}"))
 }
 
 async fn over_portal(port: u16, role: &str, token: &str, expected: &str) -> Result<()> {

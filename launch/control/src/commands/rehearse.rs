@@ -159,6 +159,18 @@ async fn packages(
         layout.downloads().display(),
         layout.launch_key().display()
     ));
+    let feedback_url = book.facts().iter().rev().find_map(|(_, fact)| match fact {
+        Fact::LaunchFinished { feedback_url, .. } => feedback_url.as_deref(),
+        _ => None,
+    });
+    if let Some(feedback_url) = feedback_url {
+        let config = super::after::tried(layout, feedback_url, &handed.taken_by).await?;
+        console.line("feedback  the form behind the checklist's code opens");
+        console.line(&format!(
+            "          to answer it, and for what comes after: tminus after serve --config {}",
+            config.display()
+        ));
+    }
     Ok(())
 }
 

@@ -80,6 +80,7 @@ fn launch(folder: &Path, rolled_back: bool) -> String {
         ticked: totals.ticked,
         crossed: totals.crossed,
         not_checked: totals.not_checked,
+        feedback_url: None,
     })
     .unwrap();
     started.launch_id
