@@ -20,7 +20,7 @@ enum What {
     /// Canary judges beside each other: false rollbacks, and the time until a fault is found.
     #[command(after_help = "\
 Examples:
-  cargo xtask sim rollout                                 everything, about two minutes on two cores
+  cargo xtask sim rollout                                 everything, about six minutes on two cores
   cargo xtask sim rollout --runs 500 --json               a quick look, for a machine
   cargo xtask sim rollout --plot docs/images              the pictures of docs/canary-judge.md
 
