@@ -255,7 +255,7 @@ fn a_record_whose_link_is_no_web_address_has_none() {
 
 #[test]
 fn a_timeline_of_many_items_goes_over_pages_and_reads_back() {
-    let mut model = long_launch(60).model();
+    let mut model = long_launch(40).model();
     model.on_paper.by_hand = asking_launch().model_on_paper().on_paper.by_hand;
     let fonts = FontSource::system().unwrap();
     let pdf = render(&model, &fonts).unwrap();
