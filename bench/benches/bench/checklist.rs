@@ -188,9 +188,6 @@ fn typeset(
         pages = read.pages.len();
     }
     report.add("document_pages", pages as f64, "pages", Limit::None);
-    // As when a checklist is issued: what has just been laid out need not be laid out again.
-    let after = took.first().copied().unwrap_or_default();
-    report.add("read_back_ms_after_render", after, "ms", Limit::None);
     report.add("read_back_ms", median(took), "ms", Limit::None);
     Ok(())
 }

@@ -44,9 +44,9 @@ pub(crate) fn render_as(
         ..PdfOptions::default()
     };
     let pdf = typst_pdf::pdf(&document, &options).map_err(|errors| failed(explain(&errors)));
-    // What neither this document nor the one before it needed is forgotten: a server must not keep every launch in
-    // memory, and reading back lays the same pages out again.
-    typst::comemo::evict(1);
+    // One document per process as a rule; a server must not keep every launch in memory. Another launch's pages have
+    // too little in common with these to be worth it.
+    typst::comemo::evict(0);
     metadata::added(&pdf?, &model.data)
 }
 
