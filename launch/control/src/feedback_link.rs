@@ -1,6 +1,8 @@
 //! The link by which those who were there say how it went: its key, the link at the end of a launch, and what paper
 //! has of it: the code, and the page that is filled in by hand.
 
+use std::path::Path;
+
 use tminus_after::feedback::{FeedbackLinks, Invitation, LinkError, LinkKey, qr_rows};
 use tminus_after::paper;
 use tminus_checklist::{ByHand, ChecklistData, OnPaper};
@@ -11,7 +13,7 @@ use crate::keys;
 use crate::layout::Layout;
 
 /// The only key of a launch; `tminus_after` can check with more.
-pub(crate) const KEY_ID: &str = "k1";
+const KEY_ID: &str = "k1";
 
 /// Signs and checks the links of a launch. The key is the launch's own: made when it is missing, and never shown.
 ///
@@ -20,7 +22,23 @@ pub(crate) const KEY_ID: &str = "k1";
 pub(crate) fn links(layout: &Layout) -> Result<FeedbackLinks> {
     let secret = keys::secret(&layout.feedback_key())
         .map_err(|e| e.hint("links that are out do not work without it; move it away to begin anew"))?;
-    LinkKey::new(KEY_ID, &secret)
+    signed_with(&secret)
+}
+
+/// Checks the links of a launch that has ended, by the key that it left.
+///
+/// # Errors
+/// There is no such file, others can read it, or it holds something else.
+pub(crate) fn links_left(file: &Path) -> Result<FeedbackLinks> {
+    let secret = keys::read_secret(file).map_err(|e| {
+        e.hint("the launch made it in its folder of keys when it ended: name that folder in `launch`, or the file in `feedback_key`")
+            .hint("links signed with another key are answered 404")
+    })?;
+    signed_with(&secret)
+}
+
+fn signed_with(secret: &[u8; 32]) -> Result<FeedbackLinks> {
+    LinkKey::new(KEY_ID, secret)
         .and_then(|key| FeedbackLinks::new(vec![key]))
         .map_err(|e| told(&e))
 }

@@ -1,6 +1,7 @@
 //! Key files: the launch's own key, the roles' public keys, generated keys of a rehearsal.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -81,6 +82,9 @@ pub fn write_private(file: &Path, bytes: &[u8]) -> Result<()> {
         .map_err(|e| CliError::file("write", file, &e))
 }
 
+/// A file with a secret has no more than this.
+const SECRET_BYTES_MAX: u64 = 1024;
+
 /// 32 bytes that only their owner may read, in hexadecimal; made (0600) when there is no such file.
 ///
 /// # Errors
@@ -89,6 +93,14 @@ pub fn secret(file: &Path) -> Result<[u8; 32]> {
     if !file.exists() {
         write_private(file, format!("{}\n", hex::encode(seed())).as_bytes())?;
     }
+    read_secret(file)
+}
+
+/// Such bytes that are there already.
+///
+/// # Errors
+/// As [`secret`], or there is no such file.
+pub fn read_secret(file: &Path) -> Result<[u8; 32]> {
     let failed = |what: &str| CliError::new(Kind::Environment, format!("{} {what}", file.display()));
     #[cfg(unix)]
     {
@@ -98,10 +110,13 @@ pub fn secret(file: &Path) -> Result<[u8; 32]> {
             return Err(failed("can be read by others").hint(format!("chmod 600 {}", file.display())));
         }
     }
-    let text = std::fs::read_to_string(file).map_err(|e| CliError::file("read", file, &e))?;
+    let mut text = String::new();
+    std::fs::File::open(file)
+        .and_then(|opened| opened.take(SECRET_BYTES_MAX).read_to_string(&mut text))
+        .map_err(|e| CliError::file("read", file, &e))?;
     let mut bytes = [0; 32];
     hex::decode_to_slice(text.trim(), &mut bytes)
-        .map_err(|_| failed("does not hold 32 bytes in hexadecimal"))?;
+        .map_err(|_| failed("does not hold 64 hexadecimal digits (32 bytes)"))?;
     Ok(bytes)
 }
 

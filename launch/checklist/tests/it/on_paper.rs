@@ -147,14 +147,7 @@ fn an_edition_for_customers_has_the_code_and_no_page_by_hand() {
             .iter()
             .all(|row| !row.ran_h.is_empty())
     );
-    let model = DocumentModel {
-        data: for_customers(&internal.data, "\u{25ae}"),
-        attachments: Vec::new(),
-        on_paper: OnPaper {
-            by_hand: None,
-            ..internal.on_paper.clone()
-        },
-    };
+    let model = of_customers(&internal);
     let fonts = FontSource::system().unwrap();
     let pdf = render(&model, &fonts).unwrap();
     assert_eq!(
@@ -271,6 +264,18 @@ fn a_timeline_of_many_items_goes_over_pages_and_reads_back() {
     );
 }
 
+/// The edition of it for customers.
+fn of_customers(internal: &DocumentModel) -> DocumentModel {
+    DocumentModel {
+        data: for_customers(&internal.data, "\u{25ae}"),
+        attachments: Vec::new(),
+        on_paper: OnPaper {
+            by_hand: None,
+            ..internal.on_paper.clone()
+        },
+    }
+}
+
 /// Writes the documents for people to look at: `CHECKLIST_OUT=folder cargo test … -- --ignored for_the_eye`.
 #[test]
 #[ignore = "for the eye"]
@@ -279,14 +284,7 @@ fn for_the_eye() {
         std::path::PathBuf::from(std::env::var("CHECKLIST_OUT").expect("CHECKLIST_OUT names a folder"));
     let fonts = FontSource::system().unwrap();
     let internal = asking_launch().model_on_paper();
-    let customer = DocumentModel {
-        data: for_customers(&internal.data, "\u{25ae}"),
-        attachments: Vec::new(),
-        on_paper: OnPaper {
-            by_hand: None,
-            ..internal.on_paper.clone()
-        },
-    };
+    let customer = of_customers(&internal);
     let mut long = long_launch(9).model();
     long.on_paper.by_hand = internal.on_paper.by_hand.clone();
     for (name, model) in [("internal", internal), ("customer", customer), ("long", long)] {

@@ -8,7 +8,6 @@ mod board;
 pub mod carrier;
 pub mod config;
 pub mod inbox;
-mod key;
 mod page;
 pub mod scan;
 mod serve;

@@ -25,7 +25,7 @@ use super::carrier::Carrier;
 use super::config::AfterConfig;
 use super::sources::{self, Launch};
 use super::triggers::Triggers;
-use super::{Held, hold, key};
+use super::{Held, hold};
 use crate::error::{CliError, Kind, Result, from_part, io_words};
 
 const ANSWERS_FILE: &str = "answers.jsonl";
@@ -121,7 +121,7 @@ impl Prepared {
             )
             .hint("name the folder of a launch in `launch` (the --out of `tminus launch`), or its record in `record`")
         })?;
-        let links = key::feedback_links(&config.feedback_key)?;
+        let links = crate::feedback_link::links_left(&config.feedback_key)?;
         let places = config.geoip.as_deref().map(Places::open).transpose();
         let places = places.map_err(|e| from_part(Kind::Usage, "geoip", &e))?;
         let mut sinks = Vec::new();
