@@ -1,16 +1,19 @@
 //! The checklist as one HTML file: the same data as the PDF, in the same order, for a screen. No script, nothing
 //! from elsewhere; a policy in it forbids both.
 
+mod pictures;
+
 use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sha2::{Digest, Sha256};
-use tminus_plan::Bilingual;
+use tminus_plan::{Bilingual, Language};
 
+use self::pictures::{bar, chart_figure, timeline_row};
 use crate::view::{
-    ApprovalView, CanaryStepView, ChartView, ChecklistData, EvidenceView, FeedbackView, GateView, ItemView,
-    Mark, NamedValue, SignOffView, SignedView, Stamp, TimelineRow, TimelineView,
+    ApprovalView, CanaryStepView, ChecklistData, EvidenceView, FeedbackView, GateView, ItemView, Mark,
+    NamedValue, SignOffView, SignedView, Stamp, TimelineView,
 };
 use crate::words::{self, Shape};
 use crate::{ChecklistError, DocumentModel};
@@ -23,7 +26,10 @@ const STYLE: &str = include_str!("../template/checklist.css");
 /// The model is too large.
 pub fn html(model: &DocumentModel) -> Result<String, ChecklistError> {
     crate::typeset::bounded(model)?;
-    let mut page = Page(String::new());
+    let mut page = Page {
+        text: String::new(),
+        words: Words(model.language),
+    };
     let data = &model.data;
     page.head(data);
     page.cover(data);
@@ -33,7 +39,7 @@ pub fn html(model: &DocumentModel) -> Result<String, ChecklistError> {
     }
     let files = model.attachments.iter().map(|a| a.name.as_str());
     page.last(data, [crate::model::DATA_FILE].into_iter().chain(files));
-    Ok(page.0)
+    Ok(page.text)
 }
 
 /// Safe as text and in a quoted attribute. What would change the order of the letters around it, or is not seen, is
@@ -76,50 +82,99 @@ impl Shape {
         )
     }
 
-    fn word(self, [zh, en]: [&str; 2]) -> String {
+    fn word(self, words: Words, [zh, en]: [&str; 2]) -> String {
         let class = self.class();
-        format!("<span class=\"word {class}\">{zh} <span lang=\"en\" class=\"{class}\">{en}</span></span>")
+        let en = format!("<span lang=\"en\" class=\"{class}\">{en}</span>");
+        format!("<span class=\"word {class}\">{}</span>", words.tell([zh, &en]))
     }
 
-    fn marked(self, words: [&str; 2]) -> String {
-        format!("{} {}", self.svg(), self.word(words))
+    fn marked(self, words: Words, told: [&str; 2]) -> String {
+        format!("{} {}", self.svg(), self.word(words, told))
     }
 }
 
-struct Page(String);
+/// What the page is written in. Chinese and English that it is given are HTML.
+#[derive(Debug, Clone, Copy)]
+struct Words(Language);
+
+impl Words {
+    fn tell(self, words: [&str; 2]) -> String {
+        words::tell(self.0, words, " ")
+    }
+
+    /// English is told apart from the Chinese around it.
+    fn say(self, [zh, en]: [&str; 2]) -> String {
+        self.tell([zh, &format!("<span lang=\"en\">{en}</span>")])
+    }
+
+    fn pair(self, pair: &Bilingual) -> String {
+        self.say([&escape(&pair.zh), &escape(&pair.en)])
+    }
+
+    fn paragraphs(self, pair: &Bilingual) -> String {
+        let [zh, en] = [escape(&pair.zh), escape(&pair.en)];
+        self.tell([&format!("<p>{zh}</p>"), &format!("<p lang=\"en\">{en}</p>")])
+    }
+
+    fn key(self, key_id: &str) -> String {
+        match key_id {
+            "" => self.tell(["未登记", "none named"]),
+            key_id => short(key_id),
+        }
+    }
+
+    fn statement(self, signed: &SignedView) -> String {
+        let (entry, size) = (signed.entry, signed.record_size);
+        let (said, root) = (escape(&signed.statement), short(&signed.record_root));
+        if self.0.has_en() {
+            format!("{said} (entry {entry}; saw {size} entries, root {root})")
+        } else {
+            format!("{said}（第 {entry} 条；签时记录 {size} 条，根 {root}）")
+        }
+    }
+}
+
+struct Page {
+    text: String,
+    words: Words,
+}
 
 impl Page {
     fn put(&mut self, html: impl AsRef<str>) {
-        self.0.push_str(html.as_ref());
-        self.0.push('\n');
+        self.text.push_str(html.as_ref());
+        self.text.push('\n');
     }
 
     fn pair(&mut self, [zh, en]: [&str; 2], html: impl AsRef<str>) {
-        self.put(format!(
-            "<dt>{zh} {}</dt><dd>{}</dd>",
-            escape(&en.to_uppercase()),
-            html.as_ref()
-        ));
+        let label = self.words.tell([zh, &escape(&en.to_uppercase())]);
+        self.put(format!("<dt>{label}</dt><dd>{}</dd>", html.as_ref()));
     }
 
     fn head(&mut self, data: &ChecklistData) {
         let title = escape(&format!(
-            "{} {} 上线检查单 Launch checklist {}",
-            data.product, data.version, data.launch_id
+            "{} {} {} {}",
+            data.product,
+            data.version,
+            self.words.tell(["上线检查单", "Launch checklist"]),
+            data.launch_id
         ));
+        let lang = self.words.0.has_zh().then_some("zh-CN").unwrap_or("en");
+        let skip = self.words.tell(["到检查项", "To the items"]);
         let hash = BASE64.encode(Sha256::digest(STYLE.as_bytes()));
         self.put(format!(
-            "<!doctype html>\n<html lang=\"zh-CN\">\n<head>\n<meta charset=\"utf-8\">\n\
+            "<!doctype html>\n<html lang=\"{lang}\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'sha256-{hash}'; \
              base-uri 'none'; form-action 'none'\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta name=\"referrer\" content=\"no-referrer\">\n<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
-             <a class=\"skip\" href=\"#items\">到检查项 To the items</a>\n<main>"
+             <a class=\"skip\" href=\"#items\">{skip}</a>\n<main>"
         ));
     }
 
     fn cover(&mut self, data: &ChecklistData) {
-        self.put("<p class=\"eyebrow\">T-MINUS · 上线检查单 LAUNCH CHECKLIST</p>");
+        let words = self.words;
+        let checklist = words.tell(["上线检查单", "LAUNCH CHECKLIST"]);
+        self.put(format!("<p class=\"eyebrow\">T-MINUS · {checklist}</p>"));
         self.put(format!(
             "<h1>{} <span>{}</span></h1>",
             escape(&data.product),
@@ -131,41 +186,47 @@ impl Page {
             let all: Vec<String> = data.verdict_reasons.iter().map(|r| escape(of(r))).collect();
             all.join(join)
         };
+        let (ticked, crossed, open) = (t.ticked, t.crossed, t.not_checked);
+        let mut totals = String::new();
+        if words.0.has_en() {
+            totals += &format!("<strong>{ticked} ticked, {crossed} crossed, {open} not checked</strong> ");
+        }
+        if words.0.has_zh() {
+            totals += &format!("共 {} 项：已核 {ticked}，未通过 {crossed}，未核 {open}", t.items);
+        }
         self.put(format!(
-            "<section class=\"verdict {}\" aria-label=\"结论 verdict\">{}<div>{}\
-             <p><strong>{} ticked, {} crossed, {} not checked</strong> \
-             共 {} 项：已核 {}，未通过 {}，未核 {}</p>",
+            "<section class=\"verdict {}\" aria-label=\"{}\">{}<div>{}<p>{totals}</p>",
             drawn.class(),
+            words.tell(["结论", "verdict"]),
             drawn.svg(),
-            drawn.word(words::overall(data.verdict)),
-            t.ticked,
-            t.crossed,
-            t.not_checked,
-            t.items,
-            t.ticked,
-            t.crossed,
-            t.not_checked,
+            drawn.word(words, words::overall(data.verdict)),
         ));
         if !data.verdict_reasons.is_empty() {
             let (zh, en) = (reasons(|r| &r.zh, "；"), reasons(|r| &r.en, "; "));
-            self.put(format!("<p>{zh}。 <span lang=\"en\">{en}.</span></p>"));
+            let reasons = words.say([&format!("{zh}。"), &format!("{en}.")]);
+            self.put(format!("<p>{reasons}</p>"));
         }
         self.put("</div></section>");
         if data.rehearsal {
-            self.put(
-                "<section class=\"note\"><p><strong>演练 REHEARSAL</strong> 本文件证明的是一次演练，不是上线。 \
-                 <span lang=\"en\">This document proves a rehearsal, not a launch.</span></p>",
-            );
+            self.put(format!(
+                "<section class=\"note\"><p><strong>{}</strong> {}</p>",
+                words.tell(["演练", "REHEARSAL"]),
+                words.say([
+                    "本文件证明的是一次演练，不是上线。",
+                    "This document proves a rehearsal, not a launch."
+                ])
+            ));
             if !data.clock_note.en.is_empty() {
-                self.put(format!("<p>{}</p>", bilingual(&data.clock_note)));
+                self.put(format!("<p>{}</p>", words.pair(&data.clock_note)));
             }
             self.put("</section>");
         }
-        self.put(
-            "<p><strong>无证不勾。</strong> 勾表示：此项的每个检查都已运行，证据在记录中，判定可由任何人离线重算。“未核”不是通过。 \
-             <span lang=\"en\"><strong>No tick without proof.</strong> A tick says that every check of the item ran, that its \
-             evidence is on record, and that anyone can take the verdict again offline. “Not checked” is not a pass.</span></p>",
-        );
+        let what_a_tick_says = words.say([
+            "<strong>无证不勾。</strong> 勾表示：此项的每个检查都已运行，证据在记录中，判定可由任何人离线重算。“未核”不是通过。",
+            "<strong>No tick without proof.</strong> A tick says that every check of the item ran, that its evidence is on record, \
+             and that anyone can take the verdict again offline. “Not checked” is not a pass.",
+        ]);
+        self.put(format!("<p>{what_a_tick_says}</p>"));
         self.put("<dl>");
         self.pair(["上线", "launch"], code(&data.launch_id));
         self.pair(["开始", "started"], moment(&data.started));
@@ -185,32 +246,43 @@ impl Page {
         let record = &data.record;
         self.pair(
             ["记录", "record"],
-            format!("{} 条 entries, root {}", record.size, code(&record.root)),
+            format!(
+                "{} {}, {} {}",
+                record.size,
+                words.tell(["条", "entries"]),
+                if words.0.has_en() { "root" } else { "根" },
+                code(&record.root)
+            ),
         );
         self.put("</dl>");
-        self.put(
-            "<table id=\"items\"><thead><tr><th scope=\"col\">#</th><th scope=\"col\">检查项 item</th><th scope=\"col\">负责 owner</th>\
-             <th scope=\"col\">窗口 window</th><th scope=\"col\">结果 result</th></tr></thead><tbody>",
-        );
+        self.put("<table id=\"items\"><thead><tr><th scope=\"col\">#</th>");
+        for head in [["检查项", "item"], ["负责", "owner"], ["窗口", "window"], ["结果", "result"]] {
+            self.put(format!("<th scope=\"col\">{}</th>", words.tell(head)));
+        }
+        self.put("</tr></thead><tbody>");
         for item in &data.items {
             self.put(format!(
                 "<tr><td>{0}</td><td><a href=\"#item-{0}\">{1}</a></td><td>{2}</td><td>{3}</td><td>{4}</td></tr>",
                 item.number,
-                bilingual(&item.title),
+                words.pair(&item.title),
                 escape(&item.owner),
                 escape(&item.window.hours),
-                Shape::from(item.status).marked(words::mark(item.status)),
+                Shape::from(item.status).marked(words, words::mark(item.status)),
             ));
         }
         self.put("</tbody></table>");
     }
 
     fn timeline(&mut self, timeline: &TimelineView) {
-        self.put(
-            "<article class=\"item\"><header><h2>时间线 <span lang=\"en\">Timeline</span></h2></header>\
-             <p>横轴为计划小时；演练按时钟倍率换算。 <span lang=\"en\">The axis is in hours of the plan; a rehearsal is stretched \
-             by its clock.</span></p>",
-        );
+        let words = self.words;
+        self.put(format!(
+            "<article class=\"item\"><header><h2>{}</h2></header><p>{}</p>",
+            words.say(["时间线", "Timeline"]),
+            words.say([
+                "横轴为计划小时；演练按时钟倍率换算。",
+                "The axis is in hours of the plan; a rehearsal is stretched by its clock.",
+            ])
+        ));
         let legend = [
             ("plan", "计划窗口", "planned window"),
             ("ran", "检查运行", "checks ran"),
@@ -218,7 +290,7 @@ impl Page {
         ];
         let legend = legend.map(|(class, zh, en)| {
             let sample = bar(class, (0.0, 1.0), 1.0);
-            format!("<li><svg class=\"sample\" viewBox=\"0 0 1000 76\" preserveAspectRatio=\"none\" aria-hidden=\"true\">{sample}</svg> {zh} <span lang=\"en\">{en}</span></li>")
+            format!("<li><svg class=\"sample\" viewBox=\"0 0 1000 76\" preserveAspectRatio=\"none\" aria-hidden=\"true\">{sample}</svg> {}</li>", words.say([zh, en]))
         });
         self.put(format!("<ul class=\"plain values\">{}</ul>", legend.concat()));
         let labels: String = timeline
@@ -227,11 +299,13 @@ impl Page {
             .map(|hour| format!("<span>{hour} h</span>"))
             .collect();
         self.put(format!(
-            "<table class=\"timeline\"><thead><tr><th scope=\"col\">检查项 item</th><th scope=\"col\"><div class=\"axis\">{labels}</div></th>\
-             <th scope=\"col\">时间 time</th></tr></thead><tbody>"
+            "<table class=\"timeline\"><thead><tr><th scope=\"col\">{}</th><th scope=\"col\"><div class=\"axis\">{labels}</div></th>\
+             <th scope=\"col\">{}</th></tr></thead><tbody>",
+            words.tell(["检查项", "item"]),
+            words.tell(["时间", "time"]),
         ));
         for row in &timeline.rows {
-            self.put(timeline_row(row, timeline));
+            self.put(timeline_row(row, timeline, words));
         }
         self.put("</tbody></table></article>");
     }
@@ -240,25 +314,27 @@ impl Page {
         let url = escape(&feedback.url);
         let asked: Vec<String> = feedback.sections.iter().map(|section| escape(section)).collect();
         self.put(format!(
-            "</tbody></table></article>\n<article class=\"item\"><header><h2>这次上线怎么样？ <span lang=\"en\">How did it go?</span></h2></header>\
+            "</tbody></table></article>\n<article class=\"item\"><header><h2>{}</h2></header>\
              <p>{}</p><p><a href=\"{url}\" rel=\"noopener noreferrer\"><code>{url}</code></a></p>",
+            self.words.say(["这次上线怎么样？", "How did it go?"]),
             asked.join(" · ")
         ));
     }
 
     fn item(&mut self, item: &ItemView) {
+        let words = self.words;
         let drawn = Shape::from(item.status);
         self.put(format!(
             "<article class=\"item\" id=\"item-{0}\"><header class=\"{1}\">{2}<h2>{0} {3}</h2>{4}</header><dl>",
             item.number,
             drawn.class(),
             drawn.svg(),
-            bilingual(&item.title),
-            drawn.word(words::mark(item.status)),
+            words.pair(&item.title),
+            drawn.word(words, words::mark(item.status)),
         ));
-        self.pair(["判定标准", "criterion"], paragraphs(&item.criterion));
+        self.pair(["判定标准", "criterion"], words.paragraphs(&item.criterion));
         if let Some(not_covered) = &item.not_covered {
-            self.pair(["此勾不含", "not covered"], paragraphs(not_covered));
+            self.pair(["此勾不含", "not covered"], words.paragraphs(not_covered));
         }
         if !item.reasons.is_empty() {
             self.pair(["未勾原因", "why no tick"], lines(&item.reasons));
@@ -289,7 +365,7 @@ impl Page {
                 ["密钥", "key"],
             ]);
             for sign_off in &item.sign_offs {
-                self.put(sign_off_row(sign_off));
+                self.put(sign_off_row(sign_off, words));
             }
             self.put("</tbody></table>");
         }
@@ -298,22 +374,24 @@ impl Page {
 
     fn table<const N: usize>(&mut self, heads: [[&str; 2]; N]) {
         let mut row = String::from("<table><thead><tr>");
-        for [zh, en] in heads {
+        for head in heads {
             // Writing to a string cannot fail.
-            let _ = write!(row, "<th scope=\"col\">{zh} {en}</th>");
+            let _ = write!(row, "<th scope=\"col\">{}</th>", self.words.tell(head));
         }
         self.put(row + "</tr></thead><tbody>");
     }
 
     fn gate(&mut self, gate: &GateView) {
+        let words = self.words;
         let drawn = Shape::from(gate.verdict);
         self.put(format!(
-            "<section class=\"gate\"><header>{}<h3>{} <span class=\"soft\">检查 check · {} · {}</span></h3>{}</header><div>",
+            "<section class=\"gate\"><header>{}<h3>{} <span class=\"soft\">{} · {} · {}</span></h3>{}</header><div>",
             drawn.svg(),
             escape(&gate.id),
+            words.tell(["检查", "check"]),
             escape(&gate.kind),
             code(&gate.plan_line),
-            drawn.word(words::gate(gate.verdict)),
+            drawn.word(words, words::gate(gate.verdict)),
         ));
         if !gate.reasons.is_empty() {
             self.put(lines(&gate.reasons));
@@ -324,10 +402,10 @@ impl Page {
                 for expectation in &gate.expectations {
                     let verdict = words::expectation(expectation.holds);
                     let measured = match expectation.measured.as_str() {
-                        "" => "未测 not measured".to_owned(),
+                        "" => words.tell(["未测", "not measured"]),
                         measured => escape(measured),
                     };
-                    let marked = Shape::from(verdict).marked(words::gate(verdict));
+                    let marked = Shape::from(verdict).marked(words, words::gate(verdict));
                     let expected = code(&expectation.expected);
                     self.put(format!(
                         "<tr><td>{expected}</td><td>{measured}</td><td>{marked}</td></tr>"
@@ -338,12 +416,16 @@ impl Page {
             self.evidence(evidence);
         } else if !gate.expectations.is_empty() {
             let all: Vec<String> = gate.expectations.iter().map(|e| code(&e.expected)).collect();
-            self.put(format!("<p class=\"soft\">判据 expected: {}</p>", all.join(", ")));
+            let expected = words.tell(["判据", "expected"]);
+            self.put(format!("<p class=\"soft\">{expected}: {}</p>", all.join(", ")));
         }
         for attempt in &gate.attempts {
             self.put(format!(
-                "<p class=\"soft\">第 {0} 次 attempt {0}, {1}: {2}</p>",
-                attempt.attempt,
+                "<p class=\"soft\">{}, {}: {}</p>",
+                words.tell([
+                    &format!("第 {} 次", attempt.attempt),
+                    &format!("attempt {}", attempt.attempt)
+                ]),
                 moment(&attempt.started),
                 escape(&attempt.end)
             ));
@@ -356,7 +438,7 @@ impl Page {
                 ["理由", "reason"],
             ]);
             for step in &gate.canary_steps {
-                self.put(step_row(step));
+                self.put(step_row(step, words));
             }
             self.put("</tbody></table>");
         }
@@ -368,12 +450,12 @@ impl Page {
                 ["密钥", "key"],
             ]);
             for approval in &gate.approvals {
-                self.put(approval_row(approval));
+                self.put(approval_row(approval, words));
             }
             self.put("</tbody></table>");
         }
         for chart in &gate.charts {
-            self.put(chart_figure(chart));
+            self.put(chart_figure(chart, words));
         }
         self.put("</div></section>");
     }
@@ -383,8 +465,11 @@ impl Page {
         self.pair(
             ["证据", "evidence"],
             format!(
-                "第 {0} 条 entry {0} · SHA-256 {1} · {2}",
-                evidence.entry,
+                "{} · SHA-256 {} · {}",
+                self.words.tell([
+                    &format!("第 {} 条", evidence.entry),
+                    &format!("entry {}", evidence.entry)
+                ]),
                 short(&evidence.sha256),
                 code(&evidence.file)
             ),
@@ -413,12 +498,17 @@ impl Page {
 
     fn last<'a>(&mut self, data: &ChecklistData, files: impl Iterator<Item = &'a str>) {
         let record = &data.record;
-        self.put(
-            "<article class=\"item\"><header><h2>凭证与复核 <span lang=\"en\">Record and verification</span></h2></header>\
-             <p>离线复核 Verify offline: <code>tminus verify checklist.pdf --record record</code></p>\
-             <p>复核对象是 PDF；本页是同一数据的另一版面。 <span lang=\"en\">What is verified is the PDF; this page shows the same data \
-             in another form.</span></p><dl>",
-        );
+        let words = self.words;
+        self.put(format!(
+            "<article class=\"item\"><header><h2>{}</h2></header>\
+             <p>{}: <code>tminus verify checklist.pdf --record record</code></p><p>{}</p><dl>",
+            words.say(["凭证与复核", "Record and verification"]),
+            words.tell(["离线复核", "Verify offline"]),
+            words.say([
+                "复核对象是 PDF；本页是同一数据的另一版面。",
+                "What is verified is the PDF; this page shows the same data in another form.",
+            ])
+        ));
         self.pair(
             ["记录", "record"],
             format!("{} · C2SP tlog-tiles, RFC 6962 SHA-256", code(&record.origin)),
@@ -428,19 +518,25 @@ impl Page {
         self.pair(["记录密钥", "launch key"], code(&record.key_id));
         self.pair(["验证密钥", "verifier key"], code(&record.verifier));
         for role in &data.roles {
-            self.pair(["角色密钥", &role.role], code(&role.key_id));
+            let label = if words.0.has_zh() { "角色密钥 " } else { "" };
+            let role_name = escape(&role.role.to_uppercase());
+            self.put(format!("<dt>{label}{role_name}</dt><dd>{}</dd>", code(&role.key_id)));
         }
-        self.put("</dl><h3>附件 attached files</h3><ul class=\"plain\">");
+        let attached = words.tell(["附件", "attached files"]);
+        self.put(format!("</dl><h3>{attached}</h3><ul class=\"plain\">"));
         for file in files {
             self.put(format!("<li>{}</li>", code(file)));
         }
-        self.put("</ul><h3>单位与用语 units and terms</h3><table><tbody>");
+        let units = words.tell(["单位与用语", "units and terms"]);
+        self.put(format!("</ul><h3>{units}</h3><table><tbody>"));
         for unit in &data.glossary {
             self.put(format!(
-                "<tr><th scope=\"row\">{}</th><td>{}</td><td lang=\"en\">{}</td></tr>",
+                "<tr><th scope=\"row\">{}</th>{}</tr>",
                 escape(&unit.unit),
-                escape(&unit.zh),
-                escape(&unit.en)
+                words.tell([
+                    &format!("<td>{}</td>", escape(&unit.zh)),
+                    &format!("<td lang=\"en\">{}</td>", escape(&unit.en))
+                ])
             ));
         }
         match &data.feedback {
@@ -464,22 +560,6 @@ fn short(hash: &str) -> String {
     code(&words::short_hash(hash))
 }
 
-fn bilingual(pair: &Bilingual) -> String {
-    format!(
-        "{} <span lang=\"en\">{}</span>",
-        escape(&pair.zh),
-        escape(&pair.en)
-    )
-}
-
-fn paragraphs(pair: &Bilingual) -> String {
-    format!(
-        "<p>{}</p><p lang=\"en\">{}</p>",
-        escape(&pair.zh),
-        escape(&pair.en)
-    )
-}
-
 fn lines(texts: &[String]) -> String {
     let all: String = texts.iter().map(|t| format!("<li>{}</li>", escape(t))).collect();
     format!("<ul class=\"plain\">{all}</ul>")
@@ -496,133 +576,53 @@ fn moment(stamp: &Stamp) -> String {
     format!("{}{dot}{}", escape(&stamp.utc), escape(&stamp.local))
 }
 
-fn statement(signed: &SignedView) -> String {
-    format!(
-        "{} (entry {}; saw {} entries, root {})",
-        escape(&signed.statement),
-        signed.entry,
-        signed.record_size,
-        short(&signed.record_root)
-    )
-}
-
 fn at(stamp: &Stamp) -> String {
     format!("{} {}", escape(&stamp.utc), escape(&stamp.local))
 }
 
-fn key(key_id: &str) -> String {
-    match key_id {
-        "" => "未登记 none named".to_owned(),
-        key_id => short(key_id),
-    }
-}
-
-fn sign_off_row(sign_off: &SignOffView) -> String {
+fn sign_off_row(sign_off: &SignOffView, words: Words) -> String {
     let (said, when) = match &sign_off.signed {
         Some(signed) => (
-            format!("{} {}", Shape::Tick.svg(), statement(signed)),
+            format!("{} {}", Shape::Tick.svg(), words.statement(signed)),
             at(&signed.at),
         ),
         None => (
             format!(
-                "{} 未签 not signed",
-                Shape::Bar.marked(words::mark(Mark::NotChecked))
+                "{} {}",
+                Shape::Bar.marked(words, words::mark(Mark::NotChecked)),
+                words.tell(["未签", "not signed"])
             ),
             String::new(),
         ),
     };
-    let (role, key) = (escape(&sign_off.role), key(&sign_off.key_id));
+    let (role, key) = (escape(&sign_off.role), words.key(&sign_off.key_id));
     format!("<tr><td>{role}</td><td>{said}</td><td>{when}</td><td>{key}</td></tr>")
 }
 
-fn approval_row(approval: &ApprovalView) -> String {
+fn approval_row(approval: &ApprovalView, words: Words) -> String {
     format!(
         "<tr><td>{} {} % · {}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
         escape(&approval.approval),
         approval.weight_percent,
         escape(&approval.role),
-        statement(&approval.signed),
+        words.statement(&approval.signed),
         at(&approval.signed.at),
-        key(&approval.key_id)
+        words.key(&approval.key_id)
     )
 }
 
-fn step_row(step: &CanaryStepView) -> String {
+fn step_row(step: &CanaryStepView, words: Words) -> String {
     let weight = step.weight_percent;
+    let entry = if words.0.has_en() {
+        format!("(entry {})", step.entry)
+    } else {
+        format!("（第 {} 条）", step.entry)
+    };
     format!(
         "<tr><td>{}</td><td><svg class=\"weight\" viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
-         <rect width=\"{weight}\" height=\"10\"/></svg> {weight} %</td><td>{}</td><td>{} (entry {})</td></tr>",
+         <rect width=\"{weight}\" height=\"10\"/></svg> {weight} %</td><td>{}</td><td>{} {entry}</td></tr>",
         at(&step.at),
-        bilingual(&step.verdict),
+        words.pair(&step.verdict),
         escape(&step.reason),
-        step.entry
-    )
-}
-
-/// What the bars show is the row's text too.
-fn timeline_row(row: &TimelineRow, timeline: &TimelineView) -> String {
-    let mut bars = String::new();
-    for hour in &timeline.labels_h {
-        let x = 1000.0 * hour / timeline.hours;
-        // Writing to a string cannot fail.
-        let _ = write!(bars, "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"0\" y2=\"76\"/>");
-    }
-    bars += &bar("plan", row.planned_h, timeline.hours);
-    for (class, spans) in [("other", &row.others_h), ("ran", &row.ran_h)] {
-        bars.extend(spans.iter().map(|span| bar(class, *span, timeline.hours)));
-    }
-    let ran = match row.ran.as_str() {
-        "" => "未运行 not run".to_owned(),
-        ran => format!("<strong>{}</strong>", escape(ran)),
-    };
-    let late = match row.late.as_str() {
-        "" => String::new(),
-        late => format!(" · 超窗 late {}", escape(late)),
-    };
-    format!(
-        "<tr><td><strong>{} {}</strong> <span lang=\"en\">{}</span></td>\
-         <td class=\"bars\"><svg viewBox=\"0 0 1000 76\" preserveAspectRatio=\"none\" aria-hidden=\"true\">{bars}</svg></td>\
-         <td><span class=\"soft\">{}</span><br>{ran}{late}</td></tr>",
-        row.number,
-        escape(&row.title.zh),
-        escape(&row.title.en),
-        escape(&row.planned),
-    )
-}
-
-/// In a picture of 1000 by 76, as on paper: planned above, ran below.
-fn bar(class: &str, (from_h, to_h): (f64, f64), hours: f64) -> String {
-    let at = |hour: f64| (1000.0 * hour / hours).clamp(0.0, 1000.0);
-    let width = (at(to_h) - at(from_h)).max(8.0);
-    let x = at(from_h).min(1000.0 - width);
-    let (y, height) = match class {
-        "plan" => (9, 25),
-        "other" => (51, 7),
-        _ => (42, 25),
-    };
-    format!("<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y}\" width=\"{width:.1}\" height=\"{height}\"/>")
-}
-
-/// As on paper; the figures of the axes are its text.
-fn chart_figure(chart: &ChartView) -> String {
-    let scale = |value: f64, max: f64| if max > 0.0 { value / max } else { 0.0 };
-    let mut points = String::new();
-    for (x, y) in &chart.points {
-        let (x, y) = (
-            scale(*x, chart.x_max) * 400.0,
-            80.0 - scale(y.max(0.0), chart.y_max) * 80.0,
-        );
-        // Writing to a string cannot fail.
-        let _ = write!(points, "{x:.1},{y:.1} ");
-    }
-    let (name, max, end) = (
-        escape(&chart.name),
-        escape(&chart.y_max_text),
-        escape(&chart.x_max_text),
-    );
-    format!(
-        "<figure class=\"chart\"><figcaption><code>{name}</code> max {max}</figcaption>\
-         <svg viewBox=\"0 0 400 80\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{name}, max {max}, 0 – {end}\">\
-         <polyline points=\"{points}\"/></svg><div class=\"axis\"><span>0</span><span>{end}</span></div></figure>"
     )
 }

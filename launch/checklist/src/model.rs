@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tminus_plan::{
     Approved, Attempt, AttemptEnd, Bilingual, Evidence, Fact, Gate, GateKind, GateState, Item, ItemState,
-    ItemStatus, LaunchState, RolloutVerdict, SignOffState, Signed, Verdict,
+    ItemStatus, Language, LaunchState, RolloutVerdict, SignOffState, Signed, Verdict,
 };
 use tminus_record::note::{self, Checkpoint};
 use tminus_record::{Record, VerifyingKey, merkle};
@@ -75,6 +75,8 @@ pub struct DocumentModel {
     /// Envelopes as the record holds them and the signed checkpoint. [`crate::render`] adds `data`.
     pub attachments: Vec<Attachment>,
     pub on_paper: OnPaper,
+    /// One of [`ChecklistData::languages`].
+    pub language: Language,
 }
 
 impl DocumentModel {
@@ -129,6 +131,7 @@ impl DocumentModel {
             bytes: checkpoint.to_vec(),
         });
         Ok(Self {
+            language: data.languages.language,
             data,
             attachments,
             on_paper: OnPaper::default(),
@@ -201,6 +204,7 @@ pub(crate) fn derive(
         record,
         glossary: format::glossary(),
         feedback: feedback(&state),
+        languages: state.plan.checklist,
     };
     Ok((data, entries.iter().filter_map(attachment).collect()))
 }

@@ -127,7 +127,7 @@ impl Paper {
         let on_paper = &model.on_paper;
         let table = on_paper.by_hand.as_ref().map(|page| &page.table);
         let code = on_paper.feedback_code.as_deref().map(runs);
-        let has = serde_json::json!({"by-hand": table, "code": code});
+        let has = serde_json::json!({"by-hand": table, "code": code, "language": model.language});
         files.insert("paper.json".to_owned(), Bytes::new(has.to_string().into_bytes()));
         files.insert("data.json".to_owned(), Bytes::new(shown.into_bytes()));
         files.insert("attachments.json".to_owned(), Bytes::new(list));

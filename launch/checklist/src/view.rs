@@ -2,7 +2,7 @@
 //! PDF as `checklist-data.json`.
 
 use serde::{Deserialize, Serialize};
-use tminus_plan::Bilingual;
+use tminus_plan::{Bilingual, ChecklistSpec};
 
 /// The whole document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +45,9 @@ pub struct ChecklistData {
     /// None when the launch asks nobody how it went.
     #[serde(default)]
     pub feedback: Option<FeedbackView>,
+    /// What the document and its edition for customers are written in.
+    #[serde(default)]
+    pub languages: ChecklistSpec,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

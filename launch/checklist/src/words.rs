@@ -3,6 +3,8 @@
 
 use serde_json::Value;
 
+use tminus_plan::Language;
+
 use crate::view::{GateMark, Mark, Overall};
 
 /// What is drawn for a mark or a verdict.
@@ -82,6 +84,15 @@ pub(crate) fn expectation(holds: Option<bool>) -> GateMark {
         Some(true) => GateMark::Passed,
         Some(false) => GateMark::Failed,
         None => GateMark::NotChecked,
+    }
+}
+
+/// Chinese, English, or both in this order.
+pub(crate) fn tell(language: Language, [zh, en]: [&str; 2], gap: &str) -> String {
+    match language {
+        Language::Zh => zh.to_owned(),
+        Language::En => en.to_owned(),
+        Language::Both => format!("{zh}{gap}{en}"),
     }
 }
 

@@ -18,6 +18,7 @@ pub struct Plan {
     /// None: nobody is asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feedback: Option<FeedbackSpec>,
+    pub checklist: ChecklistSpec,
     /// In the order of the file.
     pub items: Vec<Item>,
     /// The plan's file as the caller named it.
@@ -43,6 +44,36 @@ pub struct FeedbackSpec {
     /// Distinct, at least one.
     pub sections: Vec<String>,
     pub line: u32,
+}
+
+/// How the document at the end is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChecklistSpec {
+    pub language: Language,
+    /// Of the edition for customers.
+    pub customer_language: Language,
+}
+
+/// Chinese, English, or each text twice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Language {
+    #[default]
+    Both,
+    Zh,
+    En,
+}
+
+impl Language {
+    #[must_use]
+    pub fn has_zh(self) -> bool {
+        self != Self::En
+    }
+
+    #[must_use]
+    pub fn has_en(self) -> bool {
+        self != Self::Zh
+    }
 }
 
 /// A text in the two languages of a launch room.

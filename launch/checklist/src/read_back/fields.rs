@@ -1,6 +1,7 @@
 //! What the pages must say, in the order in which they must say it: from the data alone.
 
 use serde_json::Value;
+use tminus_plan::{Bilingual, Language};
 
 use crate::view::{
     ApprovalView, ChecklistData, EvidenceView, GateView, ItemView, Mark, NamedValue, SignOffView, SignedView,
@@ -39,12 +40,21 @@ pub(crate) struct ExpectedMark {
 pub(crate) struct Required {
     pub sections: Vec<Section>,
     pub marks: Vec<ExpectedMark>,
+    language: Language,
 }
 
 impl Required {
     /// `files`: names of all attached files. `by_hand`: what the page of that name is drawn from, where there is one.
-    pub(crate) fn of(data: &ChecklistData, files: &[&str], by_hand: Option<&Value>) -> Self {
-        let mut required = Self::default();
+    pub(crate) fn of(
+        data: &ChecklistData,
+        files: &[&str],
+        by_hand: Option<&Value>,
+        language: Language,
+    ) -> Self {
+        let mut required = Self {
+            language,
+            ..Self::default()
+        };
         required.cover(data);
         required.timeline(&data.timeline);
         for item in &data.items {
@@ -82,6 +92,24 @@ impl Required {
         }
     }
 
+    fn tell(&self, words: [&str; 2]) -> String {
+        words::tell(self.language, words, "")
+    }
+
+    /// The words of a label that stand right before what it labels.
+    fn label(&self, [zh, en]: [&'static str; 2]) -> &'static str {
+        if self.language.has_en() { en } else { zh }
+    }
+
+    fn pair(&mut self, name: &str, pair: &Bilingual) {
+        if self.language.has_zh() {
+            self.field(name, &pair.zh);
+        }
+        if self.language.has_en() {
+            self.field(name, &pair.en);
+        }
+    }
+
     fn mark(&mut self, name: impl Into<String>, shape: impl Into<Shape>) {
         self.marks.push(ExpectedMark {
             name: name.into(),
@@ -93,29 +121,39 @@ impl Required {
         self.section("cover".to_owned(), None);
         self.field("product and version", format!("{}{}", data.product, data.version));
         self.mark("verdict", data.verdict);
-        self.field("verdict", words::overall(data.verdict).concat());
+        self.field("verdict", self.tell(words::overall(data.verdict)));
         let totals = &data.totals;
-        self.field(
-            "totals",
-            format!(
-                "{} ticked, {} crossed, {} not checked",
-                totals.ticked, totals.crossed, totals.not_checked
-            ),
-        );
-        for reason in &data.verdict_reasons {
-            self.field("reason of the verdict", &reason.zh);
+        let (ticked, crossed, open) = (totals.ticked, totals.crossed, totals.not_checked);
+        if self.language.has_en() {
+            self.field(
+                "totals",
+                format!("{ticked} ticked, {crossed} crossed, {open} not checked"),
+            );
+        } else {
+            self.field(
+                "totals",
+                format!("共{}项：已核{ticked}，未通过{crossed}，未核{open}", totals.items),
+            );
         }
-        for reason in &data.verdict_reasons {
-            self.field("reason of the verdict", &reason.en);
+        if self.language.has_zh() {
+            for reason in &data.verdict_reasons {
+                self.field("reason of the verdict", &reason.zh);
+            }
+        }
+        if self.language.has_en() {
+            for reason in &data.verdict_reasons {
+                self.field("reason of the verdict", &reason.en);
+            }
         }
         if data.rehearsal {
-            self.field("rehearsal", "演练 REHEARSAL");
-            self.field("clock", &data.clock_note.zh);
-            self.field("clock", &data.clock_note.en);
+            self.field("rehearsal", self.tell(["演练", "REHEARSAL"]));
+            self.pair("clock", &data.clock_note);
         }
-        self.field("launch", format!("LAUNCH{}", data.launch_id));
-        self.field("start", format!("STARTED{}", moment(&data.started)));
-        let ended = if data.finished { "ENDED" } else { "LASTENTRY" };
+        let launch = self.label(["上线", "LAUNCH"]);
+        self.field("launch", format!("{launch}{}", data.launch_id));
+        let started = self.label(["开始", "STARTED"]);
+        self.field("start", format!("{started}{}", moment(&data.started)));
+        let ended = self.label(["结束", if data.finished { "ENDED" } else { "LASTENTRY" }]);
         self.field("end", format!("{ended}{}", moment(&data.ended)));
         self.field(
             "plan file",
@@ -133,7 +171,13 @@ impl Required {
         }
         self.field(
             "record root",
-            format!("{}条entries,root{}", data.record.size, data.record.root),
+            format!(
+                "{}{},{}{}",
+                data.record.size,
+                self.tell(["条", "entries"]),
+                self.label(["根", "root"]),
+                data.record.root
+            ),
         );
         for item in &data.items {
             let name = format!("row of item {} ({})", item.number, item.id);
@@ -141,10 +185,10 @@ impl Required {
             self.field(
                 name,
                 [
-                    title(item),
+                    self.title(item),
                     item.owner.clone(),
                     item.window.hours.clone(),
-                    words::mark(item.status).concat(),
+                    self.tell(words::mark(item.status)),
                 ]
                 .concat(),
             );
@@ -153,19 +197,18 @@ impl Required {
 
     fn item(&mut self, item: &ItemView) {
         let name = format!("item {} ({})", item.number, item.id);
-        let head = format!("{}{}", title(item), words::mark(item.status).concat());
+        let head = format!("{}{}", self.title(item), self.tell(words::mark(item.status)));
         self.section(name.clone(), Some(head));
         self.mark(name.clone(), item.status);
-        self.field("criterion", &item.criterion.zh);
-        self.field("criterion", &item.criterion.en);
+        self.pair("criterion", &item.criterion);
         if let Some(not_covered) = &item.not_covered {
-            self.field("what it does not cover", &not_covered.zh);
-            self.field("what it does not cover", &not_covered.en);
+            self.pair("what it does not cover", not_covered);
         }
         for reason in &item.reasons {
             self.field("why there is no tick", reason);
         }
-        self.field("owner", format!("OWNER{}", item.owner));
+        let owner = self.label(["负责", "OWNER"]);
+        self.field("owner", format!("{owner}{}", item.owner));
         self.field("plan line", &item.plan_line);
         let window = &item.window;
         self.field(
@@ -187,8 +230,9 @@ impl Required {
 
     fn gate(&mut self, item: &str, gate: &GateView) {
         let name = format!("{item}, check {}", gate.id);
-        let words = words::gate(gate.verdict).concat();
-        let head = format!("{}检查check·{}·{}{words}", gate.id, gate.kind, gate.plan_line);
+        let words = self.tell(words::gate(gate.verdict));
+        let check = self.tell(["检查", "check"]);
+        let head = format!("{}{check}·{}·{}{words}", gate.id, gate.kind, gate.plan_line);
         self.section(name.clone(), Some(head));
         self.mark(name.clone(), gate.verdict);
         for reason in &gate.reasons {
@@ -202,8 +246,8 @@ impl Required {
             }
             let verdict = words::expectation(expectation.holds);
             let measured = match expectation.measured.as_str() {
-                "" => "未测 not measured",
-                measured => measured,
+                "" => self.tell(["未测", "not measured"]),
+                measured => measured.to_owned(),
             };
             self.mark(format!("{name}, {place}"), verdict);
             self.field(
@@ -211,7 +255,7 @@ impl Required {
                 format!(
                     "{}{measured}{}",
                     expectation.expected,
-                    words::gate(verdict).concat()
+                    self.tell(words::gate(verdict))
                 ),
             );
         }
@@ -222,8 +266,8 @@ impl Required {
             self.field(
                 format!("attempt {}", attempt.attempt),
                 format!(
-                    "attempt{},{}:{}",
-                    attempt.attempt,
+                    "{},{}:{}",
+                    self.number(["第", "次", "attempt"], u64::from(attempt.attempt)),
                     moment(&attempt.started),
                     attempt.end
                 ),
@@ -238,8 +282,12 @@ impl Required {
             self.field(
                 place,
                 format!(
-                    "{}{}{}(entry{})",
-                    step.verdict.zh, step.verdict.en, step.reason, step.entry
+                    "{}{}{}{}{}",
+                    self.tell([&step.verdict.zh, &step.verdict.en]),
+                    step.reason,
+                    self.label(["（", "("]),
+                    self.number(["第", "条", "entry"], step.entry),
+                    self.label(["）", ")"]),
                 ),
             );
         }
@@ -248,7 +296,8 @@ impl Required {
         }
         for chart in &gate.charts {
             let place = format!("chart {}", chart.name);
-            self.field(place.clone(), format!("{}max{}", chart.name, chart.y_max_text));
+            let max = self.label(["最大", "max"]);
+            self.field(place.clone(), format!("{}{max}{}", chart.name, chart.y_max_text));
             self.field(place, &chart.x_max_text);
         }
     }
@@ -257,8 +306,8 @@ impl Required {
         self.field(
             "evidence",
             format!(
-                "entry{}·SHA-256{}·{}",
-                evidence.entry,
+                "{}·SHA-256{}·{}",
+                self.number(["第", "条", "entry"], evidence.entry),
                 words::short_hash(&evidence.sha256),
                 evidence.file
             ),
@@ -267,8 +316,10 @@ impl Required {
             "time of the run",
             format!("{}{}", moment(&evidence.started), moment(&evidence.ended)),
         );
-        self.field("target", format!("AGAINST{}", evidence.target));
-        self.field("command", format!("COMMAND{}", evidence.command));
+        let against = self.label(["对象", "AGAINST"]);
+        self.field("target", format!("{against}{}", evidence.target));
+        let command = self.label(["命令", "COMMAND"]);
+        self.field("command", format!("{command}{}", evidence.command));
         self.named("input", &evidence.inputs);
         self.named("measurement", &evidence.also_measured);
         for note in &evidence.notes {
@@ -291,10 +342,10 @@ impl Required {
                 approval.approval,
                 approval.weight_percent,
                 approval.role,
-                statement(&approval.signed)
+                self.statement(&approval.signed)
             ),
         );
-        self.field(place, signed_by(&approval.signed.at, &approval.key_id));
+        self.field(place, self.signed_by(&approval.signed.at, &approval.key_id));
     }
 
     fn sign_off(&mut self, item: &str, sign_off: &SignOffView) {
@@ -303,14 +354,15 @@ impl Required {
         match &sign_off.signed {
             Some(signed) => {
                 self.mark(name, Mark::Ticked);
-                self.field(place.clone(), format!("{}{}", sign_off.role, statement(signed)));
-                self.field(place, signed_by(&signed.at, &sign_off.key_id));
+                self.field(place.clone(), format!("{}{}", sign_off.role, self.statement(signed)));
+                self.field(place, self.signed_by(&signed.at, &sign_off.key_id));
             }
             None => {
                 self.mark(name, Mark::NotChecked);
-                let words = words::mark(Mark::NotChecked).concat();
-                let key = key(&sign_off.key_id);
-                self.field(place, format!("{}{words}未签 not signed{key}", sign_off.role));
+                let words = self.tell(words::mark(Mark::NotChecked));
+                let not_signed = self.tell(["未签", "not signed"]);
+                let key = self.key(&sign_off.key_id);
+                self.field(place, format!("{}{words}{not_signed}{key}", sign_off.role));
             }
         }
     }
@@ -319,13 +371,17 @@ impl Required {
         let record = &data.record;
         self.section(
             "record and verification".to_owned(),
-            Some("凭证与复核Record and verification".to_owned()),
+            Some(self.tell(["凭证与复核", "Record and verification"])),
         );
         self.field("record", &record.origin);
-        self.field("entries", format!("ENTRIES{}", record.size));
-        self.field("record root", format!("ROOT{}", record.root));
-        self.field("launch key", format!("LAUNCHKEY{}", record.key_id));
-        self.field("verifier key", format!("VERIFIERKEY{}", record.verifier));
+        for (name, label, value) in [
+            ("entries", ["条数", "ENTRIES"], &record.size.to_string()),
+            ("record root", ["根", "ROOT"], &record.root),
+            ("launch key", ["记录密钥", "LAUNCHKEY"], &record.key_id),
+            ("verifier key", ["验证密钥", "VERIFIERKEY"], &record.verifier),
+        ] {
+            self.field(name, format!("{}{value}", self.label(label)));
+        }
         for role in &data.roles {
             self.field(
                 format!("key of role {}", role.role),
@@ -338,7 +394,7 @@ impl Required {
         for unit in &data.glossary {
             self.field(
                 format!("unit {}", unit.unit),
-                format!("{}{}{}", unit.unit, unit.zh, unit.en),
+                format!("{}{}", unit.unit, self.tell([&unit.zh, &unit.en])),
             );
         }
     }
@@ -351,7 +407,7 @@ impl Required {
         if let Some(feedback) = &data.feedback {
             self.section(
                 "feedback".to_owned(),
-                Some("这次上线怎么样？How did it go?".to_owned()),
+                Some(self.tell(["这次上线怎么样？", "How did it go?"])),
             );
             self.field("what it asks about", feedback.sections.join("·"));
             self.field("link", &feedback.url);
@@ -359,79 +415,92 @@ impl Required {
     }
 
     fn by_hand(&mut self, data: &ChecklistData, table: &Value) {
-        self.section("page by hand".to_owned(), Some("手工填写·By hand".to_owned()));
+        let head = words::tell(self.language, ["手工填写", "By hand"], "·");
+        self.section("page by hand".to_owned(), Some(head));
         for check_box in table["boxes"].as_array().into_iter().flatten() {
             let text = |key: &str| check_box[key].as_str().unwrap_or_default();
             self.field(
                 format!("box {}", text("zone")),
-                format!("{}{}", text("zh"), text("en")),
+                self.tell([text("zh"), text("en")]),
             );
         }
         self.field(
             "whose page it is",
             format!(
-                "This page belongs to{}{}·{}",
+                "{}{}{}·{}",
+                self.label(["本页属于", "This page belongs to"]),
                 data.product, data.version, data.launch_id
             ),
         );
         if let Some(feedback) = &data.feedback {
-            self.field("code", "怎么样？How did it go?");
+            self.field("code", self.tell(["怎么样？", "How did it go?"]));
             self.field("what it asks about", feedback.sections.join("·"));
             self.field("link", &feedback.url);
         }
     }
 
     fn timeline(&mut self, timeline: &TimelineView) {
-        self.section("timeline".to_owned(), Some("时间线Timeline".to_owned()));
+        self.section("timeline".to_owned(), Some(self.tell(["时间线", "Timeline"])));
         let labels: String = timeline.labels_h.iter().map(|hour| format!("{hour}h")).collect();
         self.field("hours of the axis", labels);
         for row in &timeline.rows {
             let ran = match row.ran.as_str() {
-                "" => "未运行 not run",
-                ran => ran,
+                "" => self.tell(["未运行", "not run"]),
+                ran => ran.to_owned(),
             };
             let late = match row.late.as_str() {
                 "" => String::new(),
-                late => format!("·超窗late{late}"),
+                late => format!("·{}{late}", self.tell(["超窗", "late"])),
             };
             self.field(
                 format!("row of item {}", row.number),
                 format!(
-                    "{}{}{}{}{ran}{late}",
-                    row.number, row.title.zh, row.title.en, row.planned
+                    "{}{}{}{ran}{late}",
+                    row.number,
+                    self.tell([&row.title.zh, &row.title.en]),
+                    row.planned
                 ),
             );
         }
     }
-}
 
-fn title(item: &ItemView) -> String {
-    format!("{}{}{}", item.number, item.title.zh, item.title.en)
+    fn title(&self, item: &ItemView) -> String {
+        format!("{}{}", item.number, self.tell([&item.title.zh, &item.title.en]))
+    }
+
+    /// As what stands right before or after it needs it.
+    fn number(&self, [before, after, en]: [&'static str; 3], number: u64) -> String {
+        if self.language.has_en() {
+            format!("{en}{number}")
+        } else {
+            format!("{before}{number}{after}")
+        }
+    }
+
+    fn statement(&self, signed: &SignedView) -> String {
+        let (entry, size) = (signed.entry, signed.record_size);
+        let root = words::short_hash(&signed.record_root);
+        if self.language.has_en() {
+            format!("{}(entry{entry};saw{size}entries,root{root})", signed.statement)
+        } else {
+            format!("{}（第{entry}条；签时记录{size}条，根{root}）", signed.statement)
+        }
+    }
+
+    fn signed_by(&self, at: &Stamp, key_id: &str) -> String {
+        format!("{}{}{}", at.utc, at.local, self.key(key_id))
+    }
+
+    fn key(&self, key_id: &str) -> String {
+        if key_id.is_empty() {
+            self.tell(["未登记", "none named"])
+        } else {
+            words::short_hash(key_id)
+        }
+    }
 }
 
 fn moment(stamp: &Stamp) -> String {
     let dot = if stamp.local.is_empty() { "" } else { "·" };
     format!("{}{dot}{}", stamp.utc, stamp.local)
-}
-
-fn statement(signed: &SignedView) -> String {
-    format!(
-        "{}(entry{};saw{}entries,root{})",
-        signed.statement,
-        signed.entry,
-        signed.record_size,
-        words::short_hash(&signed.record_root)
-    )
-}
-
-fn signed_by(at: &Stamp, key_id: &str) -> String {
-    format!("{}{}{}", at.utc, at.local, key(key_id))
-}
-
-fn key(key_id: &str) -> String {
-    if key_id.is_empty() {
-        "未登记 none named".to_owned()
-    } else {
-        words::short_hash(key_id)
-    }
 }

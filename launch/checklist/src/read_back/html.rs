@@ -36,7 +36,7 @@ fn required(model: &DocumentModel) -> Required {
     // Texts for texts: it reads back as it was.
     let data = data.unwrap_or_else(|_| model.data.clone());
     // Nobody fills in a screen.
-    Required::of(&data, &super::file_names(model), None)
+    Required::of(&data, &super::file_names(model), None, model.language)
 }
 
 /// The marks of the printed edition, by its pixels.

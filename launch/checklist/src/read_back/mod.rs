@@ -12,6 +12,8 @@ mod text;
 
 use std::path::{Path, PathBuf};
 
+use tminus_plan::Language;
+
 use crate::view::ChecklistData;
 use crate::{ChecklistError, DocumentModel, FontSource, words};
 
@@ -183,9 +185,9 @@ pub fn read_back(
     };
     let data = shown(&model.data, fonts)?;
     let by_hand = model.on_paper.by_hand.as_ref().map(|page| &page.table);
-    let required = Required::of(&data, &file_names(model), by_hand);
+    let required = Required::of(&data, &file_names(model), by_hand, model.language);
     texts(&mut found, limits, &pages, &required);
-    page_marks(&mut found, limits, &pages, &data);
+    page_marks(&mut found, limits, &pages, &data, model.language);
     let document = crate::typeset::typeset(model, fonts, crate::render::TEMPLATE)?;
     let (count, wanted) = (pages.len(), document.pages().len());
     if count != wanted {
@@ -313,7 +315,14 @@ fn runs(page: &Page) -> impl Iterator<Item = &content::Run> {
 
 /// What every page has for itself: the water mark across it and again in its foot, its number, a glyph for
 /// every character, and nothing beside it.
-fn page_marks(found: &mut ReadBack, limits: &Limits, pages: &[Page], data: &ChecklistData) {
+fn page_marks(
+    found: &mut ReadBack,
+    limits: &Limits,
+    pages: &[Page],
+    data: &ChecklistData,
+    language: Language,
+) {
+    let rehearsal = words::tell(language, ["演练", "REHEARSAL"], "");
     let mark = squeeze(&words::water_mark(data));
     for (index, page) in pages.iter().enumerate() {
         let number = page_number(index);
@@ -325,15 +334,20 @@ fn page_marks(found: &mut ReadBack, limits: &Limits, pages: &[Page], data: &Chec
             squeeze(&text)
         };
         let (across, around) = (of(true), of(false));
-        let counted = squeeze(&format!("page {} of {}", index + 1, pages.len()));
+        let (page_index, count) = (index + 1, pages.len());
+        let counted = if language.has_en() {
+            format!("page{page_index}of{count}")
+        } else {
+            format!("第{page_index}页，共{count}页")
+        };
         let mut required = vec![
             ("water mark across the page", &across, mark.as_str()),
             ("water mark in the foot", &around, mark.as_str()),
             ("page number", &around, counted.as_str()),
         ];
         if data.rehearsal {
-            required.push(("rehearsal across the page", &across, "演练REHEARSAL"));
-            required.push(("rehearsal in the head", &around, "演练REHEARSAL"));
+            required.push(("rehearsal across the page", &across, rehearsal.as_str()));
+            required.push(("rehearsal in the head", &around, rehearsal.as_str()));
         }
         for (place, text, what) in required {
             if !text.contains(what) {

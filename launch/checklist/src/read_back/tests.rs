@@ -31,10 +31,11 @@ fn altered_text(model: &DocumentModel, from: &str, to: &str) -> ReadBack {
     let pdf = render_as(model, fonts(), &TEMPLATE.replacen(from, to, 1)).unwrap();
     let (mut read, limits) = (ReadBack::default(), Limits::default());
     let by_hand = model.on_paper.by_hand.as_ref().map(|page| &page.table);
-    let required = Required::of(&shown(&model.data, fonts()).unwrap(), &file_names(model), by_hand);
+    let data = shown(&model.data, fonts()).unwrap();
+    let required = Required::of(&data, &file_names(model), by_hand, model.language);
     let pages = content::pages(&pdf, 100).unwrap();
     texts(&mut read, &limits, &pages, &required);
-    page_marks(&mut read, &limits, &pages, &model.data);
+    page_marks(&mut read, &limits, &pages, &model.data, model.language);
     read
 }
 
@@ -84,14 +85,18 @@ fn a_field_that_a_template_leaves_out_is_named() {
             "expectation move_p99_ms <= 200",
         ),
         (
-            "#e.entry · SHA-256 #short-hash(e.sha256)",
-            "#e.entry",
+            "#entry-number(e.entry) · SHA-256 #short-hash(e.sha256)",
+            "#entry-number(e.entry)",
             "check no-token, evidence",
         ),
-        ("[#i.criterion.zh \\ ", "[\\ ", "item 2 (routes), criterion"),
         (
-            "..d.roles.map(r => (label(\"角色密钥\", r.role), mono(r.key_id",
-            "..d.roles.map(r => (label(\"角色密钥\", r.role), mono(\"\"",
+            "say(i.criterion.zh, ",
+            "say([], ",
+            "item 2 (routes), criterion",
+        ),
+        (
+            "#upper(r.role)], mono(r.key_id",
+            "#upper(r.role)], mono(\"\"",
             "key of role qa",
         ),
         (
@@ -124,7 +129,11 @@ fn the_timeline_the_link_and_the_page_by_hand_are_read_back() {
         ("#timeline(d.timeline)", "", "timeline, heading"),
         ("[*#r.ran*#if", "[#if", "timeline, row of item 1"),
         ("quiet(size: 1em)[#r.planned]", "[]", "timeline, row of item 3"),
-        ("· 超窗 late #r.late", "", "timeline, row of item 1"),
+        (
+            "#tell(\"超窗\", \"late\") #r.late",
+            "",
+            "timeline, row of item 1",
+        ),
         ("[#hour h]", "[#hour]", "timeline, hours of the axis"),
         (
             "#if paper.by-hand != none {",
@@ -151,7 +160,7 @@ fn the_timeline_the_link_and_the_page_by_hand_are_read_back() {
     }
     let mut other = model.clone();
     let page = other.on_paper.by_hand.as_mut().unwrap();
-    page.template = page.template.replacen("[#item.zh \\ ", "[\\ ", 1);
+    page.template = page.template.replacen("tell(item.zh, ", "tell([], ", 1);
     let pdf = crate::render(&other, fonts()).unwrap();
     let read = read_back(&pdf, &model, fonts(), &Limits::default()).unwrap();
     finds(&read, Check::Text, "page by hand, box emergency-rollback");
@@ -169,6 +178,69 @@ fn the_timeline_the_link_and_the_page_by_hand_are_read_back() {
     ] {
         let read = altered(&model, from, to);
         finds(&read, Check::Raster, "tile at");
+    }
+}
+
+/// Every text that may stand there stands there.
+fn in_one_language(language: Language) -> DocumentModel {
+    let mut model = launch::asking_launch().model_on_paper();
+    model.language = language;
+    model.data.timeline.rows[0].late = "+1 h".to_owned();
+    model.data.timeline.rows[1].ran.clear();
+    for item in &mut model.data.items {
+        item.not_covered = Some(item.criterion.clone());
+    }
+    model
+}
+
+fn is_han(character: char) -> bool {
+    ('\u{3400}'..='\u{9fff}').contains(&character)
+}
+
+#[test]
+fn an_edition_in_one_language_is_read_back_and_has_no_word_of_the_other() {
+    for language in [Language::Zh, Language::En] {
+        let model = in_one_language(language);
+        let pdf = crate::render(&model, fonts()).unwrap();
+        let read = read_back(&pdf, &model, fonts(), &Limits::default()).unwrap();
+        assert_eq!(read.findings, [], "{language:?}");
+        // What is asked about is the plan's own.
+        let asked = &model.data.feedback.as_ref().unwrap().sections;
+        let own = |text: String| asked.iter().fold(text, |text, asked| text.replace(asked.as_str(), ""));
+        let paper = own(page_texts(&pdf, 100).unwrap().concat());
+        let screen = own(crate::html(&model).unwrap());
+        for text in [&paper, &screen] {
+            if language == Language::En {
+                let han: String = text.chars().filter(|c| is_han(*c)).collect();
+                assert_eq!(han, "");
+            } else {
+                for english in [
+                    "Ticked", "Passed", "Not checked", "Launch checklist", "REHEARSAL", "rehearsal, not", "OWNER", "CRITERION",
+                    "Timeline", "By hand", "page 1", "attempt", "(entry", "not run", "late", "none named", "Record and",
+                    "EXPECTED", "How did", "No tick", "unit", "lang=\"en\"",
+                ] {
+                    assert!(!text.contains(english), "{english}");
+                }
+            }
+        }
+        assert!(screen.contains(match language {
+            Language::En => "<html lang=\"en\">",
+            _ => "<html lang=\"zh-CN\">",
+        }));
+    }
+}
+
+#[test]
+fn an_edition_in_one_language_needs_the_texts_of_that_one() {
+    for (language, from, to) in [
+        (Language::En, "i.criterion.en, gap", "[], gap"),
+        (Language::Zh, "say(i.criterion.zh, ", "say([], "),
+    ] {
+        let read = altered_text(&in_one_language(language), from, to);
+        finds(&read, Check::Text, "item 2 (routes), criterion");
+        let other = if language == Language::En { Language::Zh } else { Language::En };
+        let read = altered_text(&in_one_language(other), from, to);
+        assert_eq!(read.findings, []);
     }
 }
 
@@ -199,7 +271,7 @@ fn a_link_without_its_code_and_a_code_without_its_link_are_refused() {
 #[test]
 fn a_page_without_its_water_mark_is_named() {
     let model = whole_launch().model();
-    let read = altered_text(&model, "REHEARSAL] \\ ]#water", "REHEARSAL] \\ ]");
+    let read = altered_text(&model, "\"REHEARSAL\")) \\ ]#water", "\"REHEARSAL\")) \\ ]");
     finds(&read, Check::WaterMark, "water mark across the page");
     assert!((1..=3).all(|page| read.findings.iter().any(|f| f.page == Some(page))));
     let read = altered_text(&model, "size: 6.2pt, water)", "size: 6.2pt, \"\")");
@@ -237,8 +309,8 @@ fn what_only_the_eye_can_see_is_found_with_a_picture() {
     for (from, to) in [
         // White on white: a reader of text sees no difference.
         (
-            "[*#i.title.zh* #h(0.3em)",
-            "[#text(fill: white)[*#i.title.zh*] #h(0.3em)",
+            "say([*#i.title.zh*],",
+            "say([#text(fill: white)[*#i.title.zh*]],",
         ),
         // A block two millimetres further down.
         (
@@ -311,7 +383,7 @@ fn an_attached_file_that_differs_lacks_or_is_too_many_is_named() {
 #[test]
 fn a_character_of_the_template_that_no_font_has_is_an_error() {
     let model = whole_launch().model();
-    let template = TEMPLATE.replacen("上线检查单 LAUNCH", "\u{13000} LAUNCH", 1);
+    let template = TEMPLATE.replacen("\"上线检查单\", \"LAUNCH", "\"\u{13000}\", \"LAUNCH", 1);
     let error = render_as(&model, fonts(), &template).unwrap_err().to_string();
     assert!(error.contains("could not be displayed"), "{error}");
 }

@@ -273,6 +273,7 @@ fn of_customers(internal: &DocumentModel) -> DocumentModel {
             by_hand: None,
             ..internal.on_paper.clone()
         },
+        language: internal.language,
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 use tminus_checklist::{
     DocumentModel, FontSource, Limits, compare_html, compare_html_marks, html, read_back, render,
 };
+use tminus_plan::Language;
 
 use crate::launch::{Launch, PLAN, long_launch, whole_launch};
 
@@ -109,8 +110,14 @@ pub fn printed(html: &str, folder: &Path) -> (Vec<u8>, String) {
 fn the_html_edition_says_and_shows_what_the_pdf_does() {
     let mut open = Launch::start(PLAN, "plans/test.yaml");
     open.gate("load-test", "players", &[("move_p99_ms", 200.5, "ms")]);
-    for launch in [whole_launch(), open, long_launch(9)] {
-        let model = launch.model();
+    for (launch, language) in [
+        (whole_launch(), Language::Both),
+        (open, Language::En),
+        (long_launch(9), Language::Both),
+        (whole_launch(), Language::Zh),
+    ] {
+        let mut model = launch.model();
+        model.language = language;
         let (pdf, text) = printed(&html(&model).unwrap(), launch.dir.path());
         assert_eq!(compare_html(&text, &model), []);
         assert_eq!(compare_html_marks(&pdf, &model, &Limits::default()).unwrap(), []);

@@ -212,6 +212,7 @@ impl Making<'_> {
                 .cloned()
                 .collect(),
             on_paper: crate::feedback_link::customer(shown)?,
+            language: shown.languages.customer_language,
         };
         let mut pdf = tminus_checklist::render(&model, self.fonts)
             .map_err(|e| from_part(Kind::Checklist, "the customers' edition", &e))?;

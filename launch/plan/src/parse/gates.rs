@@ -490,6 +490,8 @@ mod tests {
         assert_eq!(properties(&schema, "/properties"), names(super::super::FIELDS));
         let feedback = properties(&schema, "/properties/feedback/properties");
         assert_eq!(feedback, names(super::super::feedback::FIELDS));
+        let checklist = properties(&schema, "/properties/checklist/properties");
+        assert_eq!(checklist, names(super::super::checklist::FIELDS));
         let to_come = &schema["$defs"]["gate-to-come"]["properties"]["kind"]["enum"];
         assert_eq!(
             names(to_come.as_array().unwrap().iter().filter_map(Value::as_str)),

@@ -1,6 +1,7 @@
 //! From YAML to a plan: first a tree that knows its places, then the plan's own rules.
 
 mod canary;
+mod checklist;
 mod deadlines;
 mod feedback;
 mod fields;
@@ -21,7 +22,15 @@ use crate::spec::GateKind;
 
 pub use gateway::gateway_route;
 
-const FIELDS: [&str; 6] = ["name", "version", "timezone", "artifacts", "feedback", "items"];
+const FIELDS: [&str; 7] = [
+    "name",
+    "version",
+    "timezone",
+    "artifacts",
+    "feedback",
+    "checklist",
+    "items",
+];
 const ITEMS_MAX: usize = 100;
 const ARTIFACTS_MAX: usize = 100;
 const ROLES_MAX: usize = 20;
@@ -54,6 +63,11 @@ pub(crate) fn plan(yaml: &str, file: &str) -> Result<Plan, PlanError> {
         .get("feedback")
         .map(|node| feedback::feedback(&context, node))
         .transpose()?;
+    let checklist = fields
+        .get("checklist")
+        .map(|node| checklist::checklist(&context, node))
+        .transpose()?
+        .unwrap_or_default();
     let nodes = context.list(fields.required("items")?, "items", ITEMS_MAX)?;
     let items = unique(
         &context,
@@ -87,6 +101,7 @@ pub(crate) fn plan(yaml: &str, file: &str) -> Result<Plan, PlanError> {
         timezone,
         artifacts,
         feedback,
+        checklist,
         items,
         file: file.to_owned(),
         variables: context.take_variables(),
