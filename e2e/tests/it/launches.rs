@@ -380,6 +380,47 @@ fn a_rehearsal_that_was_killed_goes_on_and_runs_no_gate_twice() {
     let size = record_size(&out.join("record"));
     rehearse(&plan, &out, &RESUME).assert_exit(0);
     assert_eq!(record_size(&out.join("record")), size);
+    what_was_cut_off_after_the_last_entry_is_made_good(&plan, &out);
+    assert_eq!(record_size(&out.join("record")), size);
+}
+
+/// As if it had been killed after its checklist was issued: once while the packages were made, once before they were handed out.
+fn what_was_cut_off_after_the_last_entry_is_made_good(plan: &Path, out: &Path) {
+    let ops = out.join("packages/ops/ops.zip");
+    let customer = out.join("packages/customer/customer.zip");
+    let (delivery, after) = (out.join("delivery.yaml"), out.join("after.yaml"));
+    let tested = fs::read(&ops).expect("the package");
+    for file in [&delivery, &after] {
+        fs::remove_file(file).expect("it was there");
+    }
+    rehearse(plan, out, &RESUME).assert_exit(0);
+    assert!(delivery.exists() && after.exists());
+    assert_eq!(
+        fs::read(&ops).expect("the package"),
+        tested,
+        "the way back in it was tried: it stays"
+    );
+
+    for file in [&customer, &delivery, &after] {
+        fs::remove_file(file).expect("it was there");
+    }
+    rehearse(plan, out, &RESUME).assert_exit(0);
+    assert!(delivery.exists() && after.exists());
+    for role in ["ops", "security", "customer"] {
+        let zip = out.join(format!("packages/{role}/{role}.zip"));
+        let verified = Command::new(binary("tminus", "tminus-control"))
+            .args(["package", "verify"])
+            .arg(&zip)
+            .output()
+            .expect("tminus starts");
+        let said = String::from_utf8_lossy(&verified.stdout).into_owned();
+        assert!(verified.status.success(), "{said}");
+        assert_eq!(
+            role == "ops",
+            said.contains("cut off before its packages were made"),
+            "{said}"
+        );
+    }
 }
 
 /// Entries that the record's checkpoint vouches for; 0 while there is none.

@@ -158,7 +158,7 @@ impl Page {
             self.words.tell(["上线检查单", "Launch checklist"]),
             data.launch_id
         ));
-        let lang = self.words.0.has_zh().then_some("zh-CN").unwrap_or("en");
+        let lang = if self.words.0.has_zh() { "zh-CN" } else { "en" };
         let skip = self.words.tell(["到检查项", "To the items"]);
         let hash = BASE64.encode(Sha256::digest(STYLE.as_bytes()));
         self.put(format!(
@@ -256,7 +256,12 @@ impl Page {
         );
         self.put("</dl>");
         self.put("<table id=\"items\"><thead><tr><th scope=\"col\">#</th>");
-        for head in [["检查项", "item"], ["负责", "owner"], ["窗口", "window"], ["结果", "result"]] {
+        for head in [
+            ["检查项", "item"],
+            ["负责", "owner"],
+            ["窗口", "window"],
+            ["结果", "result"],
+        ] {
             self.put(format!("<th scope=\"col\">{}</th>", words.tell(head)));
         }
         self.put("</tr></thead><tbody>");
@@ -520,7 +525,10 @@ impl Page {
         for role in &data.roles {
             let label = if words.0.has_zh() { "角色密钥 " } else { "" };
             let role_name = escape(&role.role.to_uppercase());
-            self.put(format!("<dt>{label}{role_name}</dt><dd>{}</dd>", code(&role.key_id)));
+            self.put(format!(
+                "<dt>{label}{role_name}</dt><dd>{}</dd>",
+                code(&role.key_id)
+            ));
         }
         let attached = words.tell(["附件", "attached files"]);
         self.put(format!("</dl><h3>{attached}</h3><ul class=\"plain\">"));

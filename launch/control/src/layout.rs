@@ -28,6 +28,21 @@ impl Layout {
         self.out.join("packages")
     }
 
+    /// One role's package, packed.
+    pub fn package(&self, role: &str) -> PathBuf {
+        self.packages().join(role).join(format!("{role}.zip"))
+    }
+
+    /// How the packages are handed out.
+    pub fn delivery(&self) -> PathBuf {
+        self.out.join("delivery.yaml")
+    }
+
+    /// What comes after the launch.
+    pub fn after(&self) -> PathBuf {
+        self.out.join("after.yaml")
+    }
+
     /// The record of what was handed out.
     pub fn downloads(&self) -> PathBuf {
         self.out.join("downloads")

@@ -37,9 +37,7 @@ pub use fact::{ArtifactDigest, Evidence, Fact, MAX_SERIES_POINTS, Measurement, R
 pub use http_check::{HttpMismatch, SIGMAS_MAX, mismatches, split_sigmas};
 pub use judge::{Verdict, judge};
 pub use next::{Action, next_actions};
-pub use plan::{
-    ArtifactRef, Bilingual, ChecklistSpec, FeedbackSpec, Gate, Item, Language, Plan, Window,
-};
+pub use plan::{ArtifactRef, Bilingual, ChecklistSpec, FeedbackSpec, Gate, Item, Language, Plan, Window};
 pub use replay::{AnswerDifference, HEADERS_IGNORED, Ignored, ReplayAnswer, answer_differences};
 pub use rollout::{Decision, Look, Rollout, Step};
 pub use spec::{

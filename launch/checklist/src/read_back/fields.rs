@@ -354,7 +354,10 @@ impl Required {
         match &sign_off.signed {
             Some(signed) => {
                 self.mark(name, Mark::Ticked);
-                self.field(place.clone(), format!("{}{}", sign_off.role, self.statement(signed)));
+                self.field(
+                    place.clone(),
+                    format!("{}{}", sign_off.role, self.statement(signed)),
+                );
                 self.field(place, self.signed_by(&signed.at, &sign_off.key_id));
             }
             None => {
@@ -429,7 +432,9 @@ impl Required {
             format!(
                 "{}{}{}·{}",
                 self.label(["本页属于", "This page belongs to"]),
-                data.product, data.version, data.launch_id
+                data.product,
+                data.version,
+                data.launch_id
             ),
         );
         if let Some(feedback) = &data.feedback {

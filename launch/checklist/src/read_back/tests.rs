@@ -89,11 +89,7 @@ fn a_field_that_a_template_leaves_out_is_named() {
             "#entry-number(e.entry)",
             "check no-token, evidence",
         ),
-        (
-            "say(i.criterion.zh, ",
-            "say([], ",
-            "item 2 (routes), criterion",
-        ),
+        ("say(i.criterion.zh, ", "say([], ", "item 2 (routes), criterion"),
         (
             "#upper(r.role)], mono(r.key_id",
             "#upper(r.role)], mono(\"\"",
@@ -129,11 +125,7 @@ fn the_timeline_the_link_and_the_page_by_hand_are_read_back() {
         ("#timeline(d.timeline)", "", "timeline, heading"),
         ("[*#r.ran*#if", "[#if", "timeline, row of item 1"),
         ("quiet(size: 1em)[#r.planned]", "[]", "timeline, row of item 3"),
-        (
-            "#tell(\"超窗\", \"late\") #r.late",
-            "",
-            "timeline, row of item 1",
-        ),
+        ("#tell(\"超窗\", \"late\") #r.late", "", "timeline, row of item 1"),
         ("[#hour h]", "[#hour]", "timeline, hours of the axis"),
         (
             "#if paper.by-hand != none {",
@@ -188,7 +180,10 @@ fn in_one_language(language: Language) -> DocumentModel {
     model.data.timeline.rows[0].late = "+1 h".to_owned();
     model.data.timeline.rows[1].ran.clear();
     for item in &mut model.data.items {
-        item.not_covered = Some(item.criterion.clone());
+        item.not_covered = Some(tminus_plan::Bilingual {
+            zh: "其余各项".to_owned(),
+            en: "all the rest".to_owned(),
+        });
     }
     model
 }
@@ -206,7 +201,11 @@ fn an_edition_in_one_language_is_read_back_and_has_no_word_of_the_other() {
         assert_eq!(read.findings, [], "{language:?}");
         // What is asked about is the plan's own.
         let asked = &model.data.feedback.as_ref().unwrap().sections;
-        let own = |text: String| asked.iter().fold(text, |text, asked| text.replace(asked.as_str(), ""));
+        let own = |text: String| {
+            asked
+                .iter()
+                .fold(text, |text, asked| text.replace(asked.as_str(), ""))
+        };
         let paper = own(page_texts(&pdf, 100).unwrap().concat());
         let screen = own(crate::html(&model).unwrap());
         for text in [&paper, &screen] {
@@ -215,9 +214,28 @@ fn an_edition_in_one_language_is_read_back_and_has_no_word_of_the_other() {
                 assert_eq!(han, "");
             } else {
                 for english in [
-                    "Ticked", "Passed", "Not checked", "Launch checklist", "REHEARSAL", "rehearsal, not", "OWNER", "CRITERION",
-                    "Timeline", "By hand", "page 1", "attempt", "(entry", "not run", "late", "none named", "Record and",
-                    "EXPECTED", "How did", "No tick", "unit", "lang=\"en\"",
+                    "Ticked",
+                    "Passed",
+                    "Not checked",
+                    "Launch checklist",
+                    "REHEARSAL",
+                    "rehearsal, not",
+                    "OWNER",
+                    "CRITERION",
+                    "Timeline",
+                    "By hand",
+                    "page 1",
+                    "attempt",
+                    "(entry",
+                    "not run",
+                    "late +1",
+                    "none named",
+                    "Record and",
+                    "EXPECTED",
+                    "How did",
+                    "No tick",
+                    "unit",
+                    "lang=\"en\"",
                 ] {
                     assert!(!text.contains(english), "{english}");
                 }
@@ -238,7 +256,11 @@ fn an_edition_in_one_language_needs_the_texts_of_that_one() {
     ] {
         let read = altered_text(&in_one_language(language), from, to);
         finds(&read, Check::Text, "item 2 (routes), criterion");
-        let other = if language == Language::En { Language::Zh } else { Language::En };
+        let other = if language == Language::En {
+            Language::Zh
+        } else {
+            Language::En
+        };
         let read = altered_text(&in_one_language(other), from, to);
         assert_eq!(read.findings, []);
     }
@@ -308,10 +330,7 @@ fn what_only_the_eye_can_see_is_found_with_a_picture() {
     let model = whole_launch().model();
     for (from, to) in [
         // White on white: a reader of text sees no difference.
-        (
-            "say([*#i.title.zh*],",
-            "say([#text(fill: white)[*#i.title.zh*]],",
-        ),
+        ("say([*#i.title.zh*],", "say([#text(fill: white)[*#i.title.zh*]],"),
         // A block two millimetres further down.
         (
             "#block(above: 3.5mm, below: 3.5mm, text(size: 8.5pt)[",

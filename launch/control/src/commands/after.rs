@@ -120,7 +120,7 @@ pub(crate) async fn tried(layout: &layout::Layout, feedback_url: &str, ignore: &
     }
     // JSON is YAML, and quotes what has to be.
     yaml += &format!("ignore_downloads_by: {}\n", json!(ignore));
-    let file = layout.out.join("after.yaml");
+    let file = layout.after();
     layout::write_whole(&file, yaml.as_bytes())?;
     let config = load(&file)?;
     let free = async || TcpListener::bind(("127.0.0.1", 0)).await.map_err(|e| failed(&e));

@@ -137,7 +137,7 @@ pub(crate) async fn handed_out(layout: &Layout) -> Result<HandedOut> {
         }
     }
     let yaml = yaml(portal_port, sftp_port, &tokens, &sftp_keys);
-    let config_file = layout.out.join("delivery.yaml");
+    let config_file = layout.delivery();
     write_whole(&config_file, yaml.as_bytes())?;
     let config =
         DeliveryConfig::load(&config_file).map_err(|e| from_part(Kind::Environment, "the delivery", &e))?;
@@ -162,7 +162,7 @@ pub(crate) async fn handed_out(layout: &Layout) -> Result<HandedOut> {
             .map(|key| Who::Key(key).to_string()),
     );
     for role in ROLES {
-        let packed = layout.packages().join(role).join(format!("{role}.zip"));
+        let packed = layout.package(role);
         let expected =
             crate::engine::book::file_sha256(&packed).map_err(|e| CliError::file("read", &packed, &e))?;
         over_portal(portal_port, role, &tokens[role], &expected).await?;

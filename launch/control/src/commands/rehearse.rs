@@ -16,6 +16,7 @@ use crate::fleet::Programs;
 use crate::gates::journal::Journal;
 use crate::gates::live::Live;
 use crate::layout::{Layout, write_whole};
+use crate::packages::{ROLES, WayBack};
 use crate::session::{Beginning, Found, Session, Wish};
 use crate::{fleet, keys, session};
 
@@ -46,7 +47,7 @@ pub(super) async fn run(mut args: Rehearse) -> Result<Exit> {
     )?;
     let (mut book, begun) = match found {
         Found::Ended(book) => {
-            seal(&book, &layout)?;
+            made_good(&book, &layout, &console).await?;
             return told_again(&book, &layout, &console, args.json);
         }
         Found::Fresh(book) => (book, false),
@@ -145,10 +146,50 @@ async fn packages(
         Ok(way) => Ok(package::tried(way, &layout.state()).await?),
         Err(why) => Err(why),
     };
+    pack(book, layout, way_back, console)?;
+    hand_out(book, layout, console).await
+}
+
+/// What a rehearsal that was cut off after its last entry still owes: seal, packages, delivery, form. Whatever is there
+/// stays as it is.
+async fn made_good(book: &Book, layout: &Layout, console: &Console) -> Result<()> {
+    seal(book, layout)?;
+    let packed = ROLES.iter().all(|role| layout.package(role).exists());
+    if !packed {
+        console.line("it was cut off before its packages were made: making them");
+        let gone =
+            "the rehearsal was cut off before its packages were made, and its gateway is gone".to_owned();
+        pack(book, layout, Err(gone), console)?;
+    }
+    let form_is_there = feedback_url(book).is_none() || layout.after().exists();
+    if packed && layout.delivery().exists() && form_is_there {
+        return Ok(());
+    }
+    hand_out(book, layout, console).await
+}
+
+fn pack(
+    book: &Book,
+    layout: &Layout,
+    way_back: std::result::Result<WayBack, String>,
+    console: &Console,
+) -> Result<()> {
     let sealer = super::seal::rehearsal_sealer(layout)?;
     for file in package::written(layout, book, way_back, Some(&sealer))? {
         console.line(&format!("package  {}", file.display()));
     }
+    Ok(())
+}
+
+fn feedback_url(book: &Book) -> Option<&str> {
+    book.facts().iter().rev().find_map(|(_, fact)| match fact {
+        Fact::LaunchFinished { feedback_url, .. } => feedback_url.as_deref(),
+        _ => None,
+    })
+}
+
+/// Takes each package as its readers would, and opens the form behind the checklist's code.
+async fn hand_out(book: &Book, layout: &Layout, console: &Console) -> Result<()> {
     let handed = super::deliver::handed_out(layout).await?;
     for tried in &handed.tried {
         console.line(&format!("delivery  {tried}"));
@@ -159,11 +200,7 @@ async fn packages(
         layout.downloads().display(),
         layout.launch_key().display()
     ));
-    let feedback_url = book.facts().iter().rev().find_map(|(_, fact)| match fact {
-        Fact::LaunchFinished { feedback_url, .. } => feedback_url.as_deref(),
-        _ => None,
-    });
-    if let Some(feedback_url) = feedback_url {
+    if let Some(feedback_url) = feedback_url(book) {
         let config = super::after::tried(layout, feedback_url, &handed.taken_by).await?;
         console.line("feedback  the form behind the checklist's code opens");
         console.line(&format!(
@@ -174,7 +211,7 @@ async fn packages(
     Ok(())
 }
 
-/// A crash between issue and seal is made good here too.
+/// Unless it is sealed.
 fn seal(book: &Book, layout: &Layout) -> Result<()> {
     let issued = book.facts().iter().rev().find_map(|(_, fact)| match fact {
         Fact::ChecklistIssued { bytes, .. } => Some(*bytes),

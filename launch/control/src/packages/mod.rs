@@ -103,7 +103,7 @@ impl Making<'_> {
             write_whole(&file, &bytes)?;
             executable(&file)?;
         }
-        let zip = folder.join(format!("{role}.zip"));
+        let zip = self.layout.package(role);
         write_whole(&zip, &package.zip(key).map_err(failed)?)?;
         Ok(zip)
     }

@@ -9,7 +9,12 @@ pub(super) const FIELDS: [&str; 2] = ["language", "customer_language"];
 
 pub(super) fn checklist(context: &Context, node: &Node) -> Result<ChecklistSpec, PlanError> {
     let fields = Fields::new(context, node, "`checklist`", &FIELDS)?;
-    let one = |name: &str| fields.get(name).map(|node| language(context, node, name)).transpose();
+    let one = |name: &str| {
+        fields
+            .get(name)
+            .map(|node| language(context, node, name))
+            .transpose()
+    };
     let language = one("language")?.unwrap_or_default();
     Ok(ChecklistSpec {
         language,
@@ -46,17 +51,37 @@ mod tests {
         for (text, language, customer_language) in [
             ("", Language::Both, Language::Both),
             ("checklist: { language: zh }\n", Language::Zh, Language::Zh),
-            ("checklist: { customer_language: en }\n", Language::Both, Language::En),
-            ("checklist: { language: en, customer_language: both }\n", Language::En, Language::Both),
+            (
+                "checklist: { customer_language: en }\n",
+                Language::Both,
+                Language::En,
+            ),
+            (
+                "checklist: { language: en, customer_language: both }\n",
+                Language::En,
+                Language::Both,
+            ),
         ] {
-            let spec = ChecklistSpec { language, customer_language };
-            assert_eq!(Plan::parse(&plan(text), "p.yaml").unwrap().checklist, spec, "{text}");
+            let spec = ChecklistSpec {
+                language,
+                customer_language,
+            };
+            assert_eq!(
+                Plan::parse(&plan(text), "p.yaml").unwrap().checklist,
+                spec,
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn another_language_is_refused_at_its_place() {
-        let said = Plan::parse(&plan("checklist: { language: de }\n"), "p.yaml").unwrap_err().to_string();
-        assert!(said.contains("p.yaml:3:") && said.contains("`zh`, `en` or `both`"), "{said}");
+        let said = Plan::parse(&plan("checklist: { language: de }\n"), "p.yaml")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            said.contains("p.yaml:3:") && said.contains("`zh`, `en` or `both`"),
+            "{said}"
+        );
     }
 }
