@@ -9,7 +9,7 @@ use tminus_checklist::{
     DocumentModel, FontSource, Limits, OnPaper, compare_html, compare_html_marks, for_customers, html,
     read_back, render,
 };
-use tminus_plan::Fact;
+use tminus_plan::{Fact, Language};
 
 use crate::launch::{LINK, Launch, PLAN, asking_launch, long_launch};
 use crate::read_back::{printed, run};
@@ -115,9 +115,18 @@ fn the_page_by_hand_of_a_checklist_is_read_by_the_machine() {
 /// The water mark, head and foot of other pages are on this one too, but not where the machine looks.
 #[test]
 fn nothing_is_within_three_millimetres_of_a_mark_or_a_box() {
+    for language in [Language::Both, Language::Zh, Language::En] {
+        clear_in(language);
+    }
+}
+
+#[track_caller]
+fn clear_in(language: Language) {
     const DPI: u32 = 150;
     let launch = asking_launch();
-    let page = read_scan(&last_page(&launch.model_on_paper(), DPI, launch.dir.path())).unwrap();
+    let mut model = launch.model_on_paper();
+    model.language = language;
+    let page = read_scan(&last_page(&model, DPI, launch.dir.path())).unwrap();
     let layout = Layout::of_a_checklist();
     let marks = layout.marks().map(|mark| (mark.x_mm, mark.y_mm, 3.0));
     let boxes = layout.boxes().iter().map(|place| (place.x_mm, place.y_mm, 3.35));
@@ -129,7 +138,7 @@ fn nothing_is_within_three_millimetres_of_a_mark_or_a_box() {
             let inside = dx.abs().max(dy.abs()) <= inner;
             assert!(
                 inside || pixel == 255,
-                "{x_mm} mm, {y_mm} mm: {pixel} at {dx}, {dy} pixels"
+                "{language:?}, {x_mm} mm, {y_mm} mm: {pixel} at {dx}, {dy} pixels"
             );
         }
     }
@@ -288,7 +297,18 @@ fn for_the_eye() {
     let customer = of_customers(&internal);
     let mut long = long_launch(9).model();
     long.on_paper.by_hand = internal.on_paper.by_hand.clone();
-    for (name, model) in [("internal", internal), ("customer", customer), ("long", long)] {
+    let in_one = |language| DocumentModel {
+        language,
+        ..internal.clone()
+    };
+    let (zh, en) = (in_one(Language::Zh), in_one(Language::En));
+    for (name, model) in [
+        ("zh", zh),
+        ("en", en),
+        ("internal", internal),
+        ("customer", customer),
+        ("long", long),
+    ] {
         std::fs::write(
             folder.join(format!("{name}.pdf")),
             render(&model, &fonts).unwrap(),
