@@ -40,7 +40,8 @@ pub use redact::for_customers;
 pub use render::render;
 pub use verify::{VerifyLine, VerifyReport, verify, verify_with};
 pub use view::{
-    ApprovalView, AttemptView, CanaryStepView, ChartView, ChecklistData, EvidenceView, ExpectationView,
-    FeedbackView, GateMark, GateView, ItemView, Mark, NamedDigest, NamedValue, Overall, RecordView, RoleView,
-    SignOffView, SignedView, Stamp, TimelineRow, TimelineView, TotalsView, UnitView, WindowView,
+    ApprovalView, AttemptView, CanaryStepView, ChartView, ChecklistData, DATA_SCHEMA, EvidenceView,
+    ExpectationView, FeedbackView, GateMark, GateView, ItemView, Mark, NamedDigest, NamedValue, Overall,
+    RecordView, RoleView, SignOffView, SignedView, Stamp, TimelineRow, TimelineView, TotalsView, UnitView,
+    WindowView,
 };

@@ -4,6 +4,9 @@
 use serde::{Deserialize, Serialize};
 use tminus_plan::{Bilingual, ChecklistSpec};
 
+/// JSON Schema of [`ChecklistData`], for whoever reads the attached data or writes a template.
+pub const DATA_SCHEMA: &str = include_str!("../template/checklist-data.schema.json");
+
 /// The whole document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChecklistData {

@@ -13,4 +13,6 @@ mod on_paper;
 #[cfg(test)]
 mod read_back;
 #[cfg(test)]
+mod schema;
+#[cfg(test)]
 mod sealed;

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tminus_checklist::{ChecklistData, DocumentModel, FontSource, for_customers};
+use tminus_checklist::{ChecklistData, DATA_SCHEMA, DocumentModel, FontSource, for_customers};
 use tminus_packages::{DISCLOSURE_FILE, Disclosure, LEFT_OUT, LaunchRef, NotChecked, Package, SHOWN_FILE};
 use tminus_plan::{Fact, GateKind, LaunchState, RouterSpec};
 use tminus_record::{SigningKey, note};
@@ -18,6 +18,8 @@ use crate::engine::book::Book;
 use crate::error::{CliError, Kind, Result, from_part};
 use crate::layout::{Layout, write_whole};
 
+/// Says what the fields of [`SHOWN_FILE`] are.
+const SCHEMA_FILE: &str = "checklist-data.schema.json";
 /// Readers, each with a package of its own.
 pub const ROLES: [&str; 3] = ["ops", "security", "customer"];
 
@@ -183,6 +185,7 @@ impl Making<'_> {
                 texts::VERIFICATION.as_bytes().to_vec(),
             ),
             (SHOWN_FILE.to_owned(), disclosures.full_json.clone()),
+            (SCHEMA_FILE.to_owned(), DATA_SCHEMA.as_bytes().to_vec()),
             (DISCLOSURE_FILE.to_owned(), disclosures.full.clone()),
         ]);
         let record = self.layout.record();
@@ -224,6 +227,7 @@ impl Making<'_> {
             ("checklist-customer.pdf".to_owned(), pdf),
             ("checklist-customer.html".to_owned(), html(&model)?),
             (SHOWN_FILE.to_owned(), disclosures.shown_json.clone()),
+            (SCHEMA_FILE.to_owned(), DATA_SCHEMA.as_bytes().to_vec()),
             (DISCLOSURE_FILE.to_owned(), disclosures.shown.clone()),
         ]);
         Ok((files, Vec::new(), BTreeMap::new()))
