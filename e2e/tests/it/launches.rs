@@ -88,6 +88,7 @@ fn plan_without_bounds_on_speed(folder: &Path, patience: Patience) -> PathBuf {
         );
         plan = plan.replace(from, to);
     };
+    replace("\nitems:\n", "\nchecklist: { customer_language: en }\nitems:\n");
     replace("          - move_p99_ms <= 200\n", "");
     // A command that is not answered in time counts as an error.
     replace("          - error_rate <= 0.001\n", "");
@@ -287,6 +288,12 @@ fn assert_handed_out(out: &Path) {
         customers.contains("move_p99") || customers.contains("error_rate") || customers.contains("lost == 0")
     );
     assert!(!customers.contains("127.0.0.1"), "{customers}");
+    // The plan wants theirs in English.
+    assert!(
+        customers.contains("Ticked") && !customers.contains("已核"),
+        "{customers}"
+    );
+    assert!(text_of_pdf(&security.join("checklist.pdf")).contains("已核"));
 }
 
 fn assert_rolled_back(fault: &str) {
