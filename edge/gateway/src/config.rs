@@ -14,6 +14,7 @@ use std::time::Duration;
 use http::{HeaderValue, Uri};
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
+pub use tminus_configuration::ConfigError;
 
 use crate::access;
 use crate::front::FrontConfig;
@@ -21,20 +22,6 @@ use crate::health::HealthConfig;
 use crate::route::{BackendId, RouteBackend, RouteTable, Split, Weight};
 use crate::sticky::StickySource;
 use file::{BackendFile, ConfigFile, LimitsFile, TranscodeFile};
-
-/// A mistake in the configuration.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}:{column}: {what}")]
-pub struct ConfigError {
-    /// The file as it was named.
-    pub file: String,
-    /// Line, from 1.
-    pub line: u64,
-    /// Column, from 1.
-    pub column: u64,
-    /// What is wrong and what would be right.
-    pub what: String,
-}
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -180,27 +167,8 @@ const RESPONSE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// # Errors
 /// The first mistake, with its place.
 pub fn parse(yaml: &str, file: &str) -> Result<Config, ConfigError> {
-    let read: ConfigFile = serde_saphyr::from_str(yaml).map_err(|error| {
-        let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
-        ConfigError {
-            file: file.to_owned(),
-            line,
-            column,
-            what: plain_message(&error),
-        }
-    })?;
+    let read: ConfigFile = tminus_configuration::parse(yaml, file)?;
     Checker { file }.check(read)
-}
-
-/// The parser's sentence without its drawing of the place, which the caller's message names.
-fn plain_message(error: &serde_saphyr::Error) -> String {
-    let text = error.without_snippet().to_string();
-    let line = text.lines().next().unwrap_or_default();
-    line.split(" at line ")
-        .next()
-        .unwrap_or(line)
-        .trim_start_matches("error: ")
-        .to_owned()
 }
 
 struct Checker<'a> {

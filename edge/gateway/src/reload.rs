@@ -1,6 +1,5 @@
 //! Another configuration for a running gateway: read, checked as a whole, and taken at once or not at all.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -38,7 +37,7 @@ pub enum ReloadError {
 /// It cannot be read, or there is a mistake in it.
 pub fn read(file: &Path) -> Result<(Config, Files), ReloadError> {
     let name = file.display().to_string();
-    let yaml = fs::read_to_string(file).map_err(|source| ReloadError::Read {
+    let yaml = tminus_configuration::text(file).map_err(|source| ReloadError::Read {
         file: name.clone(),
         source,
     })?;

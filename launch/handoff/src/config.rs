@@ -11,13 +11,12 @@ use std::time::Duration;
 
 use russh::keys::PublicKey;
 use serde_saphyr::{Location, Spanned};
+pub use tminus_configuration::ConfigError;
 use tminus_origin::Network;
 
 use crate::shelf::is_role;
 use file::{ConfigFile, LinkFile, OidcFile, PortalFile, SftpFile, TokenFile};
 
-/// Bytes of a configuration file.
-pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 const KEYS_MAX: usize = 1_000;
 const TOKENS_MAX: usize = 1_000;
 const ROLES_MAX: usize = 256;
@@ -25,20 +24,6 @@ const ROLES_MAX: usize = 256;
 const RSA_BITS_MIN: u32 = 2_048;
 /// Hours that a link may live.
 const LINK_H_MAX: u64 = 24;
-
-/// A mistake in the configuration.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}:{column}: {what}")]
-pub struct ConfigError {
-    /// The file as it was named.
-    pub file: String,
-    /// Line, from 1.
-    pub line: u64,
-    /// Column, from 1.
-    pub column: u64,
-    /// What is wrong and what would be right.
-    pub what: String,
-}
 
 /// A checked configuration. Paths are as written, relative ones to the folder of the file.
 #[derive(Clone, Debug)]
@@ -156,24 +141,7 @@ impl DeliveryConfig {
     /// # Errors
     /// It cannot be read, or the first mistake in it.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let file = path.display().to_string();
-        let fail = |what: String| ConfigError {
-            file: file.clone(),
-            line: 1,
-            column: 1,
-            what,
-        };
-        let length = std::fs::metadata(path).map(|meta| meta.len());
-        let text = length.and_then(|length| {
-            if length > CONFIG_BYTES_MAX {
-                return Err(std::io::Error::other(format!(
-                    "longer than {CONFIG_BYTES_MAX} bytes"
-                )));
-            }
-            std::fs::read_to_string(path)
-        });
-        let text = text.map_err(|error| fail(format!("cannot read the configuration: {error}")))?;
-        Self::parse(&text, &file)
+        Self::parse(&tminus_configuration::read(path)?, &path.display().to_string())
     }
 
     /// Checks a configuration's text; `file` is where it lies, for messages and for paths in it.
@@ -181,29 +149,13 @@ impl DeliveryConfig {
     /// # Errors
     /// The first mistake, with its place.
     pub fn parse(yaml: &str, file: &str) -> Result<Self, ConfigError> {
-        let read: ConfigFile = serde_saphyr::from_str(yaml).map_err(|error| {
-            let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
-            ConfigError {
-                file: file.to_owned(),
-                line,
-                column,
-                what: plain_message(&error),
-            }
-        })?;
+        let read: ConfigFile = tminus_configuration::parse(yaml, file)?;
         Checker {
             file,
             allow_remote: read.allow_remote,
         }
         .check(read)
     }
-}
-
-/// The parser's sentence without its drawing of the place, which the caller's message names.
-fn plain_message(error: &serde_saphyr::Error) -> String {
-    let text = error.without_snippet().to_string();
-    let line = text.lines().next().unwrap_or_default();
-    let line = line.split(" at line ").next().unwrap_or(line);
-    line.trim_start_matches("error: ").to_owned()
 }
 
 struct Checker<'a> {
@@ -213,12 +165,7 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn error(&self, at: Location, what: impl Into<String>) -> ConfigError {
-        ConfigError {
-            file: self.file.to_owned(),
-            line: at.line(),
-            column: at.column(),
-            what: what.into(),
-        }
+        ConfigError::at(self.file, at, what)
     }
 
     fn path(&self, path: &Path) -> PathBuf {

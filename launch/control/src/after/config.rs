@@ -10,14 +10,12 @@ use std::path::{Path, PathBuf};
 use serde_saphyr::{Location, Spanned};
 use tminus_after::stamps::Zone;
 use tminus_after::tickets::{Accounts, Secret};
-use tminus_handoff::ConfigError;
+use tminus_configuration::ConfigError;
 use tminus_origin::Network;
 
 use super::sinks::{SinkConfig, Target};
 use file::{AfterFile, MentionsFile, TicketsFile};
 
-/// Bytes of a configuration file.
-const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 const OWNERS_MAX: usize = 16;
 const IGNORED_MAX: usize = 100;
 const PROXIES_MAX: usize = 256;
@@ -68,26 +66,7 @@ impl AfterConfig {
     /// # Errors
     /// It cannot be read, or the first mistake in it.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let file = path.display().to_string();
-        let length = std::fs::metadata(path).map(|meta| meta.len());
-        let text = length.and_then(|length| {
-            if length > CONFIG_BYTES_MAX {
-                return Err(std::io::Error::other(format!(
-                    "longer than {CONFIG_BYTES_MAX} bytes"
-                )));
-            }
-            std::fs::read_to_string(path)
-        });
-        let text = text.map_err(|error| ConfigError {
-            file: file.clone(),
-            line: 1,
-            column: 1,
-            what: format!(
-                "cannot read the configuration: {}",
-                crate::error::io_words(&error)
-            ),
-        })?;
-        Self::parse(&text, &file)
+        Self::parse(&tminus_configuration::read(path)?, &path.display().to_string())
     }
 
     /// Checks a configuration's text; `file` is where it lies, for messages and for paths in it.
@@ -95,15 +74,7 @@ impl AfterConfig {
     /// # Errors
     /// The first mistake, with its place.
     pub fn parse(yaml: &str, file: &str) -> Result<Self, ConfigError> {
-        let read: AfterFile = serde_saphyr::from_str(yaml).map_err(|error| {
-            let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
-            ConfigError {
-                file: file.to_owned(),
-                line,
-                column,
-                what: plain_message(&error),
-            }
-        })?;
+        let read: AfterFile = tminus_configuration::parse(yaml, file)?;
         Checker { file }.check(read)
     }
 
@@ -112,26 +83,13 @@ impl AfterConfig {
     }
 }
 
-/// The parser's sentence without its drawing of the place, which the message names.
-fn plain_message(error: &serde_saphyr::Error) -> String {
-    let text = error.without_snippet().to_string();
-    let line = text.lines().next().unwrap_or_default();
-    let line = line.split(" at line ").next().unwrap_or(line);
-    line.trim_start_matches("error: ").to_owned()
-}
-
 struct Checker<'a> {
     file: &'a str,
 }
 
 impl Checker<'_> {
     fn error(&self, at: Location, what: impl Into<String>) -> ConfigError {
-        ConfigError {
-            file: self.file.to_owned(),
-            line: at.line(),
-            column: at.column(),
-            what: what.into(),
-        }
+        ConfigError::at(self.file, at, what)
     }
 
     fn path(&self, path: &Path) -> PathBuf {
