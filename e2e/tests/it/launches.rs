@@ -237,17 +237,19 @@ fn a_rehearsal_ends_with_a_checklist_in_which_every_byte_counts() {
     assert_handed_out(&out);
 }
 
+/// Exit code and what is said.
+fn tminus(arguments: &[&str], file: &Path) -> (i32, String) {
+    let output = Command::new(binary("tminus", "tminus-control"))
+        .args(arguments)
+        .arg(file)
+        .output()
+        .expect("tminus starts");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output.status.code().expect("an exit code"), said)
+}
+
 /// Three packages that verify by themselves, a way back that was run, and every download on a record of its own.
 fn assert_handed_out(out: &Path) {
-    let tminus = |arguments: &[&str], file: &Path| {
-        let output = Command::new(binary("tminus", "tminus-control"))
-            .args(arguments)
-            .arg(file)
-            .output()
-            .expect("tminus starts");
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        (output.status.code().expect("an exit code"), said)
-    };
     for (role, holds, says) in [
         ("ops", "rollback.sh", "exit 0: rolled back"),
         ("security", "verification.md", "not checked: the build"),
@@ -264,6 +266,13 @@ fn assert_handed_out(out: &Path) {
         let (code, said) = tminus(&["package", "verify"], &zip);
         assert_ne!(code, 0, "{role}: a flipped bit is accepted: {said}");
         fs::write(&zip, whole).expect("a package");
+    }
+    for role in ["security", "customer"] {
+        let schema = out.join(format!("packages/{role}/checklist-data.schema.json"));
+        assert!(
+            schema.exists(),
+            "{role}: nothing says what the fields of the data are"
+        );
     }
     // The record that security gets is enough to check the checklist that it gets.
     let security = out.join("packages/security");
@@ -391,7 +400,7 @@ fn a_rehearsal_that_was_killed_goes_on_and_runs_no_gate_twice() {
     assert_eq!(record_size(&out.join("record")), size);
 }
 
-/// As if it had been killed after its checklist was issued: once while the packages were made, once before they were handed out.
+/// As if it had been killed after its checklist was issued: once before its packages were handed out, once while they were made.
 fn what_was_cut_off_after_the_last_entry_is_made_good(plan: &Path, out: &Path) {
     let ops = out.join("packages/ops/ops.zip");
     let customer = out.join("packages/customer/customer.zip");
@@ -415,13 +424,8 @@ fn what_was_cut_off_after_the_last_entry_is_made_good(plan: &Path, out: &Path) {
     assert!(delivery.exists() && after.exists());
     for role in ["ops", "security", "customer"] {
         let zip = out.join(format!("packages/{role}/{role}.zip"));
-        let verified = Command::new(binary("tminus", "tminus-control"))
-            .args(["package", "verify"])
-            .arg(&zip)
-            .output()
-            .expect("tminus starts");
-        let said = String::from_utf8_lossy(&verified.stdout).into_owned();
-        assert!(verified.status.success(), "{said}");
+        let (code, said) = tminus(&["package", "verify"], &zip);
+        assert_eq!(code, 0, "{said}");
         assert_eq!(
             role == "ops",
             said.contains("cut off before its packages were made"),

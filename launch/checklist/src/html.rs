@@ -1,6 +1,7 @@
 //! The checklist as one HTML file: the same data as the PDF, in the same order, for a screen. No script, nothing
 //! from elsewhere; a policy in it forbids both.
 
+mod language;
 mod pictures;
 
 use std::fmt::Write as _;
@@ -8,12 +9,13 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sha2::{Digest, Sha256};
-use tminus_plan::{Bilingual, Language};
+use tminus_plan::Bilingual;
 
+use self::language::{Words, at, code, lines, moment, short, values};
 use self::pictures::{bar, chart_figure, timeline_row};
 use crate::view::{
     ApprovalView, CanaryStepView, ChecklistData, EvidenceView, FeedbackView, GateView, ItemView, Mark,
-    NamedValue, SignOffView, SignedView, Stamp, TimelineView,
+    SignOffView, TimelineView,
 };
 use crate::words::{self, Shape};
 use crate::{ChecklistError, DocumentModel};
@@ -90,47 +92,6 @@ impl Shape {
 
     fn marked(self, words: Words, told: [&str; 2]) -> String {
         format!("{} {}", self.svg(), self.word(words, told))
-    }
-}
-
-/// What the page is written in. Chinese and English that it is given are HTML.
-#[derive(Debug, Clone, Copy)]
-struct Words(Language);
-
-impl Words {
-    fn tell(self, words: [&str; 2]) -> String {
-        words::tell(self.0, words, " ")
-    }
-
-    /// English is told apart from the Chinese around it.
-    fn say(self, [zh, en]: [&str; 2]) -> String {
-        self.tell([zh, &format!("<span lang=\"en\">{en}</span>")])
-    }
-
-    fn pair(self, pair: &Bilingual) -> String {
-        self.say([&escape(&pair.zh), &escape(&pair.en)])
-    }
-
-    fn paragraphs(self, pair: &Bilingual) -> String {
-        let [zh, en] = [escape(&pair.zh), escape(&pair.en)];
-        self.tell([&format!("<p>{zh}</p>"), &format!("<p lang=\"en\">{en}</p>")])
-    }
-
-    fn key(self, key_id: &str) -> String {
-        match key_id {
-            "" => self.tell(["未登记", "none named"]),
-            key_id => short(key_id),
-        }
-    }
-
-    fn statement(self, signed: &SignedView) -> String {
-        let (entry, size) = (signed.entry, signed.record_size);
-        let (said, root) = (escape(&signed.statement), short(&signed.record_root));
-        if self.0.has_en() {
-            format!("{said} (entry {entry}; saw {size} entries, root {root})")
-        } else {
-            format!("{said}（第 {entry} 条；签时记录 {size} 条，根 {root}）")
-        }
     }
 }
 
@@ -558,34 +519,6 @@ impl Page {
             escape(&words::water_mark(data)),
         ));
     }
-}
-
-fn code(text: &str) -> String {
-    format!("<code>{}</code>", escape(text))
-}
-
-fn short(hash: &str) -> String {
-    code(&words::short_hash(hash))
-}
-
-fn lines(texts: &[String]) -> String {
-    let all: String = texts.iter().map(|t| format!("<li>{}</li>", escape(t))).collect();
-    format!("<ul class=\"plain\">{all}</ul>")
-}
-
-fn values(values: &[NamedValue]) -> String {
-    let one = |v: &NamedValue| format!("<li>{} {}</li>", code(&v.name), escape(&v.value));
-    let all: String = values.iter().map(one).collect();
-    format!("<ul class=\"plain values\">{all}</ul>")
-}
-
-fn moment(stamp: &Stamp) -> String {
-    let dot = if stamp.local.is_empty() { "" } else { " · " };
-    format!("{}{dot}{}", escape(&stamp.utc), escape(&stamp.local))
-}
-
-fn at(stamp: &Stamp) -> String {
-    format!("{} {}", escape(&stamp.utc), escape(&stamp.local))
 }
 
 fn sign_off_row(sign_off: &SignOffView, words: Words) -> String {

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{Words, escape};
+use super::escape;
+use super::language::Words;
 use crate::view::{ChartView, TimelineRow, TimelineView};
 
 /// What the bars show is the row's text too.
