@@ -34,11 +34,29 @@ const LAST: Duration = Duration::from_secs(2);
 const OVER_KEPT: Duration = Duration::from_secs(24 * 3600);
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
 
+/// Games whose newest events are not in a store, each with the time since when.
+#[derive(Debug, Default)]
+struct Backlog {
+    waiting: HashMap<GameId, i64>,
+    /// Being written just now. They count as waiting until they are in the store, and wait again where the
+    /// attempt fails or is cut off.
+    under_way: Vec<(GameId, i64)>,
+}
+
+impl Backlog {
+    fn put_back(&mut self) {
+        for (game_id, since_ms) in self.under_way.drain(..) {
+            // Whoever went on in the meantime waits since the first time.
+            self.waiting.insert(game_id, since_ms);
+        }
+    }
+}
+
 /// One store's part, and its figures.
 #[derive(Debug)]
 pub struct Sink {
     pub name: &'static str,
-    waiting: Mutex<HashMap<GameId, i64>>,
+    backlog: Mutex<Backlog>,
     changed: Notify,
     pub copied: AtomicU64,
     pub failures: AtomicU64,
@@ -47,41 +65,72 @@ pub struct Sink {
 }
 
 impl Sink {
-    fn waiting(&self) -> MutexGuard<'_, HashMap<GameId, i64>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn new(name: &'static str) -> Sink {
+        Sink {
+            name,
+            backlog: Mutex::default(),
+            changed: Notify::new(),
+            copied: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            left_out: AtomicU64::new(0),
+        }
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Backlog> {
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note(&self, game_id: &GameId, now_ms: i64) {
-        let mut waiting = self.waiting();
+        let mut backlog = self.locked();
+        let waiting = &mut backlog.waiting;
         if waiting.len() >= WAITING_MAX && !waiting.contains_key(game_id) {
             self.left_out.fetch_add(1, Ordering::Relaxed);
             return;
         }
         let was_empty = waiting.is_empty();
         waiting.entry(game_id.clone()).or_insert(now_ms);
-        drop(waiting);
+        drop(backlog);
         if was_empty {
             self.changed.notify_one();
         }
     }
 
-    fn take(&self) -> Vec<(GameId, i64)> {
-        let mut waiting = self.waiting();
-        let mut games: Vec<_> = waiting.iter().map(|(id, since)| (id.clone(), *since)).collect();
-        // Whoever waits longest goes first.
+    /// The games that wait longest, which are under way from now on.
+    fn take(&self) -> Vec<GameId> {
+        let mut backlog = self.locked();
+        backlog.put_back();
+        let mut games: Vec<_> = backlog
+            .waiting
+            .iter()
+            .map(|(id, since)| (id.clone(), *since))
+            .collect();
         games.sort_by_key(|(_, since)| *since);
         games.truncate(BATCH_MAX);
         for (game_id, _) in &games {
-            waiting.remove(game_id);
+            backlog.waiting.remove(game_id);
         }
-        games
+        let taken = games.iter().map(|(game_id, _)| game_id.clone()).collect();
+        backlog.under_way = games;
+        taken
     }
 
-    /// How many games wait, and since when the first of them.
+    /// What was taken is in the store.
+    fn taken_is_stored(&self) {
+        self.locked().under_way.clear();
+    }
+
+    fn taken_is_not_stored(&self) {
+        self.locked().put_back();
+    }
+
+    /// How many games are not in the store as they are, and since when the first of them.
     #[must_use]
     pub fn backlog(&self) -> (usize, Option<i64>) {
-        let waiting = self.waiting();
-        (waiting.len(), waiting.values().min().copied())
+        let backlog = self.locked();
+        let Backlog { waiting, under_way } = &*backlog;
+        let only_under_way = under_way.iter().filter(|(game_id, _)| !waiting.contains_key(game_id));
+        let since = waiting.values().chain(under_way.iter().map(|(_, since)| since));
+        (waiting.len() + only_under_way.count(), since.min().copied())
     }
 }
 
@@ -102,14 +151,7 @@ impl GameCopies {
         stop: &CancellationToken,
     ) -> GameCopies {
         let start = |(name, url)| {
-            let sink = Arc::new(Sink {
-                name,
-                waiting: Mutex::default(),
-                changed: Notify::new(),
-                copied: AtomicU64::new(0),
-                failures: AtomicU64::new(0),
-                left_out: AtomicU64::new(0),
-            });
+            let sink = Arc::new(Sink::new(name));
             let copying = Copying {
                 sink: sink.clone(),
                 journal: journal.clone(),
@@ -197,22 +239,22 @@ impl Copying {
     /// Copies the games that wait longest.
     async fn step(&self) -> Result<(), String> {
         let games = self.sink.take();
-        let copied = self.copy(&games).await;
-        match &copied {
-            Ok(count) => drop(self.sink.copied.fetch_add(*count, Ordering::Relaxed)),
-            Err(_) => {
-                let mut waiting = self.sink.waiting();
-                for (game_id, since) in games {
-                    waiting.insert(game_id, since);
-                }
+        match self.copy(&games).await {
+            Ok(count) => {
+                self.sink.copied.fetch_add(count, Ordering::Relaxed);
+                self.sink.taken_is_stored();
+                Ok(())
+            }
+            Err(error) => {
+                self.sink.taken_is_not_stored();
+                Err(error)
             }
         }
-        copied.map(drop)
     }
 
-    async fn copy(&self, games: &[(GameId, i64)]) -> Result<u64, String> {
+    async fn copy(&self, games: &[GameId]) -> Result<u64, String> {
         let mut reading = JoinSet::new();
-        for (game_id, _) in games {
+        for game_id in games {
             let (journal, game_id) = (self.journal.clone(), game_id.clone());
             reading.spawn(async move {
                 let events = journal.events_after(&game_id, 0).await;
@@ -245,5 +287,46 @@ impl Copying {
             .await
             .map_err(|error| error.to_string())?;
         Ok(rows.len() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn game(name: &str) -> GameId {
+        GameId::new(name).unwrap()
+    }
+
+    #[test]
+    fn a_game_waits_until_it_is_in_the_store() {
+        let sink = Sink::new("primary");
+        sink.note(&game("g-1"), 10);
+        sink.note(&game("g-2"), 20);
+        assert_eq!(sink.take(), [game("g-1"), game("g-2")]);
+        assert_eq!(sink.backlog(), (2, Some(10)));
+        // It goes on while it is written: it is still one game, and what came is written by the next attempt.
+        sink.note(&game("g-1"), 30);
+        assert_eq!(sink.backlog(), (2, Some(10)));
+        sink.taken_is_stored();
+        assert_eq!(sink.backlog(), (1, Some(30)));
+        assert_eq!(sink.take(), [game("g-1")]);
+        sink.taken_is_stored();
+        assert_eq!(sink.backlog(), (0, None));
+    }
+
+    #[test]
+    fn an_attempt_that_fails_or_is_cut_off_loses_no_game() {
+        let sink = Sink::new("primary");
+        sink.note(&game("g-1"), 10);
+        sink.note(&game("g-2"), 20);
+        assert_eq!(sink.take().len(), 2);
+        sink.taken_is_not_stored();
+        assert_eq!(sink.backlog(), (2, Some(10)));
+        assert_eq!(sink.take().len(), 2);
+        sink.note(&game("g-1"), 30);
+        // Cut off: nobody said how it ended.
+        assert_eq!(sink.take(), [game("g-1"), game("g-2")]);
+        assert_eq!(sink.backlog(), (2, Some(10)));
     }
 }
