@@ -47,6 +47,32 @@ pub fn tool(names: &[&str], apt_package: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("{} is not installed: apt-get install -y {apt_package}", names[0]))
 }
 
+/// Exit code and output of `tminus`.
+pub fn tminus(arguments: &[&str], file: &Path) -> (i32, String) {
+    let output = Command::new(binary("tminus", "tminus-control"))
+        .args(arguments)
+        .arg(file)
+        .output()
+        .expect("tminus starts");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output.status.code().expect("an exit code"), said)
+}
+
+/// All text of a PDF, read by Poppler.
+pub fn text_of_pdf(file: &Path) -> String {
+    let output = Command::new(tool(&["pdftotext"], "poppler-utils"))
+        .arg(file)
+        .arg("-")
+        .output()
+        .expect("pdftotext starts");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 /// Looks until `ready` answers, at most [`PATIENCE`]; then fails with `what` and what `explain` says.
 pub async fn eventually<T>(
     what: &str,

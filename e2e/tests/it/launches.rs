@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::common::{binary, tool};
+use crate::common::{binary, text_of_pdf, tminus};
 
 /// What a finished `tminus rehearse --json` left behind.
 struct Rehearsal {
@@ -156,20 +156,6 @@ fn assert_a_flip_is_named(checklist: &Path, file: &Path, offset: usize) {
     );
 }
 
-fn text_of_pdf(file: &Path) -> String {
-    let output = Command::new(tool(&["pdftotext"], "poppler-utils"))
-        .arg(file)
-        .arg("-")
-        .output()
-        .expect("pdftotext starts");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
 #[test]
 fn a_rehearsal_ends_with_a_checklist_in_which_every_byte_counts() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -235,17 +221,6 @@ fn a_rehearsal_ends_with_a_checklist_in_which_every_byte_counts() {
     assert_eq!(code, 0, "put back as it was: {said}");
     assert!(said.contains("seal 1"), "the checklist is not sealed: {said}");
     assert_handed_out(&out);
-}
-
-/// Exit code and what is said.
-fn tminus(arguments: &[&str], file: &Path) -> (i32, String) {
-    let output = Command::new(binary("tminus", "tminus-control"))
-        .args(arguments)
-        .arg(file)
-        .output()
-        .expect("tminus starts");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    (output.status.code().expect("an exit code"), said)
 }
 
 /// Three packages that verify by themselves, a way back that was run, and every download on a record of its own.

@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use crate::common::{Gateway, binary};
+use crate::common::{Gateway, binary, text_of_pdf, tminus};
 
 /// The whole foreign backend: a greeting, and every `fails_each`th answer is an error.
 async fn greeter(version: &'static str, fails_each: Option<u64>) -> SocketAddr {
@@ -129,6 +129,10 @@ pub async fn prepared(folder: &Path, canary_fails_each: Option<u64>) -> (Gateway
 
 async fn launch(folder: &Path, canary_fails_each: Option<u64>) -> Launched {
     let (_gateway, command) = prepared(folder, canary_fails_each).await;
+    run(command).await
+}
+
+async fn run(command: Command) -> Launched {
     let output = tokio::process::Command::from(command)
         .output()
         .await
@@ -148,25 +152,61 @@ async fn launch(folder: &Path, canary_fails_each: Option<u64>) -> Launched {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backend_that_is_not_ours_is_launched() {
+async fn a_backend_that_is_not_ours_is_launched_with_a_template_of_its_own() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let launched = launch(folder.path(), None).await;
+    let (_gateway, command) = prepared(folder.path(), None).await;
+    with_a_template(folder.path());
+    let launched = run(command).await;
     assert_eq!(launched.exit_code, 0, "{}\n{:#}", launched.said, launched.report);
     assert_eq!(
         launched.report["totals"],
         json!({ "ticked": 3, "crossed": 0, "not_checked": 0 })
     );
     assert_eq!(launched.report["canary_final_weight_percent"], 100.0);
-    let verified = Command::new(binary("tminus", "tminus-control"))
-        .arg("verify")
-        .arg(folder.path().join("out/checklist.pdf"))
+    let out = folder.path().join("out");
+    let good = |arguments: &[&str], file: &Path| {
+        let (code, said) = tminus(arguments, file);
+        assert_eq!(code, 0, "{arguments:?}: {said}");
+        said
+    };
+    let said = good(&["verify"], &out.join("checklist.pdf"));
+    assert!(
+        said.contains("template/house-style.typ  is the launch's artifact `house-style`"),
+        "{said}"
+    );
+    good(&["package", "make", "--out"], &out);
+    for role in ["ops", "customer"] {
+        good(
+            &["package", "verify"],
+            &out.join(format!("packages/{role}/{role}.zip")),
+        );
+    }
+    for edition in ["ops/checklist", "customer/checklist-customer"] {
+        let text = text_of_pdf(&out.join(format!("packages/{edition}.pdf")));
+        assert!(text.contains("Harbour Games"), "{text}");
+    }
+}
+
+/// Lets the plan name one, which is the shipped one and a line.
+fn with_a_template(folder: &Path) {
+    let shipped = Command::new(binary("tminus", "tminus-control"))
+        .args(["checklist", "template"])
         .output()
         .expect("tminus starts");
-    assert!(
-        verified.status.success(),
-        "{}",
-        String::from_utf8_lossy(&verified.stdout)
+    let shipped = String::from_utf8(shipped.stdout).expect("a text");
+    let own = shipped.replacen(
+        "// --- cover ---",
+        "#text(size: 8pt)[Harbour Games]\n// --- cover ---",
+        1,
     );
+    let file = folder.join("house.typ");
+    fs::write(&file, own).expect("written");
+    let named = format!(
+        "artifacts: [{{ name: house-style, path: \"{}\" }}]\nchecklist: {{ template: house-style }}\nitems:",
+        file.display()
+    );
+    let plan = PLAN.replacen("\nitems:", &format!("\n{named}"), 1);
+    fs::write(folder.join("plan.yaml"), plan).expect("written");
 }
 
 #[tokio::test(flavor = "multi_thread")]

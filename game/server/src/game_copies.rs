@@ -128,7 +128,9 @@ impl Sink {
     pub fn backlog(&self) -> (usize, Option<i64>) {
         let backlog = self.locked();
         let Backlog { waiting, under_way } = &*backlog;
-        let only_under_way = under_way.iter().filter(|(game_id, _)| !waiting.contains_key(game_id));
+        let only_under_way = under_way
+            .iter()
+            .filter(|(game_id, _)| !waiting.contains_key(game_id));
         let since = waiting.values().chain(under_way.iter().map(|(_, since)| since));
         (waiting.len() + only_under_way.count(), since.min().copied())
     }

@@ -14,6 +14,8 @@ pub enum ChecklistError {
         "no font with Chinese characters was found (looked for {looked_for}); install one: apt-get install fonts-noto-cjk"
     )]
     NoCjkFont { looked_for: String },
+    #[error("the template `{name}`: {why}")]
+    Template { name: String, why: String },
     #[error("the checklist could not be typeset: {what}")]
     Typeset { what: String },
     #[error(

@@ -22,6 +22,8 @@ mod model;
 mod read_back;
 mod redact;
 mod render;
+mod sample;
+mod template;
 mod timeline;
 mod typeset;
 mod verify;
@@ -38,6 +40,8 @@ pub use read_back::{
 };
 pub use redact::for_customers;
 pub use render::render;
+pub use sample::{Course, SampleOf, sample};
+pub use template::{OwnTemplate, TEMPLATE, Template};
 pub use verify::{VerifyLine, VerifyReport, verify, verify_with};
 pub use view::{
     ApprovalView, AttemptView, CanaryStepView, ChartView, ChecklistData, DATA_SCHEMA, EvidenceView,

@@ -12,6 +12,7 @@ use tminus_record::{Record, VerifyingKey, merkle};
 use crate::ChecklistError;
 use crate::entries::{Entry, Signers, read_all};
 use crate::format::{self, Zones};
+use crate::template::Template;
 use crate::timeline::timeline;
 use crate::view::{
     ApprovalView, AttemptView, CanaryStepView, ChartView, ChecklistData, EvidenceView, ExpectationView,
@@ -75,8 +76,9 @@ pub struct DocumentModel {
     /// Envelopes as the record holds them and the signed checkpoint. [`crate::render`] adds `data`.
     pub attachments: Vec<Attachment>,
     pub on_paper: OnPaper,
-    /// One of [`ChecklistData::languages`].
+    /// One of those in [`ChecklistData::checklist`].
     pub language: Language,
+    pub template: Template,
 }
 
 impl DocumentModel {
@@ -131,10 +133,11 @@ impl DocumentModel {
             bytes: checkpoint.to_vec(),
         });
         Ok(Self {
-            language: data.languages.language,
+            language: data.checklist.language,
             data,
             attachments,
             on_paper: OnPaper::default(),
+            template: Template::Shipped,
         })
     }
 }
@@ -204,7 +207,7 @@ pub(crate) fn derive(
         record,
         glossary: format::glossary(),
         feedback: feedback(&state),
-        languages: state.plan.checklist,
+        checklist: state.plan.checklist.clone(),
     };
     Ok((data, entries.iter().filter_map(attachment).collect()))
 }
@@ -276,7 +279,7 @@ fn short_commit(commit: &str) -> String {
 }
 
 /// A part of a file name, whatever a plan calls its items and roles.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.chars()
         .map(|c| {
             if c.is_ascii_alphanumeric() || "-_".contains(c) {

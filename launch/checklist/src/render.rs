@@ -6,17 +6,15 @@ use std::sync::LazyLock;
 use serde_json::Value;
 use typst::diag::{FileError, FileResult, SourceDiagnostic};
 use typst::foundations::{Bytes, Datetime, Duration, Smart};
-use typst::syntax::{FileId, RootedPath, Source, VirtualPath, VirtualRoot};
+use typst::syntax::{DiagSpan, FileId, RootedPath, Source, VirtualPath, VirtualRoot};
 use typst::text::{Font, FontBook};
 use typst::utils::LazyHash;
-use typst::{Library, LibraryExt, World};
+use typst::{Library, LibraryExt, World, WorldExt};
 use typst_pdf::{PdfOptions, PdfStandard, PdfStandards, Timestamp};
 
 use crate::model::{Attachment, DATA_FILE, DocumentModel};
 use crate::view::ChecklistData;
 use crate::{ChecklistError, FontSource, metadata, words};
-
-pub(crate) const TEMPLATE: &str = include_str!("../template/checklist.typ");
 
 /// The PDF's bytes. Equal for equal model and fonts.
 ///
@@ -24,7 +22,7 @@ pub(crate) const TEMPLATE: &str = include_str!("../template/checklist.typ");
 /// A template or font that does not do; never because of what a gate wrote into its evidence:
 /// characters that no font has are printed as `‹U+1F600›`.
 pub fn render(model: &DocumentModel, fonts: &FontSource) -> Result<Vec<u8>, ChecklistError> {
-    render_as(model, fonts, TEMPLATE)
+    render_as(model, fonts, model.template.text())
 }
 
 /// [`render`] with another template.
@@ -43,7 +41,7 @@ pub(crate) fn render_as(
             .map_err(|e| failed(e.message().to_string()))?,
         ..PdfOptions::default()
     };
-    let pdf = typst_pdf::pdf(&document, &options).map_err(|errors| failed(explain(&errors)));
+    let pdf = typst_pdf::pdf(&document, &options).map_err(|errors| failed(explain(&errors, None)));
     // One document per process as a rule; a server must not keep every launch in memory. Another launch's pages have
     // too little in common with these to be worth it.
     typst::comemo::evict(0);
@@ -79,8 +77,13 @@ fn moment(ms: u64) -> Option<Datetime> {
     )
 }
 
-pub(crate) fn explain(errors: &[SourceDiagnostic]) -> String {
-    let mut said: Vec<String> = errors.iter().take(3).map(|e| e.message.to_string()).collect();
+/// What is wrong and, where `paper` says what was typeset, in which line of the template.
+pub(crate) fn explain(errors: &[SourceDiagnostic], paper: Option<&Paper>) -> String {
+    let one = |error: &SourceDiagnostic| match paper.and_then(|paper| paper.line(error.span)) {
+        Some(line) => format!("line {line} of the template: {}", error.message),
+        None => error.message.to_string(),
+    };
+    let mut said: Vec<String> = errors.iter().take(3).map(one).collect();
     said.extend(
         errors
             .iter()
@@ -97,6 +100,8 @@ static LIBRARY: LazyLock<LazyHash<Library>> = LazyLock::new(|| LazyHash::new(Lib
 pub(crate) struct Paper {
     fonts: FontSource,
     main: Source,
+    /// Lines of the main file that come before the template.
+    lines_before: usize,
     files: BTreeMap<String, Bytes>,
 }
 
@@ -127,22 +132,34 @@ impl Paper {
         let on_paper = &model.on_paper;
         let table = on_paper.by_hand.as_ref().map(|page| &page.table);
         let code = on_paper.feedback_code.as_deref().map(runs);
-        let has = serde_json::json!({"by-hand": table, "code": code, "language": model.language});
+        let has = serde_json::json!({
+            "by-hand": table, "code": code, "language": model.language, "instead-of": model.template.instead_of(),
+        });
         files.insert("paper.json".to_owned(), Bytes::new(has.to_string().into_bytes()));
         files.insert("data.json".to_owned(), Bytes::new(shown.into_bytes()));
         files.insert("attachments.json".to_owned(), Bytes::new(list));
         // One file for the typesetter, which is given no other: the page's function first.
-        let text = match &on_paper.by_hand {
-            Some(page) => format!("{}\n{template}", page.template),
-            None => template.to_owned(),
+        let before = match &on_paper.by_hand {
+            Some(page) => format!("{}\n", page.template),
+            None => String::new(),
         };
+        let text = format!("{before}{template}");
         let main = VirtualPath::new("checklist.typ").map_err(|e| failed(format!("{e:?}")))?;
         let main = FileId::new(RootedPath::new(VirtualRoot::Project, main));
         Ok(Self {
             fonts: fonts.clone(),
             main: Source::new(main, text),
+            lines_before: before.lines().count(),
             files,
         })
+    }
+}
+
+impl Paper {
+    /// The line of the template, from 1, in which this is.
+    fn line(&self, span: DiagSpan) -> Option<usize> {
+        let line = self.main.lines().byte_to_line(self.range(span)?.start)?;
+        line.checked_sub(self.lines_before).map(|line| line + 1)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use typst_layout::PagedDocument;
 
 use crate::render::{Paper, explain};
-use crate::{ChecklistError, DocumentModel, FontSource};
+use crate::{ChecklistError, DocumentModel, FontSource, Template};
 
 /// Items of one document; at three to a page, more than anybody reads.
 pub(crate) const MAX_ITEMS: usize = 1_000;
@@ -18,6 +18,8 @@ pub(crate) const MAX_DATA_BYTES: usize = 16 * 1024 * 1024;
 const MAX_ON_PAPER_BYTES: usize = 1024 * 1024;
 /// A hundred times what 40 items take with an unoptimised typesetter.
 const MAX_TIME: Duration = Duration::from_secs(600);
+/// Of a template that may be anybody's: what waits for it is a launch that wants to end.
+const MAX_TIME_OWN: Duration = Duration::from_secs(120);
 /// Layout recurses.
 const STACK_BYTES: usize = 64 * 1024 * 1024;
 
@@ -70,7 +72,11 @@ pub(crate) fn typeset(
     fonts: &FontSource,
     template: &str,
 ) -> Result<PagedDocument, ChecklistError> {
-    typeset_within(model, fonts, template, MAX_TIME)
+    let limit = match model.template {
+        Template::Own(_) => MAX_TIME_OWN,
+        Template::Shipped | Template::InsteadOf(_) => MAX_TIME,
+    };
+    typeset_within(model, fonts, template, limit)
 }
 
 pub(crate) fn typeset_within(
@@ -85,7 +91,9 @@ pub(crate) fn typeset_within(
     let world = Paper::new(model, fonts, template)?;
     let (answer, answered) = mpsc::sync_channel(1);
     let work = move || {
-        let compiled = typst::compile::<PagedDocument>(&world).output;
+        let compiled = typst::compile::<PagedDocument>(&world)
+            .output
+            .map_err(|errors| explain(&errors, Some(&world)));
         // Nobody may be waiting any more.
         let _ = answer.send(compiled);
     };
@@ -95,7 +103,7 @@ pub(crate) fn typeset_within(
         .spawn(work)
         .map_err(|e| failed(format!("no thread for it: {e}")))?;
     match answered.recv_timeout(limit) {
-        Ok(compiled) => compiled.map_err(|errors| failed(explain(&errors))),
+        Ok(compiled) => compiled.map_err(failed),
         Err(RecvTimeoutError::Timeout) => Err(failed(format!(
             "it took longer than {} s; a template that loops never ends",
             limit.as_secs_f64()

@@ -23,10 +23,12 @@ use crate::entries::{Entry, Signers, read_all, sha256_hex};
 use crate::extract;
 use crate::model::{self, Attachment, CHECKPOINT_FILE, DATA_FILE, FORMAT, GENERATOR};
 use crate::render::data_bytes;
+use crate::template::{TEMPLATE_FOLDER, template_file};
 use crate::view::{ChecklistData, Overall, RecordView};
 
 /// No checklist is larger: 65,536 entries of 64 KiB would be refused long before.
 const MAX_PDF_BYTES: u64 = 512 * 1024 * 1024;
+const NOT_OF_THIS_LAUNCH: &str = "is not of this launch";
 /// Lines of the same sort; after that, a count.
 const MAX_LINES: usize = 20;
 
@@ -306,6 +308,7 @@ fn check_launch(
     match extract::attachments(pdf) {
         Ok(attached) => {
             let intact = check_attachments(&attached, &expected, verified, names, lines);
+            let intact = check_template(&attached, &data, names, lines) && intact;
             let intact = check_data(&attached, &data, names, lines) && intact;
             if intact && !same {
                 lines.bad(
@@ -417,9 +420,12 @@ fn check_attachments(
         }
     }
     for name in attached.keys() {
-        let known = name == DATA_FILE || name == CHECKPOINT_FILE || expected.iter().any(|a| a.name == *name);
+        // A template is looked at for itself.
+        let known = [DATA_FILE, CHECKPOINT_FILE].contains(&name.as_str())
+            || name.starts_with(TEMPLATE_FOLDER)
+            || expected.iter().any(|a| a.name == *name);
         if !known {
-            wrong.push((names.attached(name), "is not of this launch".to_owned()));
+            wrong.push((names.attached(name), NOT_OF_THIS_LAUNCH.to_owned()));
         }
     }
     let part = names.attached(CHECKPOINT_FILE);
@@ -436,6 +442,56 @@ fn check_attachments(
     match checkpoint {
         Ok(says) => lines.good(&part, says),
         Err(says) => lines.bad(&part, says),
+    }
+    intact
+}
+
+/// Whether what it was typeset with is of the release or, by its digest, of the launch.
+fn check_template(
+    attached: &BTreeMap<String, Vec<u8>>,
+    data: &ChecklistData,
+    names: &Names,
+    lines: &mut Lines,
+) -> bool {
+    let found: Vec<_> = attached
+        .iter()
+        .filter(|(name, _)| name.starts_with(TEMPLATE_FOLDER))
+        .collect();
+    let Some(planned) = data.checklist.template.as_deref() else {
+        let none = found
+            .iter()
+            .map(|(name, _)| (names.attached(name), NOT_OF_THIS_LAUNCH.to_owned()));
+        lines.bad_each(&names.file, none);
+        return found.is_empty();
+    };
+    let recorded = data.artifacts.iter().find(|artifact| artifact.name == planned);
+    let mut intact = true;
+    for (name, bytes) in &found {
+        let part = names.attached(name);
+        let sha256 = sha256_hex(bytes);
+        if **name != template_file(planned) {
+            lines.bad(&part, NOT_OF_THIS_LAUNCH);
+        } else if recorded.is_some_and(|artifact| artifact.sha256 == sha256) {
+            lines.good(
+                &part,
+                format!("is the launch's artifact `{planned}`, which the plan wants the document typeset with: {sha256}"),
+            );
+            continue;
+        } else {
+            lines.bad(
+                &part,
+                format!(
+                    "was altered: its SHA-256 is {sha256}, not that of the launch's artifact `{planned}`"
+                ),
+            );
+        }
+        intact = false;
+    }
+    if found.is_empty() {
+        lines.good(
+            &names.file,
+            format!("is typeset with the release's own template; the plan's, `{planned}`, did not do"),
+        );
     }
     intact
 }

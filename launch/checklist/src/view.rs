@@ -48,9 +48,9 @@ pub struct ChecklistData {
     /// None when the launch asks nobody how it went.
     #[serde(default)]
     pub feedback: Option<FeedbackView>,
-    /// What the document and its edition for customers are written in.
+    /// What the document and its edition for customers are written in and typeset with.
     #[serde(default)]
-    pub languages: ChecklistSpec,
+    pub checklist: ChecklistSpec,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

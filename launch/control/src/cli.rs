@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, with help that teaches by example. Parses only.
 
 pub mod after;
+pub mod checklist;
 pub mod contract_check;
 pub mod contract_diff;
 
@@ -67,6 +68,11 @@ and the reason is printed.")]
     Plan {
         #[command(subcommand)]
         command: PlanCommand,
+    },
+    /// The document at the end of a launch: what it will look like, and its template
+    Checklist {
+        #[command(subcommand)]
+        command: checklist::ChecklistCommand,
     },
     /// What a service promises: two versions of it compared, or a running service beside it
     Contract {

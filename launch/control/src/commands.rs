@@ -1,6 +1,7 @@
 //! What each command does. Each answers how it ended; errors go up to `main`.
 
 mod after;
+mod checklist;
 mod contract_check;
 mod contract_diff;
 pub(crate) mod deliver;
@@ -32,6 +33,7 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::Plan {
             command: PlanCommand::Check(args),
         } => plan::check(&args),
+        Command::Checklist { command } => checklist::run(&command),
         Command::Contract {
             command: ContractCommand::Check(args),
         } => contract_check::run(&args).await,
@@ -67,6 +69,7 @@ pub const fn wants_json(cli: &Cli) -> bool {
         Command::Plan {
             command: PlanCommand::Check(args),
         } => args.json,
+        Command::Checklist { command } => command.wants_json(),
         Command::Contract {
             command: ContractCommand::Check(args),
         } => args.json,

@@ -78,6 +78,16 @@ impl Layout {
         self.state().join("starvault.sqlite")
     }
 
+    /// The plan's own templates, as the launch began with them.
+    pub fn templates(&self) -> PathBuf {
+        self.out.join("templates")
+    }
+
+    /// One of them; artifacts are named by words with hyphens.
+    pub fn template(&self, name: &str) -> PathBuf {
+        self.templates().join(format!("{name}.typ"))
+    }
+
     /// What the players were told: one line for each acknowledged command.
     pub fn acknowledged(&self) -> PathBuf {
         self.state().join("acknowledged.jsonl")

@@ -23,4 +23,5 @@ pub mod process;
 pub mod report;
 pub mod session;
 pub mod team;
+pub mod templates;
 pub mod wall;

@@ -47,11 +47,26 @@ pub struct FeedbackSpec {
 }
 
 /// How the document at the end is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChecklistSpec {
     pub language: Language,
     /// Of the edition for customers.
     pub customer_language: Language,
+    /// The artifact that it is typeset with; none for the template that every release brings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// Of the edition for customers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_template: Option<String>,
+}
+
+impl ChecklistSpec {
+    /// The artifacts that are templates, each once.
+    pub fn templates(&self) -> impl Iterator<Item = &str> {
+        let customer = self.customer_template.as_deref();
+        let other = customer.filter(|name| self.template.as_deref() != Some(*name));
+        self.template.as_deref().into_iter().chain(other)
+    }
 }
 
 /// Chinese, English, or each text twice.

@@ -43,14 +43,19 @@ pub(crate) struct Required {
     language: Language,
 }
 
+/// What the pages say and the data do not.
+#[derive(Debug)]
+pub(crate) struct OnPaper<'a> {
+    /// Names of all attached files.
+    pub files: Vec<&'a str>,
+    /// What the page by hand is drawn from, where there is one.
+    pub by_hand: Option<&'a Value>,
+    /// The template that did not do.
+    pub instead_of: Option<&'a str>,
+}
+
 impl Required {
-    /// `files`: names of all attached files. `by_hand`: what the page of that name is drawn from, where there is one.
-    pub(crate) fn of(
-        data: &ChecklistData,
-        files: &[&str],
-        by_hand: Option<&Value>,
-        language: Language,
-    ) -> Self {
+    pub(crate) fn of(data: &ChecklistData, on_paper: &OnPaper<'_>, language: Language) -> Self {
         let mut required = Self {
             language,
             ..Self::default()
@@ -60,14 +65,14 @@ impl Required {
         for item in &data.items {
             required.item(item);
         }
-        required.last_page(data, files);
-        match by_hand {
+        required.last_page(data, &on_paper.files);
+        match on_paper.by_hand {
             None => {
                 required.feedback(data);
-                required.generator(data);
+                required.generator(data, on_paper);
             }
             Some(table) => {
-                required.generator(data);
+                required.generator(data, on_paper);
                 required.by_hand(data, table);
             }
         }
@@ -402,8 +407,13 @@ impl Required {
         }
     }
 
-    fn generator(&mut self, data: &ChecklistData) {
+    fn generator(&mut self, data: &ChecklistData, on_paper: &OnPaper<'_>) {
         self.field("generator", format!("{}·{}", data.generator, data.format));
+        if let Some(name) = on_paper.instead_of {
+            let zh = format!("以发行版自带模板排版：计划所定模板{name}不可用");
+            let en = format!("set with the release's own template: the plan's, {name}, did not do");
+            self.field("template that did not do", self.tell([&zh, &en]));
+        }
     }
 
     fn feedback(&mut self, data: &ChecklistData) {

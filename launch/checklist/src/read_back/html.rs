@@ -2,7 +2,7 @@
 
 use crate::{ChecklistError, DocumentModel, words};
 
-use super::fields::Required;
+use super::fields::{OnPaper, Required};
 use super::text::{self, Body, squeeze};
 use super::{Check, Finding, Limits, ReadBack, raster};
 
@@ -36,7 +36,12 @@ fn required(model: &DocumentModel) -> Required {
     // Texts for texts: it reads back as it was.
     let data = data.unwrap_or_else(|_| model.data.clone());
     // Nobody fills in a screen.
-    Required::of(&data, &super::file_names(model), None, model.language)
+    let on_screen = OnPaper {
+        files: super::file_names(model),
+        by_hand: None,
+        instead_of: None,
+    };
+    Required::of(&data, &on_screen, model.language)
 }
 
 /// The marks of the printed edition, by its pixels.

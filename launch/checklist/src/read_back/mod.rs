@@ -184,11 +184,10 @@ pub fn read_back(
         }
     };
     let data = shown(&model.data, fonts)?;
-    let by_hand = model.on_paper.by_hand.as_ref().map(|page| &page.table);
-    let required = Required::of(&data, &file_names(model), by_hand, model.language);
+    let required = required(model, &data);
     texts(&mut found, limits, &pages, &required);
     page_marks(&mut found, limits, &pages, &data, model.language);
-    let document = crate::typeset::typeset(model, fonts, crate::render::TEMPLATE)?;
+    let document = crate::typeset::typeset(model, fonts, model.template.text())?;
     let (count, wanted) = (pages.len(), document.pages().len());
     if count != wanted {
         found.find(
@@ -241,6 +240,16 @@ pub fn attached_files(pdf: &[u8]) -> Result<std::collections::BTreeMap<String, V
 fn shown(data: &ChecklistData, fonts: &FontSource) -> Result<ChecklistData, ChecklistError> {
     let shown = crate::render::shown(data, fonts)?;
     serde_json::from_value(shown).map_err(|e| ChecklistError::Typeset { what: e.to_string() })
+}
+
+/// What the pages must say and show; `data` as pages show it.
+fn required(model: &DocumentModel, data: &ChecklistData) -> Required {
+    let on_paper = fields::OnPaper {
+        files: file_names(model),
+        by_hand: model.on_paper.by_hand.as_ref().map(|page| &page.table),
+        instead_of: model.template.instead_of(),
+    };
+    Required::of(data, &on_paper, model.language)
 }
 
 /// Those of the model and the data itself, in the order of the list on the last page.

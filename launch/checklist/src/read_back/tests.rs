@@ -3,7 +3,8 @@
 use std::sync::LazyLock;
 
 use super::*;
-use crate::render::{TEMPLATE, render_as};
+use crate::render::render_as;
+use crate::{OwnTemplate, TEMPLATE, Template};
 use launch::whole_launch;
 
 #[path = "../../tests/it/launch.rs"]
@@ -30,9 +31,8 @@ fn altered_text(model: &DocumentModel, from: &str, to: &str) -> ReadBack {
     assert!(TEMPLATE.contains(from), "{from:?} is not in the template");
     let pdf = render_as(model, fonts(), &TEMPLATE.replacen(from, to, 1)).unwrap();
     let (mut read, limits) = (ReadBack::default(), Limits::default());
-    let by_hand = model.on_paper.by_hand.as_ref().map(|page| &page.table);
     let data = shown(&model.data, fonts()).unwrap();
-    let required = Required::of(&data, &file_names(model), by_hand, model.language);
+    let required = required(model, &data);
     let pages = content::pages(&pdf, 100).unwrap();
     texts(&mut read, &limits, &pages, &required);
     page_marks(&mut read, &limits, &pages, &model.data, model.language);
@@ -171,6 +171,33 @@ fn the_timeline_the_link_and_the_page_by_hand_are_read_back() {
         let read = altered(&model, from, to);
         finds(&read, Check::Raster, "tile at");
     }
+}
+
+#[test]
+fn a_template_of_the_plan_that_did_not_do_is_told_and_one_that_leaves_a_field_out_is_found() {
+    let mut model = whole_launch().model();
+    model.template = Template::InsteadOf("house-style".to_owned());
+    let read = altered(&model, "// The checklist.", "// The checklist.");
+    assert_eq!(read.findings, []);
+    let read = altered_text(&model, "#if paper.instead-of != none {", "#if false {");
+    finds(&read, Check::Text, "template that did not do");
+
+    let text = TEMPLATE.replacen("#i.owner #h(1em)", "#h(1em)", 1);
+    model.data.artifacts.push(crate::NamedDigest {
+        name: "house-style".to_owned(),
+        sha256: crate::entries::sha256_hex(text.as_bytes()),
+    });
+    let own = OwnTemplate::new("house-style", text.into_bytes(), &model.data.artifacts).unwrap();
+    model.set_with(own);
+    let pdf = crate::render(&model, fonts()).unwrap();
+    let read = read_back(&pdf, &model, fonts(), &Limits::default()).unwrap();
+    finds(&read, Check::Text, "item 1 (load-test), owner");
+    // The pictures are those of the plan's template, and so is the attached file.
+    assert!(
+        read.findings.iter().all(|finding| finding.check == Check::Text),
+        "{:#?}",
+        read.findings
+    );
 }
 
 /// Every text that may stand there stands there.

@@ -81,6 +81,10 @@ fn sha256(bytes: &[u8]) -> String {
 
 impl Launch {
     pub fn start(plan_yaml: &str, plan_file: &str) -> Self {
+        Self::start_with(plan_yaml, plan_file, &[("starvault", b"starvault")])
+    }
+
+    pub fn start_with(plan_yaml: &str, plan_file: &str, artifacts: &[(&str, &[u8])]) -> Self {
         let plan = Plan::parse(plan_yaml, plan_file).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let key = SigningKey::from_seed([7; 32]);
@@ -109,10 +113,13 @@ impl Launch {
             plan_commit: Some("4fd1c0a9e8b7d6c5f4e3d2c1b0a99887766554433"[..40].to_owned()),
             rehearsal: true,
             clock_scale: 720.0,
-            artifacts: vec![ArtifactDigest {
-                name: "starvault".to_owned(),
-                sha256: sha256(b"starvault"),
-            }],
+            artifacts: artifacts
+                .iter()
+                .map(|(name, bytes)| ArtifactDigest {
+                    name: (*name).to_owned(),
+                    sha256: sha256(bytes),
+                })
+                .collect(),
             role_keys: launch
                 .roles
                 .iter()
@@ -122,7 +129,7 @@ impl Launch {
         launch
     }
 
-    fn run_whole(&mut self) {
+    pub fn run_whole(&mut self) {
         self.gate(
             "load-test",
             "players",

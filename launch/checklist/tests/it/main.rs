@@ -11,7 +11,11 @@ mod launch;
 #[cfg(test)]
 mod on_paper;
 #[cfg(test)]
+mod own_template;
+#[cfg(test)]
 mod read_back;
+#[cfg(test)]
+mod sample;
 #[cfg(test)]
 mod schema;
 #[cfg(test)]

@@ -283,6 +283,7 @@ fn of_customers(internal: &DocumentModel) -> DocumentModel {
             ..internal.on_paper.clone()
         },
         language: internal.language,
+        template: internal.template.clone(),
     }
 }
 

@@ -18,7 +18,8 @@ fn what_any_launch_says_is_valid() {
     let validator = validator();
     let mut open = Launch::start(PLAN, "plans/test.yaml");
     open.gate("load-test", "players", &[("move_p99_ms", 200.5, "ms")]);
-    for launch in [whole_launch(), asking_launch(), long_launch(9), open] {
+    let own = crate::own_template::launch("= Hi");
+    for launch in [whole_launch(), asking_launch(), long_launch(9), open, own] {
         let full = launch.model().data;
         let shown = for_customers(&full, "\u{25ae}");
         for data in [full, shown] {

@@ -10,6 +10,7 @@ use crate::error::{CliError, Exit, Kind, Result, from_part};
 use crate::gates::journal::Acknowledged;
 use crate::layout::{Layout, write_whole};
 use crate::report;
+use crate::templates::{self, Edition};
 
 pub(super) fn acknowledged(layout: &Layout) -> Result<Acknowledged> {
     let folder = layout.state().join("acknowledged");
@@ -34,6 +35,7 @@ pub(super) fn fonts() -> Result<FontSource> {
 pub(super) struct Pdf {
     pub layout: Layout,
     pub fonts: FontSource,
+    pub console: Console,
 }
 
 impl Issuer for Pdf {
@@ -47,12 +49,11 @@ impl Issuer for Pdf {
             from_part(Kind::Checklist, "the checklist", e)
                 .hint("the record is whole: mend the cause, then --resume")
         };
-        let mut model =
-            DocumentModel::from_record(&record.entries, record.checkpoint.as_bytes(), &record.key)
-                .map_err(|e| told(&e))?;
-        model.on_paper = crate::feedback_link::internal(&model.data)?;
-        let pdf = tminus_checklist::render(&model, &self.fonts).map_err(|e| told(&e))?;
-        read_back(&pdf, &model, &self.fonts, &self.layout)?;
+        let full = DocumentModel::from_record(&record.entries, record.checkpoint.as_bytes(), &record.key)
+            .map_err(|e| told(&e))?;
+        let model = Edition::Internal.of(full)?;
+        let said = |text: &str| self.console.line(text);
+        let (_, pdf) = templates::typeset(Edition::Internal, model, &self.fonts, &self.layout, &said)?;
         let file = self.layout.checklist();
         write_whole(&file, &pdf)?;
         Ok(Issued {

@@ -11,7 +11,7 @@ use crate::error::{CliError, Exit, Kind, Result};
 use crate::gates::live::Live;
 use crate::layout::Layout;
 use crate::session::{Beginning, Found, PlanText, Session, Wish};
-use crate::{keys, session};
+use crate::{keys, session, templates};
 
 pub(super) async fn run(args: Launch) -> Result<Exit> {
     let console = Console::new();
@@ -47,6 +47,15 @@ pub(super) async fn run(args: Launch) -> Result<Exit> {
     };
     if begun {
         session::check_unchanged(&book, &plan, &artifacts)?;
+    }
+    let readying = templates::Readying {
+        variables: &variables,
+        fonts: &fonts,
+        layout: &layout,
+        console: &console,
+    };
+    templates::ready(!begun, &plan, &artifacts, &readying)?;
+    if begun {
         let recorded = book.state()?.role_keys;
         if !role_keys.is_empty() && role_keys != recorded {
             return Err(
@@ -90,6 +99,7 @@ pub(super) async fn run(args: Launch) -> Result<Exit> {
     let issuer = Pdf {
         layout: layout.clone(),
         fonts,
+        console: console.clone(),
     };
     let nothing = std::future::pending();
     let (state, book) = session

@@ -38,7 +38,7 @@ pub(super) async fn make(args: &PackageMake) -> Result<Exit> {
     let book = session::open_book(&layout)?;
     let variables: BTreeMap<String, String> = args.vars.iter().cloned().collect();
     let way_back = way_back(&book.state()?, &variables).await;
-    let written = written(&layout, &book, way_back, None)?;
+    let written = written(&layout, &book, way_back, None, &Console::new())?;
     if args.json {
         println!("{}", json!({ "ok": true, "packages": written }));
     } else {
@@ -55,6 +55,7 @@ pub(crate) fn written(
     book: &Book,
     way_back: std::result::Result<WayBack, String>,
     seal: Option<Sealer<'_>>,
+    console: &Console,
 ) -> Result<Vec<std::path::PathBuf>> {
     let fonts = fonts()?;
     let making = Making {
@@ -63,6 +64,7 @@ pub(crate) fn written(
         fonts: &fonts,
         way_back,
         seal,
+        console,
     };
     making.write()
 }

@@ -18,7 +18,7 @@ use crate::gates::live::Live;
 use crate::layout::{Layout, write_whole};
 use crate::packages::{ROLES, WayBack};
 use crate::session::{Beginning, Found, Session, Wish};
-use crate::{fleet, keys, session};
+use crate::{fleet, keys, session, templates};
 
 /// The plan of the nine things.
 const SHIPPED_PLAN: &str = include_str!("../../../../plans/starvault.yaml");
@@ -78,6 +78,15 @@ pub(super) async fn run(mut args: Rehearse) -> Result<Exit> {
     let own_signers = keys::rehearsal_roles(&layout.keys(), &plan.plan.roles())?;
     if begun {
         session::check_unchanged(&book, &plan, &artifacts)?;
+    }
+    let readying = templates::Readying {
+        variables: &variables,
+        fonts: &fonts,
+        layout: &layout,
+        console: &console,
+    };
+    templates::ready(!begun, &plan, &artifacts, &readying)?;
+    if begun {
         console.line(&format!("going on with {} entries on record", book.size()));
     } else {
         let role_keys = own_signers
@@ -107,6 +116,7 @@ pub(super) async fn run(mut args: Rehearse) -> Result<Exit> {
     let issuer = Pdf {
         layout: layout.clone(),
         fonts,
+        console: console.clone(),
     };
     let ended = session
         .run(
@@ -175,7 +185,7 @@ fn pack(
     console: &Console,
 ) -> Result<()> {
     let sealer = super::seal::rehearsal_sealer(layout)?;
-    for file in package::written(layout, book, way_back, Some(&sealer))? {
+    for file in package::written(layout, book, way_back, Some(&sealer), console)? {
         console.line(&format!("package  {}", file.display()));
     }
     Ok(())

@@ -9,14 +9,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tminus_checklist::{ChecklistData, DATA_SCHEMA, DocumentModel, FontSource, for_customers};
-use tminus_packages::{DISCLOSURE_FILE, Disclosure, LEFT_OUT, LaunchRef, NotChecked, Package, SHOWN_FILE};
+use tminus_checklist::{ChecklistData, DATA_SCHEMA, DocumentModel, FontSource, attached_files};
+use tminus_packages::{DISCLOSURE_FILE, Disclosure, LaunchRef, NotChecked, Package, SHOWN_FILE};
 use tminus_plan::{Fact, GateKind, LaunchState, RouterSpec};
 use tminus_record::{SigningKey, note};
 
+use crate::console::Console;
 use crate::engine::book::Book;
 use crate::error::{CliError, Kind, Result, from_part};
 use crate::layout::{Layout, write_whole};
+use crate::templates::{self, Edition};
 
 /// Says what the fields of [`SHOWN_FILE`] are.
 const SCHEMA_FILE: &str = "checklist-data.schema.json";
@@ -41,6 +43,7 @@ pub struct Making<'a> {
     pub fonts: &'a FontSource,
     pub way_back: std::result::Result<WayBack, String>,
     pub seal: Option<Sealer<'a>>,
+    pub console: &'a Console,
 }
 
 impl std::fmt::Debug for Making<'_> {
@@ -60,18 +63,18 @@ impl Making<'_> {
         let key = crate::keys::load(&self.layout.launch_key())?;
         let state = self.book.state()?;
         let full = self.document()?;
-        let shown = for_customers(&full.data, LEFT_OUT);
+        let customers = Edition::Customer.of(full.clone())?;
         let secret = crate::keys::secret(&self.layout.keys().join("disclosure.key")).map_err(|e| {
             e.hint("packages that are out cannot be added to without it; move it away to begin anew")
         })?;
-        let disclosures = Disclosures::new(&full.data, &shown, &secret)?;
+        let disclosures = Disclosures::new(&full.data, &customers.data, &secret)?;
         let launch = self.launch(&state);
         let mut written = Vec::new();
         for role in ROLES {
             let (files, not_checked, tested) = match role {
                 "ops" => self.ops(&state, &full)?,
                 "security" => self.security(&disclosures)?,
-                _ => self.customer(&full, &shown, &disclosures)?,
+                _ => self.customer(&customers, &disclosures)?,
             };
             let mut files = files;
             let verifier = note::verifier_line(&launch.record_origin, &key.verifying_key());
@@ -125,9 +128,17 @@ impl Making<'_> {
         };
         let before = &snapshot.entries[..snapshot.entries.len().saturating_sub(1)];
         let checkpoint = self.book.checkpoint_before_last().ok_or_else(not_ended)?;
-        let mut model = DocumentModel::from_record(before, checkpoint.as_bytes(), &snapshot.key)
+        let full = DocumentModel::from_record(before, checkpoint.as_bytes(), &snapshot.key)
             .map_err(|e| from_part(Kind::Checklist, "the checklist", &e))?;
-        model.on_paper = crate::feedback_link::internal(&model.data)?;
+        let mut model = Edition::Internal.of(full)?;
+        // As the issued one, which may have had to do without the plan's template.
+        let issued = attached_files(&self.checklist()?)
+            .map_err(|why| CliError::new(Kind::Checklist, format!("the issued checklist: {why}")))?;
+        if issued.keys().any(|name| name.starts_with("template/"))
+            && let Some(own) = templates::kept(Edition::Internal, &model, self.layout)?
+        {
+            model.set_with(own);
+        }
         Ok(model)
     }
 
@@ -199,27 +210,15 @@ impl Making<'_> {
         Ok((files, missing.to_vec(), BTreeMap::new()))
     }
 
-    fn customer(
-        &self,
-        full: &DocumentModel,
-        shown: &ChecklistData,
-        disclosures: &Disclosures,
-    ) -> Result<Content> {
-        let model = DocumentModel {
-            data: shown.clone(),
-            // Envelopes hold what is left out.
-            attachments: full
-                .attachments
-                .iter()
-                .filter(|attached| attached.name == "record/checkpoint")
-                .cloned()
-                .collect(),
-            on_paper: crate::feedback_link::customer(shown)?,
-            language: shown.languages.customer_language,
-        };
-        let mut pdf = tminus_checklist::render(&model, self.fonts)
-            .map_err(|e| from_part(Kind::Checklist, "the customers' edition", &e))?;
-        crate::commands::read_back(&pdf, &model, self.fonts, self.layout)?;
+    fn customer(&self, customers: &DocumentModel, disclosures: &Disclosures) -> Result<Content> {
+        let said = |text: &str| self.console.line(text);
+        let (model, mut pdf) = templates::typeset(
+            Edition::Customer,
+            customers.clone(),
+            self.fonts,
+            self.layout,
+            &said,
+        )?;
         if let Some(seal) = self.seal {
             pdf = seal(pdf)?;
         }

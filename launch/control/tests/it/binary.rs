@@ -4,7 +4,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::bench::key_pair;
 
-fn tminus() -> Command {
+pub fn tminus() -> Command {
     Command::new(env!("CARGO_BIN_EXE_tminus"))
 }
 

@@ -51,4 +51,6 @@ mod sign_offs;
 #[cfg(test)]
 mod team;
 #[cfg(test)]
+mod templates;
+#[cfg(test)]
 mod two_releases;

@@ -65,7 +65,7 @@ pub(crate) fn plan(yaml: &str, file: &str) -> Result<Plan, PlanError> {
         .transpose()?;
     let checklist = fields
         .get("checklist")
-        .map(|node| checklist::checklist(&context, node))
+        .map(|node| checklist::checklist(&context, node, &artifacts))
         .transpose()?
         .unwrap_or_default();
     let nodes = context.list(fields.required("items")?, "items", ITEMS_MAX)?;
