@@ -44,6 +44,8 @@ pub fn ensure() -> anyhow::Result<()> {
             "--quiet",
             "--disable-pip-version-check",
             "--no-deps",
+            // Some ask for a newer one than they use; the tests show whether they run.
+            "--ignore-requires-python",
             "-r",
         ])
         .arg(&requirements);

@@ -17,7 +17,12 @@ const MAX_DEPTH: u32 = 16;
 /// # Errors
 /// One sentence on why they cannot be read. Never panics, whatever the bytes are.
 pub(crate) fn attachments(pdf: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String> {
-    guarded(|| read(pdf))
+    guarded(|| read(&load(pdf)?))
+}
+
+/// The same of a document that was read already.
+pub(crate) fn attachments_of(document: &Document) -> Result<BTreeMap<String, Vec<u8>>, String> {
+    guarded(|| read(document))
 }
 
 pub(crate) fn load(pdf: &[u8]) -> Result<Document, String> {
@@ -29,17 +34,16 @@ pub(crate) fn load(pdf: &[u8]) -> Result<Document, String> {
     Document::load_mem_with_options(pdf, options).map_err(|e| format!("not a readable PDF: {e}"))
 }
 
-fn read(pdf: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String> {
-    let document = load(pdf)?;
+fn read(document: &Document) -> Result<BTreeMap<String, Vec<u8>>, String> {
     let root = document.catalog().map_err(|e| format!("no catalog: {e}"))?;
     let mut found = BTreeMap::new();
-    let Ok(names) = child(&document, root, b"Names") else {
+    let Ok(names) = child(document, root, b"Names") else {
         return Ok(found);
     };
-    let Ok(tree) = child(&document, names, b"EmbeddedFiles") else {
+    let Ok(tree) = child(document, names, b"EmbeddedFiles") else {
         return Ok(found);
     };
-    walk(&document, tree, 0, &mut found)?;
+    walk(document, tree, 0, &mut found)?;
     Ok(found)
 }
 

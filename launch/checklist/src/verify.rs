@@ -259,6 +259,7 @@ fn check_launch(
     // Seals come behind the document that was issued; nothing else may.
     let issued = usize::try_from(*bytes).ok().and_then(|bytes| pdf.get(..bytes));
     let same = issued.is_some_and(|issued| sha256_hex(issued) == *sha256);
+    let mut read = None;
     if same {
         let of_it = if pdf.len() as u64 == *bytes {
             "its SHA-256 is".to_owned()
@@ -270,7 +271,7 @@ fn check_launch(
             last.index
         );
         lines.good(&names.file, says);
-        seals::check(
+        read = seals::check(
             pdf,
             issued.map_or(0, <[u8]>::len),
             last.fact.at_ms(),
@@ -305,7 +306,11 @@ fn check_launch(
             return None;
         }
     };
-    match extract::attachments(pdf) {
+    let attachments = match &read {
+        Some(document) => extract::attachments_of(document),
+        None => extract::attachments(pdf),
+    };
+    match attachments {
         Ok(attached) => {
             let intact = check_attachments(&attached, &expected, verified, names, lines);
             let intact = check_template(&attached, &data, names, lines) && intact;

@@ -22,4 +22,4 @@ pub use error::SealError;
 pub use increment::{guarded, revise, revise_with};
 pub use sealing::{Sealed, Sealing, seal};
 pub use timestamp::Authority;
-pub use verify::{SealReport, SealView, StampView, verify_seals};
+pub use verify::{SealReport, SealView, StampView, verify_seals, verify_seals_of};

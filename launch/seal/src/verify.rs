@@ -50,6 +50,14 @@ pub struct StampView {
 /// # Errors
 /// In words, which seal and why: any one that does not hold refuses the document.
 pub fn verify_seals(pdf: &[u8], roots: &Roots) -> Result<SealReport, String> {
+    verify_seals_of(pdf, roots).map(|(report, _)| report)
+}
+
+/// [`verify_seals`], and what was sealed: the document as it was before its first seal, read.
+///
+/// # Errors
+/// As [`verify_seals`].
+pub fn verify_seals_of(pdf: &[u8], roots: &Roots) -> Result<(SealReport, Document), String> {
     // Reading a document is most of the work: each revision is read once.
     let mut document = load(pdf).map_err(|why| format!("not a readable PDF: {why}"))?;
     let root = document.catalog().map_err(|e| format!("no catalog: {e}"))?;
@@ -75,10 +83,11 @@ pub fn verify_seals(pdf: &[u8], roots: &Roots) -> Result<SealReport, String> {
         }
     }
     seals.reverse();
-    Ok(SealReport {
+    let report = SealReport {
         seals,
         sealed_bytes: rest.len(),
-    })
+    };
+    Ok((report, document))
 }
 
 /// The seal that was made last, and the document before it.

@@ -138,7 +138,7 @@ fn the_timeline_the_link_and_the_page_by_hand_are_read_back() {
             "page by hand, whose page it is",
         ),
         (
-            "\\ #mono(d.feedback.url, size: 6pt)])\n}",
+            "\\ #link(d.feedback.url, mono(d.feedback.url, size: 6pt))])\n}",
             "])\n}",
             "page by hand, link",
         ),

@@ -1,6 +1,7 @@
 //! What the seals of a checklist prove, and what they do not.
 
-use tminus_seal::{Roots, SealView, verify_seals};
+use lopdf::Document;
+use tminus_seal::{Roots, SealView, verify_seals_of};
 
 use super::Lines;
 
@@ -8,22 +9,30 @@ use super::Lines;
 const CLOCKS_APART_S: i64 = 300;
 
 /// One line for each seal. `issued` is the length of the document as the record has it, `issued_ms` when it was issued.
-pub(super) fn check(pdf: &[u8], issued: usize, issued_ms: u64, roots: &Roots, file: &str, lines: &mut Lines) {
+/// Answers the issued document where it was read on the way: reading one is most of the work.
+pub(super) fn check(
+    pdf: &[u8],
+    issued: usize,
+    issued_ms: u64,
+    roots: &Roots,
+    file: &str,
+    lines: &mut Lines,
+) -> Option<Document> {
     if pdf.len() == issued {
         lines.good(
             file,
             "carries no seal: that the launch issued it is proven by the record's key alone, not by anybody's certificate",
         );
-        return;
+        return None;
     }
-    let report = match verify_seals(pdf, roots) {
-        Ok(report) => report,
+    let (report, document) = match verify_seals_of(pdf, roots) {
+        Ok(found) => found,
         Err(why) => {
             lines.bad(
                 file,
                 format!("what was appended to it is no seal that holds: {why}"),
             );
-            return;
+            return None;
         }
     };
     if report.seals.is_empty() || report.sealed_bytes != issued {
@@ -34,11 +43,12 @@ pub(super) fn check(pdf: &[u8], issued: usize, issued_ms: u64, roots: &Roots, fi
                 pdf.len().saturating_sub(issued)
             ),
         );
-        return;
+        return None;
     }
     for seal in &report.seals {
         one(seal, issued_ms, file, lines);
     }
+    Some(document)
 }
 
 fn one(seal: &SealView, issued_ms: u64, file: &str, lines: &mut Lines) {

@@ -80,6 +80,12 @@ fn the_code_on_the_last_page_is_the_link_on_record() {
         let page = last_page(&model, dpi, launch.dir.path());
         assert_eq!(codes(&page, launch.dir.path()).trim_end(), LINK, "{dpi} dpi");
     }
+    // On a screen it is followed with a click.
+    let file = launch.dir.path().join("screen.pdf");
+    std::fs::write(&file, render(&model, &FontSource::system().unwrap()).unwrap()).unwrap();
+    let mut ask = Command::new("pdfinfo");
+    let links = String::from_utf8(run(ask.arg("-url").arg(&file), "poppler-utils")).unwrap();
+    assert!(links.lines().any(|line| line.ends_with(LINK)), "{links}");
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub(super) fn check(args: &PlanCheck) -> Result<Exit> {
             json!({
                 "ok": true, "name": plan.name, "version": plan.version, "hours": plan.ends_h(),
                 "items": plan.items.len(), "gates": gates, "gates_to_come": to_come,
-                "roles": plan.roles(), "variables": variables,
+                "roles": plan.roles(), "variables": variables, "checklist": plan.checklist,
             })
         );
         return Ok(Exit::Ok);

@@ -4,3 +4,5 @@ mod damage;
 mod keys;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod other_tool;
