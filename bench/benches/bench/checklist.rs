@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use tminus_checklist::{DocumentModel, FontSource, Limits, html, read_back, render, verify_with};
+use tminus_checklist::{DocumentModel, FontSource, Limits, Reader, html, read_back, render, verify_with};
 use tminus_seal::Roots;
 
 use crate::report::{Limit, Report, quantile, sorted};
@@ -223,15 +223,15 @@ fn sealed(folder: &Path, issued: &Launch, report: &mut Report) -> anyhow::Result
 }
 
 fn verified(issued: &Launch, sealed: &Sealed, report: &mut Report) -> anyhow::Result<()> {
+    let reader = Reader {
+        key: Some(issued.key()),
+        roots: sealed.roots.clone(),
+        ..Reader::default()
+    };
     let mut took = Vec::new();
     for _ in 0..VERIFICATIONS {
         let began = Instant::now();
-        let found = verify_with(
-            &sealed.pdf,
-            issued.record_dir(),
-            Some(&issued.key()),
-            &sealed.roots,
-        )?;
+        let found = verify_with(&sealed.pdf, issued.record_dir(), &reader)?;
         took.push(ms(began.elapsed()));
         let wrong = found.lines.iter().find(|line| !line.ok);
         ensure!(found.ok, "the sealed checklist does not verify: {wrong:?}");

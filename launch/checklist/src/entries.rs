@@ -15,6 +15,8 @@ pub(crate) struct Entry {
     pub bytes: Vec<u8>,
     pub envelope: Envelope,
     pub fact: Fact,
+    /// The artifacts that it speaks of.
+    pub subject: Vec<Subject>,
 }
 
 impl Entry {
@@ -46,6 +48,7 @@ impl Entry {
             bytes: bytes.to_vec(),
             envelope,
             fact,
+            subject,
         })
     }
 

@@ -42,7 +42,7 @@ pub use redact::for_customers;
 pub use render::render;
 pub use sample::{Course, SampleOf, sample};
 pub use template::{OwnTemplate, TEMPLATE, Template};
-pub use verify::{VerifyLine, VerifyReport, verify, verify_with};
+pub use verify::{Reader, VerifyLine, VerifyReport, verify, verify_with};
 pub use view::{
     ApprovalView, AttemptView, CanaryStepView, ChartView, ChecklistData, DATA_SCHEMA, EvidenceView,
     ExpectationView, FeedbackView, GateMark, GateView, ItemView, Mark, NamedDigest, NamedValue, Overall,

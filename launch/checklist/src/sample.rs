@@ -72,6 +72,7 @@ struct Launch {
     roles: BTreeMap<String, SigningKey>,
     started_at_ms: u64,
     scale: f64,
+    subject: Vec<Subject>,
     facts: Vec<Fact>,
     entries: Vec<Vec<u8>>,
 }
@@ -97,6 +98,11 @@ impl Launch {
             } else {
                 ROUGH_SCALE
             },
+            subject: of
+                .artifacts
+                .iter()
+                .map(|a| Subject::sha256(&a.name, &a.sha256))
+                .collect(),
             facts: Vec::new(),
             entries: Vec::new(),
             roles,
@@ -128,8 +134,7 @@ impl Launch {
             }
             _ => &self.key,
         };
-        let subject = [Subject::sha256(ORIGIN, &hex::encode(Sha256::digest(ORIGIN)))];
-        let statement = to_statement(&fact, &subject).map_err(|e| ChecklistError::Entry {
+        let statement = to_statement(&fact, &self.subject).map_err(|e| ChecklistError::Entry {
             index: self.entries.len() as u64,
             why: e.to_string(),
         })?;

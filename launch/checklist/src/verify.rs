@@ -4,12 +4,13 @@
 //! one that the record's last entry names; what is attached must be what the record holds; and every
 //! verdict is taken again from the evidence.
 
+mod artifacts;
 mod seals;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use tminus_plan::{Fact, LaunchState};
@@ -102,22 +103,32 @@ pub fn verify(
     record_dir: &Path,
     trusted: Option<&VerifyingKey>,
 ) -> Result<VerifyReport, ChecklistError> {
-    verify_with(file, record_dir, trusted, &Roots::default())
+    let reader = Reader {
+        key: trusted.copied(),
+        ..Reader::default()
+    };
+    verify_with(file, record_dir, &reader)
 }
 
-/// Checks a checklist against its record. `trusted` is the launch's public key, learned elsewhere;
-/// without it the report says that the key is the record's own word. `roots` are the certificates that
-/// the reader trusts to say whose a seal is.
+/// What the reader has, learned elsewhere than from the document and its record.
+#[derive(Debug, Default)]
+pub struct Reader {
+    /// The launch's public key; without it the report says that the key is the record's own word.
+    pub key: Option<VerifyingKey>,
+    /// Certificates that are trusted to say whose a seal is.
+    pub roots: Roots,
+    /// Builds, each by the name that the launch has for it.
+    pub artifacts: Vec<(String, PathBuf)>,
+}
+
+/// Checks a checklist against its record and what the reader has.
 ///
 /// # Errors
-/// Only when there is nothing to check: the file or the folder cannot be read. Whatever is wrong with
+/// Only when there is nothing to check: a file or the folder cannot be read. Whatever is wrong with
 /// them is in the report.
-pub fn verify_with(
-    file: &Path,
-    record_dir: &Path,
-    trusted: Option<&VerifyingKey>,
-    roots: &Roots,
-) -> Result<VerifyReport, ChecklistError> {
+pub fn verify_with(file: &Path, record_dir: &Path, reader: &Reader) -> Result<VerifyReport, ChecklistError> {
+    let trusted = reader.key.as_ref();
+    let builds = artifacts::digests(&reader.artifacts)?;
     let pdf = read_pdf(file)?;
     if !record_dir.is_dir() {
         return Err(ChecklistError::NoRecord {
@@ -165,7 +176,7 @@ pub fn verify_with(
             ),
         },
     );
-    let Some(verdict) = check_launch(&pdf, &verified, roots, &names, &mut lines) else {
+    let Some(verdict) = check_launch(&pdf, &verified, (&reader.roots, &builds), &names, &mut lines) else {
         return Ok(lines.finish(None));
     };
     Ok(lines.finish(Some(verdict)))
@@ -222,7 +233,7 @@ fn read_pdf(file: &Path) -> Result<Vec<u8>, ChecklistError> {
 fn check_launch(
     pdf: &[u8],
     verified: &Verified,
-    roots: &Roots,
+    (roots, builds): (&Roots, &[artifacts::Found]),
     names: &Names,
     lines: &mut Lines,
 ) -> Option<Overall> {
@@ -241,10 +252,15 @@ fn check_launch(
         }
     };
     check_signatures(&entries, &signers, names, lines);
-    if let Err(e) = LaunchState::fold(entries.iter().map(|e| (e.index, e.fact.clone()))) {
-        lines.bad(&names.record, format!("the entries contradict each other: {e}"));
-        return None;
-    }
+    let state = match LaunchState::fold(entries.iter().map(|e| (e.index, e.fact.clone()))) {
+        Ok(state) => state,
+        Err(e) => {
+            lines.bad(&names.record, format!("the entries contradict each other: {e}"));
+            return None;
+        }
+    };
+    artifacts::check_subjects(&entries, &state.artifacts, names, lines);
+    artifacts::check_files(builds, &state.artifacts, names, lines);
     check_seen_roots(&entries, verified, names, lines);
 
     // The issue of the document is the last entry; the document speaks of all before it.

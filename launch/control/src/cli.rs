@@ -114,6 +114,7 @@ the checklist shows who let it on, when, and what the record said then.")]
 Examples:
   tminus verify out/checklist.pdf
   tminus verify checklist.pdf --record /mnt/evidence/record --json
+  tminus verify out/checklist.pdf --artifact starvault=/opt/starvault/bin/starvault   is this the build?
   tminus verify out/checklist.pdf --key \"$(cat launch.vkey)\"   trust this launch key and no other")]
     Verify(Verify),
     /// Seal a checklist: a PAdES signature that every PDF reader shows
@@ -506,6 +507,10 @@ pub struct Verify {
     /// own key is used, which proves consistency but not whose launch it was
     #[arg(long, value_name = "VKEY")]
     pub key: Option<String>,
+    /// A build that you have, by the plan's name for it: whether it is the one that the launch was
+    /// about; repeatable
+    #[arg(long = "artifact", value_name = "NAME=FILE", value_parser = name_value)]
+    pub artifacts: Vec<(String, String)>,
     /// One JSON object on stdout
     #[arg(long)]
     pub json: bool,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use proptest::prelude::*;
-use tminus_checklist::{ChecklistError, FontSource, Overall, VerifyReport, verify};
+use tminus_checklist::{ChecklistError, FontSource, Overall, Reader, VerifyReport, verify, verify_with};
 use tminus_record::{SigningKey, VerifyingKey};
 
 use crate::launch::Launch;
@@ -98,6 +98,7 @@ fn an_untouched_launch_proves_every_claim() {
     for claim in [
         "every byte of every file follows",
         "the key that you trust",
+        "entries speak of the same artifacts: `starvault` sha256:",
         "entries are signed: 1 sign-offs and approvals by the key of their role",
         "1 sign-offs and approvals name the root",
         "its SHA-256 is the one in the record's last entry",
@@ -111,6 +112,61 @@ fn an_untouched_launch_proves_every_claim() {
             "{claim:?} is not claimed in {said:#?}"
         );
     }
+}
+
+#[test]
+fn a_build_is_compared_with_the_one_that_the_launch_was_about() {
+    let issued = issued();
+    let folder = tempfile::tempdir().unwrap();
+    let (same, other) = (folder.path().join("same"), folder.path().join("other"));
+    fs::write(&same, b"starvault").unwrap();
+    fs::write(&other, b"starvault\n").unwrap();
+    let report = |name: &str, file: &Path| {
+        let reader = Reader {
+            artifacts: vec![(name.to_owned(), file.to_owned())],
+            ..Reader::default()
+        };
+        verify_with(&issued.pdf, &issued.record, &reader)
+    };
+    let good = report("starvault", &same).unwrap();
+    assert!(good.ok, "{:#?}", good.lines);
+    let line = good
+        .lines
+        .iter()
+        .find(|line| line.part == same.display().to_string())
+        .unwrap();
+    assert!(
+        line.says
+            .starts_with("is the launch's artifact `starvault`, byte for byte"),
+        "{line:?}"
+    );
+    for (name, file, why) in [
+        ("starvault", &other, "is not the launch's artifact `starvault`"),
+        (
+            "gateway",
+            &same,
+            "the launch has no artifact `gateway`; its artifacts: starvault",
+        ),
+    ] {
+        let found = report(name, file).unwrap();
+        names(&found, &file.display().to_string(), why);
+        assert!(
+            found.lines.iter().any(|line| !line.ok && line.says.contains(why)),
+            "{:#?}",
+            found.lines
+        );
+    }
+    assert!(matches!(
+        report("starvault", &folder.path().join("none")),
+        Err(ChecklistError::Io { .. })
+    ));
+    let nothing = verify(&issued.pdf, &issued.record, None).unwrap();
+    assert!(
+        nothing
+            .lines
+            .iter()
+            .any(|line| line.ok && line.says.contains("no build was compared"))
+    );
 }
 
 #[test]

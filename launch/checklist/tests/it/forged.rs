@@ -3,10 +3,10 @@
 use tminus_checklist::{
     ChecklistError, DocumentModel, FontSource, GateMark, Mark, Overall, VerifyReport, verify,
 };
-use tminus_plan::{Fact, RolloutVerdict};
+use tminus_plan::{Fact, RolloutVerdict, Subject};
 use tminus_record::SigningKey;
 
-use crate::launch::Launch;
+use crate::launch::{Launch, PLAN};
 
 fn failed_launch() -> Launch {
     let mut launch = Launch::start(include_str!("plan.yaml"), "plans/test.yaml");
@@ -168,6 +168,28 @@ fn an_approval_that_the_role_did_not_give_is_caught() {
     launch.finish();
     let report = report_on(&mut launch, &honest);
     says(&report, "not signed by role qa");
+}
+
+#[test]
+fn evidence_of_another_build_is_caught() {
+    let mut launch = Launch::start(PLAN, "plans/test.yaml");
+    let ours = launch.subject.clone();
+    launch.gate("load-test", "players", &[]);
+    launch.subject = vec![Subject::sha256("starvault", &"0b".repeat(32))];
+    let other = launch.gate("routes", "no-token", &[]);
+    launch.subject = ours;
+    launch.finish();
+    let model = launch.model();
+    let report = report_on(&mut launch, &model);
+    says(
+        &report,
+        "speaks of other artifacts than those that the launch began with",
+    );
+    // The start of the check and its evidence.
+    let wrong = report.lines.iter().filter(|line| !line.ok);
+    let parts: Vec<&str> = wrong.map(|line| line.part.rsplit('/').next().unwrap()).collect();
+    let entries = [other - 1, other].map(|entry| format!("record entry {entry}"));
+    assert_eq!(parts, entries);
 }
 
 #[test]

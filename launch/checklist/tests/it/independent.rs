@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use jiff::Timestamp;
-use tminus_checklist::{FontSource, verify_with};
+use tminus_checklist::{FontSource, Reader, verify_with};
 use tminus_seal::{Certificate, Roots, Sealing, keys, seal};
 
 use crate::launch::{START_MS, whole_launch};
@@ -92,13 +92,12 @@ fn pdfsig_pyhanko_qpdf_and_exiftool_read_a_sealed_checklist_as_we_do() {
         })
         .collect();
     for (seals, file) in (1_usize..).zip(&files) {
-        let ours = verify_with(
-            file,
-            launch.record_dir(),
-            Some(&launch.key()),
-            &Roots::new(vec![authority.root.clone()]),
-        )
-        .unwrap();
+        let reader = Reader {
+            key: Some(launch.key()),
+            roots: Roots::new(vec![authority.root.clone()]),
+            ..Reader::default()
+        };
+        let ours = verify_with(file, launch.record_dir(), &reader).unwrap();
         assert!(ours.ok, "{:#?}", ours.lines);
         let poppler = said("pdfsig", "poppler-utils", &["-nocert"], file);
         assert_eq!(poppler.matches("Signature is Valid.").count(), seals, "{poppler}");

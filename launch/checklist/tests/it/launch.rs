@@ -53,6 +53,8 @@ pub struct Launch {
     key: SigningKey,
     roles: BTreeMap<String, SigningKey>,
     now_ms: u64,
+    /// What the entries say that they are about.
+    pub subject: Vec<Subject>,
     pub rollout_reasons: Vec<String>,
     /// What the launch's end puts on record.
     pub feedback_url: Option<String>,
@@ -101,6 +103,10 @@ impl Launch {
             key,
             roles,
             now_ms: START_MS,
+            subject: artifacts
+                .iter()
+                .map(|(name, bytes)| Subject::sha256(name, &sha256(bytes)))
+                .collect(),
             rollout_reasons: Vec::new(),
             feedback_url: None,
         };
@@ -152,8 +158,7 @@ impl Launch {
     }
 
     pub fn fact_signed_by(&mut self, fact: &Fact, key: &SigningKey) -> u64 {
-        let subject = [Subject::sha256("starvault", &sha256(b"starvault"))];
-        let envelope = Envelope::sign(IN_TOTO, to_statement(fact, &subject).unwrap(), key);
+        let envelope = Envelope::sign(IN_TOTO, to_statement(fact, &self.subject).unwrap(), key);
         self.record.append(&[envelope.to_bytes()]).unwrap().start
     }
 

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use jiff::Timestamp;
-use tminus_checklist::{FontSource, VerifyReport, for_customers, render, verify_with};
+use tminus_checklist::{FontSource, Reader, VerifyReport, for_customers, render, verify_with};
 use tminus_seal::{Certificate, Roots, Sealing, keys, revise, seal};
 
 use crate::launch::{Launch, START_MS};
@@ -58,7 +58,12 @@ fn sealed(launch: &Launch, own: &Own, at_ms: u64) -> Vec<u8> {
 fn report(launch: &Launch, pdf: &[u8], roots: &Roots) -> VerifyReport {
     let file = launch.dir.path().join("sealed.pdf");
     std::fs::write(&file, pdf).unwrap();
-    verify_with(&file, launch.record_dir(), Some(&launch.key()), roots).unwrap()
+    let reader = Reader {
+        key: Some(launch.key()),
+        roots: roots.clone(),
+        ..Reader::default()
+    };
+    verify_with(&file, launch.record_dir(), &reader).unwrap()
 }
 
 #[track_caller]

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use tminus_checklist::Reader;
 use tminus_record::VerifyingKey;
 
 use crate::cli::Verify;
@@ -10,18 +11,19 @@ use crate::error::{CliError, Exit, Kind, Result, from_part};
 
 pub(super) fn run(args: &Verify) -> Result<Exit> {
     let record = record_of(&args.file, args.record.as_ref());
-    let trusted = args.key.as_deref().map(trusted_key).transpose()?;
-    let roots = args
-        .roots
-        .as_deref()
-        .map(super::seal::roots)
-        .transpose()?
-        .unwrap_or_default();
-    let report =
-        tminus_checklist::verify_with(&args.file, &record, trusted.as_ref(), &roots).map_err(|e| {
-            from_part(Kind::Checklist, "cannot verify", &e)
-                .hint("give the PDF, and with --record the folder of its launch record")
-        })?;
+    let roots = args.roots.as_deref().map(super::seal::roots).transpose()?;
+    let artifacts = args.artifacts.iter();
+    let reader = Reader {
+        key: args.key.as_deref().map(trusted_key).transpose()?,
+        roots: roots.unwrap_or_default(),
+        artifacts: artifacts
+            .map(|(name, file)| (name.clone(), PathBuf::from(file)))
+            .collect(),
+    };
+    let report = tminus_checklist::verify_with(&args.file, &record, &reader).map_err(|e| {
+        from_part(Kind::Checklist, "cannot verify", &e)
+            .hint("give the PDF, and with --record the folder of its launch record")
+    })?;
     if args.json {
         println!("{}", serde_json::to_string(&report).unwrap_or_default());
     } else {
@@ -30,7 +32,7 @@ pub(super) fn run(args: &Verify) -> Result<Exit> {
             claim(&console, line.ok, &line.part, &line.says);
         }
         let faults = report.lines.iter().filter(|line| !line.ok).count();
-        if trusted.is_none() && report.ok {
+        if reader.key.is_none() && report.ok {
             println!("  the launch key is the record's own; give --key to check whose launch it was");
         }
         println!();
