@@ -7,6 +7,7 @@ mod prometheus;
 mod python;
 mod python_folder;
 mod redis;
+mod redis_tls;
 mod unpacked;
 mod unpacked_folder;
 
@@ -14,6 +15,7 @@ pub use nginx::NginxServer;
 pub use prometheus::PrometheusServer;
 pub use python::python;
 pub use redis::{Fsync, RedisOptions, RedisServer};
+pub use redis_tls::RedisOverTls;
 pub use unpacked::kubectl;
 
 /// A program of the system's.

@@ -3,19 +3,19 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo as _,
+    AsyncConnectionConfig, Client,
     aio::{MultiplexedConnection, PubSub},
-    io::tcp::TcpSettings,
 };
+use starvault_redis::{Address, AddressError};
 
 /// Until a connection stands.
 const CONNECT: Duration = Duration::from_secs(2);
 /// Until a command is answered. Every command here is short.
 const ANSWER: Duration = Duration::from_secs(1);
 
-/// Where Redis is. Shown without the password that it may hold.
+/// Where Redis is: one, and no cluster. Shown without the password that it may hold.
 #[derive(Clone)]
-pub struct RedisUrl(ConnectionInfo);
+pub struct RedisUrl(Address);
 
 impl fmt::Debug for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,7 +25,8 @@ impl fmt::Debug for RedisUrl {
 
 impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "redis://{}", self.0.addr())
+        let scheme = if self.0.is_over_tls() { "rediss" } else { "redis" };
+        write!(f, "{scheme}://{}", self.0)
     }
 }
 
@@ -33,15 +34,11 @@ impl FromStr for RedisUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // The library's own message may quote what it was given, a password included.
-        let wrong = || "Redis is redis://HOST:PORT or redis://USER:PASSWORD@HOST:PORT".to_owned();
-        if !text.starts_with("redis://") {
-            return Err(wrong());
+        let address: Address = text.parse().map_err(|wrong: AddressError| wrong.to_string())?;
+        if address.is_cluster() {
+            return Err("a single Redis is wanted here, and no cluster".to_owned());
         }
-        let info = text.into_connection_info().map_err(|_| wrong())?;
-        Ok(Self(
-            info.set_tcp_settings(TcpSettings::default().set_nodelay(true)),
-        ))
+        Ok(Self(address))
     }
 }
 
@@ -59,7 +56,7 @@ impl RedisUrl {
     /// # Errors
     /// The address is none that the client takes.
     pub fn client(&self) -> redis::RedisResult<Client> {
-        Client::open(self.0.clone())
+        Ok(self.0.client()?)
     }
 
     /// A connection for commands.
@@ -68,7 +65,7 @@ impl RedisUrl {
             .set_connection_timeout(Some(CONNECT))
             .set_response_timeout(Some(ANSWER));
         let connecting = async {
-            let client = Client::open(self.0.clone())?;
+            let client = self.client()?;
             client.get_multiplexed_async_connection_with_config(&config).await
         };
         connecting.await.map_err(|source| self.failed(source))
@@ -77,7 +74,7 @@ impl RedisUrl {
     /// A connection of its own for what others publish.
     pub(crate) async fn subscribe(&self, channel: &str) -> Result<PubSub, ConnectError> {
         let subscribing = async {
-            let client = Client::open(self.0.clone())?;
+            let client = self.client()?;
             let mut subscription = client.get_async_pubsub().await?;
             subscription.subscribe(channel).await?;
             Ok(subscription)
@@ -105,7 +102,15 @@ mod tests {
         let url: RedisUrl = "redis://me:s3cret@10.0.0.1:6380".parse().unwrap();
         assert_eq!(url.to_string(), "redis://10.0.0.1:6380");
         assert_eq!(format!("{url:?}"), "redis://10.0.0.1:6380");
-        for wrong in ["", "10.0.0.1:6379", "http://s3cret@x", "redis://:s3cret@"] {
+        let url: RedisUrl = "rediss://me:s3cret@10.0.0.1:6380?cacert=ca.pem".parse().unwrap();
+        assert_eq!(url.to_string(), "rediss://10.0.0.1:6380");
+        for wrong in [
+            "",
+            "10.0.0.1:6379",
+            "http://s3cret@x",
+            "redis://:s3cret@",
+            "redis-cluster://:s3cret@a:1",
+        ] {
             let error = wrong.parse::<RedisUrl>().unwrap_err();
             assert!(!error.contains("s3cret"), "{error}");
         }

@@ -86,7 +86,8 @@ struct ServeArgs {
     #[arg(long, value_name = "ADDRESS", value_parser = loopback)]
     admin: Option<SocketAddr>,
     /// The store: sqlite:PATH, which several processes of one machine can share, or redis://[USER:PASSWORD@]HOST:PORT
-    /// or redis-cluster://HOST:PORT,…, which several machines can.
+    /// or redis-cluster://HOST:PORT,…, which several machines can. rediss:// and rediss-cluster:// are over TLS, with
+    /// ?cacert=FILE and ?cert=FILE&key=FILE.
     #[arg(long, value_name = "STORE", env = "STARVAULT_STORE", hide_env_values = true)]
     store: UrlText,
     /// Copy players' profiles to this store: mysql://USER:PASSWORD@HOST:PORT/DATABASE, tidb://… or sqlite:PATH,
@@ -361,7 +362,9 @@ fn meeting_place(nodes: Option<&UrlText>, store: &UrlText) -> anyhow::Result<Opt
     let (name, text) = match nodes {
         Some(nodes) if nodes.as_str() == "none" => return Ok(None),
         Some(nodes) => ("--nodes", nodes.as_str()),
-        None if store.as_str().starts_with("redis://") => ("--store", store.as_str()),
+        None if store.as_str().starts_with("redis://") || store.as_str().starts_with("rediss://") => {
+            ("--store", store.as_str())
+        }
         None => return Ok(None),
     };
     match text.parse() {

@@ -26,7 +26,9 @@ impl FromStr for StoreAddress {
     fn from_str(text: &str) -> Result<StoreAddress, StoreError> {
         match text.split_once(':') {
             Some(("sqlite", path)) if !path.is_empty() => Ok(StoreAddress::Sqlite(path.into())),
-            Some(("redis" | "rediss" | "redis-cluster", _)) => text.parse().map(StoreAddress::Redis),
+            Some(("redis" | "rediss" | "redis-cluster" | "rediss-cluster", _)) => {
+                text.parse().map(StoreAddress::Redis)
+            }
             _ => Err(StoreError::Address {
                 what: "it begins with neither sqlite: nor redis://".to_owned(),
             }),

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use starvault_nodes::{Instance, Membership, RedisUrl, Standing, Timing, View};
-use starvault_testing::RedisServer;
+use starvault_testing::{RedisOverTls, RedisServer};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +19,11 @@ pub struct Node {
 }
 
 pub async fn join(redis: &RedisServer, name: &str) -> Node {
-    let (url, name): (RedisUrl, Instance) = (redis.url().parse().unwrap(), name.into());
+    join_at(&redis.url(), name).await
+}
+
+async fn join_at(url: &str, name: &str) -> Node {
+    let (url, name): (RedisUrl, Instance) = (url.parse().unwrap(), name.into());
     let stop = CancellationToken::new();
     let (membership, task) = Membership::join(&url, "v1", name.clone(), 0, TIMING, stop)
         .await
@@ -54,6 +58,16 @@ fn leader(view: &View) -> Option<(&str, u64)> {
     view.leader
         .as_ref()
         .map(|leader| (&*leader.instance, leader.token))
+}
+
+#[tokio::test]
+async fn nodes_meet_over_tls() {
+    let redis = RedisOverTls::start(true);
+    let (first, second) = (join_at(&redis.url(), "a").await, join_at(&redis.url(), "b").await);
+    for node in [first, second] {
+        node.sees("both", |view| view.alive.len() == 2 && view.leader.is_some())
+            .await;
+    }
 }
 
 #[tokio::test]

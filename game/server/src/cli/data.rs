@@ -280,7 +280,7 @@ mod tests {
     fn an_address_that_is_none_is_refused_without_its_password() {
         for wrong in [
             "redis://anna:geheim@:::",
-            "rediss://anna:geheim@host",
+            "rediss://anna:geheim@host?sni=a",
             "anna:geheim",
         ] {
             let Ok(text) = wrong.parse::<UrlText>();

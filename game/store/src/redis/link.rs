@@ -3,68 +3,37 @@
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use redis::{
-    Client, Cmd, ConnectionInfo, FromRedisValue, RedisFuture, Value,
+    Cmd, FromRedisValue, RedisFuture, Value,
     aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig},
-    cluster::ClusterClientBuilder,
     cluster_async::ClusterConnection,
-    io::tcp::TcpSettings,
 };
+use starvault_redis::{Address, OpenError};
 
 use super::fault::{Fault, RedisTrouble};
 use crate::StoreError;
 
 const FUNCTIONS: &str = include_str!("functions.lua");
 
-/// Where the Redis is: `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]`, or `redis-cluster://` and nodes of a
-/// cluster with commas between them. What is shown of it has neither user nor password.
+/// Where the Redis is: an [`Address`], of one or of a cluster. What is shown of it has neither user nor password.
 #[derive(Clone)]
-pub struct RedisUrl {
-    nodes: Vec<ConnectionInfo>,
-    cluster: bool,
-}
+pub struct RedisUrl(Address);
 
 impl FromStr for RedisUrl {
     type Err = StoreError;
 
     fn from_str(text: &str) -> Result<RedisUrl, StoreError> {
-        // Never the text itself: it may hold a password.
-        let wrong = |what: &str| StoreError::Address {
-            what: what.to_owned(),
-        };
-        let (cluster, rest) = match text.split_once("://") {
-            Some(("redis", rest)) => (false, rest),
-            Some(("redis-cluster", rest)) => (true, rest),
-            Some(("rediss", _)) => return Err(wrong("TLS to Redis is not built in; put a tunnel before it")),
-            _ => return Err(wrong("it begins with neither redis:// nor redis-cluster://")),
-        };
-        let (credentials, hosts) = match rest.rsplit_once('@') {
-            Some((credentials, hosts)) => (format!("{credentials}@"), hosts),
-            None => (String::new(), rest),
-        };
-        let hosts: Vec<&str> = if cluster {
-            hosts.split(',').collect()
-        } else {
-            vec![hosts]
-        };
-        let nodes = hosts
-            .into_iter()
-            .map(|host| {
-                let info = ConnectionInfo::from_str(&format!("redis://{credentials}{host}"))
-                    .map_err(|error| wrong(&format!("a Redis URL: {error}")))?;
-                Ok(info.set_tcp_settings(TcpSettings::default().set_nodelay(true)))
-            })
-            .collect::<Result<Vec<_>, StoreError>>()?;
-        Ok(RedisUrl { nodes, cluster })
+        match text.parse() {
+            Ok(address) => Ok(RedisUrl(address)),
+            Err(wrong) => Err(StoreError::Address {
+                what: wrong.to_string(),
+            }),
+        }
     }
 }
 
 impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, node) in self.nodes.iter().enumerate() {
-            let comma = if n > 0 { "," } else { "" };
-            write!(f, "{comma}{}", node.addr())?;
-        }
-        Ok(())
+        self.0.fmt(f)
     }
 }
 
@@ -124,32 +93,32 @@ impl ConnectionLike for Way {
 impl Link {
     pub(super) async fn open(url: &RedisUrl, timeout: Duration) -> Result<Link, StoreError> {
         let server: Arc<str> = url.to_string().into();
+        if url.0.is_in_the_clear() {
+            tracing::warn!(redis = %server, "is reached in the clear: whoever carries it can read passwords and games; rediss:// is over TLS");
+        }
         let connect = async {
-            let way = if url.cluster {
-                let client = ClusterClientBuilder::new(url.nodes.clone())
+            let way = if url.0.is_cluster() {
+                let client = url
+                    .0
+                    .cluster()
+                    .map_err(not_opened)?
                     .response_timeout(timeout)
                     .connection_timeout(timeout)
-                    .tcp_settings(TcpSettings::default().set_nodelay(true))
                     // Whether a write took place is for the caller to find out.
                     .retries(0)
                     .build()?;
                 Way::Cluster(client.get_async_connection().await?)
             } else {
-                let [node] = &url.nodes[..] else {
-                    return Err(Fault::Store(StoreError::Address {
-                        what: "it names no Redis".to_owned(),
-                    }));
-                };
                 let config = ConnectionManagerConfig::new()
                     .set_response_timeout(Some(timeout))
                     .set_connection_timeout(Some(timeout))
                     .set_max_delay(Duration::from_secs(1))
                     // Of each attempt to connect again; the next command begins another.
                     .set_number_of_retries(1);
-                let client = Client::open(node.clone())?;
+                let client = url.0.client().map_err(not_opened)?;
                 Way::One(ConnectionManager::new_with_config(client, config).await?)
             };
-            Ok(way)
+            Ok::<_, Fault>(way)
         };
         match connect.await {
             Ok(way) => Ok(Link { server, way }),
@@ -231,35 +200,19 @@ impl Link {
     }
 }
 
+/// A file that is not there is a mistake of the address and no trouble of the server.
+fn not_opened(error: OpenError) -> Fault {
+    match error {
+        OpenError::Redis(error) => error.into(),
+        OpenError::File { .. } => Fault::Store(StoreError::Address {
+            what: error.to_string(),
+        }),
+    }
+}
+
 /// A field of what `INFO` answers.
 fn field<'i>(info: &'i str, name: &str) -> Option<&'i str> {
     info.lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
         .map(str::trim)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_read_and_never_shows_its_password() {
-        let url: RedisUrl = "redis://anna:geheim@example.org:6380/2".parse().unwrap();
-        assert_eq!(url.to_string(), "example.org:6380");
-        assert!(!format!("{url:?}").contains("geheim"));
-        let url: RedisUrl = "redis-cluster://a:1,b:2".parse().unwrap();
-        assert_eq!(url.to_string(), "a:1,b:2");
-        for wrong in [
-            "redis://",
-            "http://a",
-            "a:1",
-            "rediss://a:1",
-            "redis://a:port",
-            "redis://x:geheim@:::",
-        ] {
-            let error = wrong.parse::<RedisUrl>().unwrap_err().to_string();
-            assert!(error.starts_with("not the address of a journal"), "{error}");
-            assert!(!error.contains("geheim"), "{error}");
-        }
-    }
 }

@@ -19,7 +19,7 @@ use starvault_store::{
     Answer, AppendOutcome, CreateOutcome, Journal, RedisJournal, RedisOptions, RedisUrl, StoreError,
     check_redis,
 };
-use starvault_testing::RedisServer;
+use starvault_testing::{RedisOverTls, RedisServer};
 
 use crate::room::{Room, add_player, new_game, owner};
 
@@ -288,4 +288,27 @@ async fn a_close_answers_everything_that_waits() {
             "it has its answer"
         );
     }
+}
+
+#[tokio::test]
+async fn a_game_is_kept_over_tls() {
+    let server = RedisOverTls::start(true);
+    let url: RedisUrl = server.url().parse().unwrap();
+    assert_eq!(url.to_string(), server.host());
+    let journal = RedisJournal::open(&url, "test", FAST).await.unwrap();
+    let mut room = Room::begin(&journal, "g1", owner("v1")).await;
+    let first = room.mv("e2e4");
+    let kept = room.give(Color::White, "c1", &first).await;
+    assert_eq!(kept, AppendOutcome::Committed { sequence: 2 });
+    journal.close().await;
+    let report = check_redis(&url, None).await.unwrap();
+    assert!(report.is_clean(), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_the_address_names_and_nobody_has_is_a_mistake_of_the_address() {
+    let url: RedisUrl = "rediss://127.0.0.1:1?cacert=/nowhere/ca.pem".parse().unwrap();
+    let error = RedisJournal::open(&url, "test", FAST).await.unwrap_err();
+    assert!(matches!(error, StoreError::Address { .. }), "{error:?}");
+    assert!(error.to_string().contains("/nowhere/ca.pem"), "{error}");
 }

@@ -1,0 +1,4 @@
+//! Addresses beside a real Redis that speaks TLS.
+
+#[cfg(test)]
+mod tls;
