@@ -865,7 +865,7 @@ async fn options_that_cannot_be_meant_are_told_before_anything_starts() {
         (words(&["--session-format", "gob"]), "--sessions"),
         (
             words(&["--sessions", "http://me:s3cret@x", "--session-format", "gob"]),
-            "redis://HOST:PORT",
+            "redis://[USER:PASSWORD@]HOST",
         ),
         (
             words(&[
