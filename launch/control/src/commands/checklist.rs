@@ -38,9 +38,9 @@ fn try_out(args: &ChecklistTry) -> Result<Exit> {
     let fonts = fonts()?;
     let spec = &plan.plan.checklist;
     let given = [args.template.as_deref(), args.customer_template.as_deref()];
-    // What is given is tried instead of the plan's, which may not be there yet.
+    // One that is given stands in for both of the plan's, which may not be there yet.
     let mut known = Templates::new();
-    if given[0].is_none() || (given[1].is_none() && spec.customer_template != spec.template) {
+    if given[0].is_none() {
         let variables: BTreeMap<String, String> = args.vars.iter().cloned().collect();
         known = templates::read(&plan.plan, &variables)?;
     }

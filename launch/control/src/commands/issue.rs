@@ -1,7 +1,7 @@
 //! What a rehearsal and a launch share: the checklist as it is issued, and how the end is told.
 
 use tminus_checklist::{DocumentModel, FontSource, Limits};
-use tminus_plan::LaunchState;
+use tminus_plan::{ArtifactDigest, LaunchState};
 
 use crate::console::Console;
 use crate::engine::book::{Book, Snapshot};
@@ -10,7 +10,8 @@ use crate::error::{CliError, Exit, Kind, Result, from_part};
 use crate::gates::journal::Acknowledged;
 use crate::layout::{Layout, write_whole};
 use crate::report;
-use crate::templates::{self, Edition};
+use crate::session::{self, PlanText};
+use crate::templates::{self, Edition, Readying};
 
 pub(super) fn acknowledged(layout: &Layout) -> Result<Acknowledged> {
     let folder = layout.state().join("acknowledged");
@@ -29,6 +30,19 @@ pub(super) fn fonts() -> Result<FontSource> {
             _ => it,
         }
     })
+}
+
+/// Before anything runs: one that goes on (`begun`) does so with its plan and artifacts, and the plan's templates do.
+pub(super) fn ready(
+    begun: Option<&Book>,
+    plan: &PlanText,
+    artifacts: &[ArtifactDigest],
+    with: &Readying<'_>,
+) -> Result<()> {
+    if let Some(book) = begun {
+        session::check_unchanged(book, plan, artifacts)?;
+    }
+    templates::ready(begun.is_none(), plan, artifacts, with)
 }
 
 /// Typesets the checklist and puts it into the launch's folder.

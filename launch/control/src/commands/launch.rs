@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::issue::{Pdf, acknowledged, finish, fonts, told_again};
+use super::issue::{Pdf, acknowledged, finish, fonts, ready, told_again};
 use crate::cli::Launch;
 use crate::console::Console;
 use crate::error::{CliError, Exit, Kind, Result};
@@ -45,16 +45,13 @@ pub(super) async fn run(args: Launch) -> Result<Exit> {
         Found::Fresh(book) => (book, false),
         Found::Unfinished(book) => (book, true),
     };
-    if begun {
-        session::check_unchanged(&book, &plan, &artifacts)?;
-    }
     let readying = templates::Readying {
         variables: &variables,
         fonts: &fonts,
         layout: &layout,
         console: &console,
     };
-    templates::ready(!begun, &plan, &artifacts, &readying)?;
+    ready(begun.then_some(&book), &plan, &artifacts, &readying)?;
     if begun {
         let recorded = book.state()?.role_keys;
         if !role_keys.is_empty() && role_keys != recorded {

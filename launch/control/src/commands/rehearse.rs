@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tminus_plan::{Fact, LaunchState};
 
-use super::issue::{Pdf, acknowledged, finish, fonts, told_again};
+use super::issue::{Pdf, acknowledged, finish, fonts, ready, told_again};
 use super::package;
 use crate::cli::Rehearse;
 use crate::console::{Console, Paint};
@@ -76,16 +76,13 @@ pub(super) async fn run(mut args: Rehearse) -> Result<Exit> {
         })?;
 
     let own_signers = keys::rehearsal_roles(&layout.keys(), &plan.plan.roles())?;
-    if begun {
-        session::check_unchanged(&book, &plan, &artifacts)?;
-    }
     let readying = templates::Readying {
         variables: &variables,
         fonts: &fonts,
         layout: &layout,
         console: &console,
     };
-    templates::ready(!begun, &plan, &artifacts, &readying)?;
+    ready(begun.then_some(&book), &plan, &artifacts, &readying)?;
     if begun {
         console.line(&format!("going on with {} entries on record", book.size()));
     } else {

@@ -249,6 +249,16 @@ fn what_a_template_begins_with_is_printed_and_one_that_drops_a_field_is_told_wit
     )
     .unwrap();
     fs::write(folder.join("good.typ"), &template).unwrap();
+    // Neither of the plan's is asked for, though its customers have another one.
+    let other = PLAN.replacen(
+        "checklist: { template: house-style }",
+        "  - { name: short, path: none.typ }\nchecklist: { template: house-style, customer_template: short }",
+        1,
+    );
+    fs::write(folder.join("other.yaml"), other).unwrap();
+    let given = ["checklist", "try", "other.yaml", "--template", "good.typ"];
+    let (code, text, error) = said(folder, &given);
+    assert_eq!(code, Some(0), "{text}{error}");
     // The plan's own is not asked for: what is given is tried instead of it.
     let given = [
         "checklist",
